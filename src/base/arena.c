@@ -98,7 +98,7 @@ void *arena_try(struct arena *arena, size_t size)
     struct block *block = arena->blocks;
     if (!block || block->cap - block->used < need) {
         size_t cap = need > ARENA_BLOCK ? need : ARENA_BLOCK;
-        if (cap > arena->max)
+        if (arena->total + cap > arena->max)
             cap = need;
         if (arena->total + cap > arena->max)
             return NULL;

@@ -13,7 +13,7 @@
 #define IMAP_LITERALS_MAX   262144  /* octets of all literals of one command, APPEND's message not counted */
 #define IMAP_LOGIN_LINE_MAX 16384   /* both bounds before login: room for a long OAuth token */
 #define IMAP_LITERAL_COUNT  1000    /* literals in one command */
-#define IMAP_SKIP_MAX       1048576 /* octets of one refused command we read and drop before we hang up */
+#define IMAP_SKIP_MAX       8388608 /* octets of one refused command we read and drop before we hang up */
 #define IMAP_TAG_MAX        128     /* octets of a tag */
 
 struct imap_frame_limits {
@@ -53,7 +53,6 @@ struct imap_framer {
     uint64_t skip;     /* octets of a refused literal still to drop */
     uint64_t skipped;  /* octets dropped of the refused command */
     unsigned literal_count;
-    bool told;           /* "+ " was asked for at the literal that is being read */
     bool after_message;  /* what comes next continues an APPEND */
     const char *refused; /* why the current command will get BAD once its end is seen */
     uint8_t tag[IMAP_TAG_MAX];
