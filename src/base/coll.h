@@ -9,7 +9,8 @@
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(array)                (sizeof(array) / sizeof *(array))
 
-/* A doubly linked ring. The head is a node too; a node of no list points to itself (list_init) or is zeroed. */
+/* A doubly linked ring. The head is a node too; a node of no list points to itself (list_init) or is zeroed.
+ */
 struct list {
     struct list *prev, *next;
 };
@@ -22,8 +23,8 @@ void list_remove(struct list *node);
 /* Takes the first node out; NULL when empty. */
 struct list *list_pop_front(struct list *head);
 /* The node may be removed inside the loop. */
-#define LIST_EACH(head, node)                                                                                          \
-    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                                  \
+#define LIST_EACH(head, node)                                                                                \
+    for (struct list *node = (head)->next, *node##_next = node->next; node != (head);                        \
          node = node##_next, node##_next = node->next)
 
 /* A growing array of items of one size: struct vec v = VEC_NEW(struct thing, 1000); */

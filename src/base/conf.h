@@ -1,8 +1,8 @@
-/* conf.h: settings as tables. One constant table says what may stand in the YAML file, where it goes in a plain struct,
- * what it defaults to, what its bounds are and what the manual says about it.
+/* conf.h: settings as tables. One constant table says what may stand in the YAML file, where it goes in a
+ * plain struct, what it defaults to, what its bounds are and what the manual says about it.
  *
- * Used by the unprivileged configuration child and the commands (conf_parse), and by every role (conf_decode). Knows
- * nothing of mail; settings/settings.c has the table.
+ * Used by the unprivileged configuration child and the commands (conf_parse), and by every role
+ * (conf_decode). Knows nothing of mail; settings/settings.c has the table.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -30,7 +30,8 @@ enum conf_kind {
     CONF_NETWORK,  /* struct conf_network: 10.0.0.0/8, 2001:db8::/32, a single address */
     CONF_STRUCT,   /* the struct itself, described by `table` */
     CONF_LIST,     /* struct conf_list of items of `item` kind; a single value counts as a list of one */
-    CONF_MAP       /* struct conf_list of structs of `table`; its field of kind CONF_STRING named "" takes the key */
+    CONF_MAP /* struct conf_list of structs of `table`; its field of kind CONF_STRING named "" takes the key
+              */
 };
 
 enum conf_flag {
@@ -41,9 +42,9 @@ enum conf_flag {
 };
 
 struct conf_address {
-    struct slice text;  /* as written */
-    struct slice host;  /* without brackets */
-    uint8_t ip[16];     /* IPv4 as ::ffff:a.b.c.d; zero when only a name is given */
+    struct slice text; /* as written */
+    struct slice host; /* without brackets */
+    uint8_t ip[16];    /* IPv4 as ::ffff:a.b.c.d; zero when only a name is given */
     bool is_ip, is_v4;
     uint16_t port;
 };
@@ -55,7 +56,12 @@ struct conf_list {
     void *items; /* array of the item's C type */
     size_t count;
 };
-#define CONF_ITEM(list, type, index) (&((const type *)(list).items)[index])
+/* A member with the layout of struct conf_list and a typed pointer: CONF_LIST_OF(struct thing) things; */
+#define CONF_LIST_OF(type)                                                                                   \
+    struct {                                                                                                 \
+        type *items;                                                                                         \
+        size_t count;                                                                                        \
+    }
 
 struct conf_table;
 struct conf_field {
@@ -76,7 +82,10 @@ struct conf_table {
     size_t count, size; /* of the fields; of the C struct */
     const char *help;
 };
-#define CONF_TABLE(array, type, text) {.fields = (array), .count = sizeof(array) / sizeof *(array), .size = sizeof(type), .help = (text)}
+#define CONF_TABLE(array, type, text)                                                                        \
+    {                                                                                                        \
+        .fields = (array), .count = sizeof(array) / sizeof *(array), .size = sizeof(type), .help = (text)    \
+    }
 
 /* Where each value came from: line 0 for defaults. Lives in the arena given to conf_parse(). */
 struct conf_origin;
@@ -86,12 +95,13 @@ uint32_t conf_line(const struct conf_origin *origin, const void *field);
 /* getenv() or a test's own; the answer lives as long as the arena. NULL: not set. */
 typedef const char *conf_env(void *arg, const char *name);
 
-/* Reads YAML into the zeroed struct `out`, texts in `arena`. Every problem is added to `problems` with its line; an
- * unknown key names the nearest known one. ERR_BAD when there was any error (the struct then holds what could be read).
+/* Reads YAML into the zeroed struct `out`, texts in `arena`. Every problem is added to `problems` with its
+ * line; an unknown key names the nearest known one. ERR_BAD when there was any error (the struct then holds
+ * what could be read).
  * ${NAME} in a value is the environment's, $${ is a plain "${". */
-enum err conf_parse_in(struct arena *arena, const struct conf_table *table, struct slice yaml, struct slice file,
-                       conf_env *env, void *env_arg, void *out, struct conf_origin **origin,
-                       struct problems *problems) MUST_CHECK;
+enum err conf_parse_in(struct arena *arena, const struct conf_table *table, struct slice yaml,
+                       struct slice file, conf_env *env, void *env_arg, void *out,
+                       struct conf_origin **origin, struct problems *problems) MUST_CHECK;
 /* Only the defaults. */
 void conf_defaults_in(struct arena *arena, const struct conf_table *table, void *out);
 
@@ -112,8 +122,6 @@ bool conf_read_network(struct slice text, struct conf_network *network) MUST_CHE
 bool conf_read_address(struct slice text, struct conf_address *address) MUST_CHECK;
 /* `ip`: 16 bytes, IPv4 mapped. */
 bool conf_network_has(const struct conf_network *network, const uint8_t ip[16]);
-/* A list of CONF_NETWORK. */
-bool conf_networks_have(const struct conf_list *networks, const uint8_t ip[16]);
 /* The candidate nearest to `word` by edit distance, when it is near enough to be a likely typo; or NULL. */
 const char *conf_nearest(struct slice word, const char *const *candidates, size_t count);
 

@@ -10,10 +10,12 @@ struct hash_key {
     uint64_t k0, k1;
 };
 
-/* SipHash-2-4 (Aumasson, Bernstein 2012): safe for hash tables keyed by a stranger's bytes while `key` is secret. */
+/* SipHash-2-4 (Aumasson, Bernstein 2012): safe for hash tables keyed by a stranger's bytes while `key` is
+ * secret. */
 uint64_t hash_sip(const struct hash_key *key, struct slice s);
 
-/* CRC-32C (Castagnoli; RFC 3720 appendix B.4, PROXY protocol 2 section 2.2.1). Start with `crc` 0; feed the result back. */
+/* CRC-32C (Castagnoli; RFC 3720 appendix B.4, PROXY protocol 2 section 2.2.1). Start with `crc` 0; feed the
+ * result back. */
 uint32_t hash_crc32c(uint32_t crc, struct slice s);
 
 /* SipHash-2-4 with 128 bits of result over bytes that come in pieces: the checksum of stored messages (with a

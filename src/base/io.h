@@ -1,21 +1,22 @@
 /* io.h: every file call of the program.
  *
- * In a build with IO_FAULTS each call can be recorded and made to fail (see io_fault.h); that is how tests cut
- * the power and fill the disk. Nothing outside base/io*.c calls open, write, fsync, rename and the like on files.
+ * In a build with IO_FAULTS each call can be recorded and made to fail (see io_fault.h); that is how tests
+ * cut the power and fill the disk. Nothing outside base/io*.c calls open, write, fsync, rename and the like
+ * on files.
  *
  * Durability, as every caller must have it:
- *   - Bytes of a file are durable after io_fsync() of the file. A new, renamed, linked or removed NAME is durable
- *     only after io_fsync_dir() of its folder, also when the file itself was synced; a new folder's name after
- *     io_fsync_dir() of its parent.
- *   - A failed io_fsync() or io_fsync_dir() means: what was written since the last good one is NOT on disk, and a
- *     second fsync that succeeds proves nothing (the kernel has dropped the error and may have dropped the pages).
- *     So: close the file, unlink it, report failure to whoever waits, write all of it anew into a new file when
- *     asked again. Never repeat only the fsync.
+ *   - Bytes of a file are durable after io_fsync() of the file. A new, renamed, linked or removed NAME is
+ * durable only after io_fsync_dir() of its folder, also when the file itself was synced; a new folder's name
+ * after io_fsync_dir() of its parent.
+ *   - A failed io_fsync() or io_fsync_dir() means: what was written since the last good one is NOT on disk,
+ * and a second fsync that succeeds proves nothing (the kernel has dropped the error and may have dropped the
+ * pages). So: close the file, unlink it, report failure to whoever waits, write all of it anew into a new
+ * file when asked again. Never repeat only the fsync.
  *
- * Errors: ENOENT gives ERR_ABSENT; ENOSPC, EDQUOT, EMFILE, EAGAIN give ERR_LATER; EEXIST and EACCES, EPERM, EROFS
- * give ERR_REFUSED; others ERR_INTERNAL. `why` (may be NULL) gets the name and the system's text. Calls interrupted
- * by a signal are repeated. Every descriptor is close-on-exec. Paths are our own C strings, relative to a folder's
- * descriptor (or AT_FDCWD). Results are untouched on failure.
+ * Errors: ENOENT gives ERR_ABSENT; ENOSPC, EDQUOT, EMFILE, EAGAIN give ERR_LATER; EEXIST and EACCES, EPERM,
+ * EROFS give ERR_REFUSED; others ERR_INTERNAL. `why` (may be NULL) gets the name and the system's text. Calls
+ * interrupted by a signal are repeated. Every descriptor is close-on-exec. Paths are our own C strings,
+ * relative to a folder's descriptor (or AT_FDCWD). Results are untouched on failure.
  */
 #ifndef BASE_IO_H
 #define BASE_IO_H
@@ -41,7 +42,8 @@ void io_close(int *fd);
 enum err io_read(int fd, void *bytes, size_t len, size_t *got, struct why *why) MUST_CHECK;
 enum err io_pread(int fd, void *bytes, size_t len, uint64_t offset, size_t *got, struct why *why) MUST_CHECK;
 /* The whole file, read from its start, or ERR_REFUSED when it holds more than `max` bytes. */
-enum err io_read_all_in(struct arena *arena, int fd, size_t max, struct slice *bytes, struct why *why) MUST_CHECK;
+enum err io_read_all_in(struct arena *arena, int fd, size_t max, struct slice *bytes,
+                        struct why *why) MUST_CHECK;
 enum err io_read_file_in(struct arena *arena, int dir, const char *path, size_t max, struct slice *bytes,
                          struct why *why) MUST_CHECK;
 
@@ -74,17 +76,18 @@ enum err io_fstat(int fd, struct stat *st, struct why *why) MUST_CHECK;
 /* Does not follow a last symlink. */
 enum err io_stat_at(int dir, const char *path, struct stat *st, struct why *why) MUST_CHECK;
 struct io_space {
-    uint64_t total, free;              /* bytes; free to us, without what is kept for root */
+    uint64_t total, free;               /* bytes; free to us, without what is kept for root */
     uint64_t inodes_total, inodes_free; /* both 0 where the file system does not count them */
 };
 /* `fd`: any file or folder of the file system. */
 enum err io_statvfs(int fd, struct io_space *space, struct why *why) MUST_CHECK;
 
-/* Calls `each` for every name but "." and ".." (type: DT_REG, DT_DIR … or DT_UNKNOWN); stops when it returns false.
- * Names that vanish meanwhile may or may not be told. */
-enum err io_list_dir(int dir, const char *path, bool (*each)(void *arg, const char *name, int type), void *arg,
-                     struct why *why) MUST_CHECK;
-/* Exclusive flock without waiting: ERR_LATER when another process has it. Held until `fd` is closed everywhere. */
+/* Calls `each` for every name but "." and ".." (type: DT_REG, DT_DIR … or DT_UNKNOWN); stops when it returns
+ * false. Names that vanish meanwhile may or may not be told. */
+enum err io_list_dir(int dir, const char *path, bool (*each)(void *arg, const char *name, int type),
+                     void *arg, struct why *why) MUST_CHECK;
+/* Exclusive flock without waiting: ERR_LATER when another process has it. Held until `fd` is closed
+ * everywhere. */
 enum err io_lock(int fd, struct why *why) MUST_CHECK;
 
 /* Memory behind a descriptor; `name` shows in /proc. io_seal() makes its bytes and size final. */

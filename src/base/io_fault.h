@@ -1,18 +1,19 @@
-/* io_fault.h: the part of base/io that exists only in builds with IO_FAULTS (meson -Dio_faults=true): it records
- * file calls for the power-cut harness and makes them fail on request. Called by io.c and io_vfs.c only.
+/* io_fault.h: the part of base/io that exists only in builds with IO_FAULTS (meson -Dio_faults=true): it
+ * records file calls for the power-cut harness and makes them fail on request. Called by io.c and io_vfs.c
+ * only.
  *
  * ROCKDOVE_IO_RECORD=/folder/name   every process appends its calls to /folder/name.PID, opened before main()
  *                                   and hence before confinement. tests/system/powercut.py reads the format.
  * ROCKDOVE_IO_FAULT=rule;rule;…     rule = call ":" what [":" option ["," option] …]
  *     call    open read write fsync fsyncdir rename link unlink mkdir truncate fallocate, or * for all
- *     what    eio enospc edquot emfile erofs, or short (write only: half of the bytes are written, then ENOSPC), or
- *             skip (fsync and fsyncdir only: reports success and does and records nothing: proves that a test notices)
- *     option  after=N   the first N matching calls pass        count=N  fails N times, then passes (default: for ever)
- *             every=N   only every Nth call                    path=S   only when the path (or name) contains S
- *             pid=…     is not offered: give a role its own environment instead
- *     example ROCKDOVE_IO_FAULT='fsync:eio:after=10,count=1;write:enospc:path=msg/'
- * ROCKDOVE_IO_FAULT_FILE=/path      the same rules, read again whenever the file changes (checked at each call), so that a
- *                                   running server's disk can fill up and recover. Must be readable after confinement.
+ *     what    eio enospc edquot emfile erofs, or short (write only: half of the bytes are written, then
+ * ENOSPC), or skip (fsync and fsyncdir only: reports success and does and records nothing: proves that a test
+ * notices) option  after=N   the first N matching calls pass        count=N  fails N times, then passes
+ * (default: for ever) every=N   only every Nth call                    path=S   only when the path (or name)
+ * contains S pid=…     is not offered: give a role its own environment instead example
+ * ROCKDOVE_IO_FAULT='fsync:eio:after=10,count=1;write:enospc:path=msg/' ROCKDOVE_IO_FAULT_FILE=/path      the
+ * same rules, read again whenever the file changes (checked at each call), so that a running server's disk
+ * can fill up and recover. Must be readable after confinement.
  */
 #ifndef BASE_IO_FAULT_H
 #define BASE_IO_FAULT_H

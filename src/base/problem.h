@@ -1,4 +1,5 @@
-/* problem.h: what is wrong with a configuration: all of it at once, each with its place and what to write instead. */
+/* problem.h: what is wrong with a configuration: all of it at once, each with its place and what to write
+ * instead. */
 #ifndef BASE_PROBLEM_H
 #define BASE_PROBLEM_H
 
@@ -25,8 +26,8 @@ struct problems {
 /* An empty list in `arena` (it is about 30 KB). */
 struct problems *problems_new_in(struct arena *arena);
 /* `remedy` may be empty. Bytes that are not printable are shown as \xNN. */
-void problem_add(struct problems *list, enum problem_level level, struct slice file, uint32_t line, struct slice remedy,
-                 const char *format, ...) __attribute__((format(printf, 6, 7)));
+void problem_add(struct problems *list, enum problem_level level, struct slice file, uint32_t line,
+                 struct slice remedy, const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* Any bytes as printable text in "double quotes", cut at 80: for quoting input in a problem. */
 struct slice problem_quote(struct arena *arena, struct slice raw);
 /* "FILE:LINE: error: TEXT\n    REMEDY\n" for each, errors and warnings in order of place. */

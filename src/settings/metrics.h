@@ -1,0 +1,122 @@
+/* metrics.h: Rockdove's metrics: ids, and the table base/metric.c counts in. Names are part of the outside
+ * contract. */
+#ifndef SETTINGS_METRICS_H
+#define SETTINGS_METRICS_H
+
+#include "base/metric.h"
+
+enum metric_id {
+    /* connections; label: service (enum metric_service) */
+    METRIC_CONNECTIONS,
+    METRIC_SESSIONS,            /* gauge; open now */
+    METRIC_CONNECTIONS_REFUSED, /* label: reason (enum metric_refusal) */
+    METRIC_HEALTH_CHECKS,
+    METRIC_PROXY_HEADERS,  /* label: kind (enum metric_proxy) */
+    METRIC_TLS_HANDSHAKES, /* label: result (enum metric_result) */
+
+    /* smtp */
+    METRIC_SMTP_REPLIES,  /* label: class 2 3 4 5 -> index class - 2 */
+    METRIC_SMTP_COMMANDS, /* label: command; metric_label_index() */
+    METRIC_SMTP_SESSION_SECONDS,
+    METRIC_MESSAGES_ACCEPTED, /* label: service; counted by queue at commit */
+    METRIC_MESSAGES_REFUSED,  /* label: service */
+    METRIC_BYTES_ACCEPTED,
+    METRIC_RECIPIENTS, /* label: outcome (enum metric_recipient) */
+
+    /* logins; labels: service, result (enum metric_login) */
+    METRIC_LOGINS,
+    METRIC_LOGIN_SECONDS,
+    METRIC_AUTH_MEMORY_HITS,
+    METRIC_AUTH_GRANTS, /* gauge */
+
+    /* scan */
+    METRIC_SCANS, /* label: result */
+    METRIC_SCAN_SECONDS,
+
+    /* queue */
+    METRIC_DELIVERIES,        /* label: result */
+    METRIC_DELIVERY_SECONDS,  /* from end of DATA to the commit */
+    METRIC_QUEUE_MESSAGES,    /* gauge */
+    METRIC_TRANSACTIONS_OPEN, /* gauge */
+
+    /* store */
+    METRIC_STORE_COMMITS,
+    METRIC_STORE_COMMIT_SECONDS,
+    METRIC_STORE_FSYNC_SECONDS,
+    METRIC_STORE_MESSAGES_WRITTEN,
+    METRIC_STORE_BYTES_WRITTEN,
+    METRIC_STORE_ACCOUNTS_OPEN, /* gauge */
+    METRIC_STORE_SPOOL_BYTES,   /* gauge */
+    METRIC_STORE_FREE_BYTES,    /* gauge */
+    METRIC_STORE_ERRORS,
+
+    /* imap */
+    METRIC_IMAP_COMMANDS, /* label: command; metric_label_index() */
+    METRIC_IMAP_COMMAND_SECONDS,
+    METRIC_IMAP_REPLIES, /* label: ok no bad bye (enum metric_imap_reply) */
+    METRIC_IMAP_IDLE,    /* gauge */
+    METRIC_IMAP_BYTES_SENT,
+
+    /* names */
+    METRIC_DNS_QUERIES, /* label: outcome (enum metric_dns) */
+    METRIC_DNS_SECONDS,
+
+    /* http */
+    METRIC_HTTP_REQUESTS, /* label: class 2 3 4 5 -> index class - 2 */
+
+    /* processes */
+    METRIC_ROLE_RESTARTS, /* label: role (enum role of wire.h) */
+    METRIC_RELOADS,       /* label: result */
+    METRIC_IPC_SENT,      /* label: role of the peer */
+    METRIC_IPC_FAILED,    /* label: role of the peer */
+    METRIC_LOG_SUPPRESSED,
+    METRIC_ID_COUNT
+};
+
+enum metric_service {
+    METRIC_MX,
+    METRIC_SUBMISSION,
+    METRIC_IMAP,
+    METRIC_HTTP,
+    METRIC_SERVICE_COUNT
+}; /* as enum settings_service */
+enum metric_refusal {
+    METRIC_REFUSED_FULL,
+    METRIC_REFUSED_ADDRESS,
+    METRIC_REFUSED_DRAINING,
+    METRIC_REFUSED_OTHER
+};
+enum metric_proxy {
+    METRIC_PROXY_V1,
+    METRIC_PROXY_V2,
+    METRIC_PROXY_LOCAL,
+    METRIC_PROXY_BAD,
+    METRIC_PROXY_TIMEOUT,
+    METRIC_PROXY_UNTRUSTED
+};
+enum metric_result { METRIC_OK, METRIC_FAILED, METRIC_LATER };
+enum metric_recipient {
+    METRIC_RCPT_LOCAL,
+    METRIC_RCPT_REMOTE,
+    METRIC_RCPT_UNKNOWN,
+    METRIC_RCPT_REFUSED,
+    METRIC_RCPT_LATER
+};
+enum metric_login { METRIC_LOGIN_OK, METRIC_LOGIN_FAILED, METRIC_LOGIN_LATER };
+#define METRIC_LOGIN_AT(service, login) ((size_t)(service)*3 + (size_t)(login))
+enum metric_imap_reply { METRIC_IMAP_OK, METRIC_IMAP_NO, METRIC_IMAP_BAD, METRIC_IMAP_BYE };
+enum metric_dns {
+    METRIC_DNS_OK,
+    METRIC_DNS_NODATA,
+    METRIC_DNS_NXDOMAIN,
+    METRIC_DNS_FAILED,
+    METRIC_DNS_BOGUS
+};
+
+extern const struct metric_table metrics_table;
+/* Label values of METRIC_SMTP_COMMANDS and METRIC_IMAP_COMMANDS, "other" last. */
+extern const struct metric_label metrics_smtp_commands, metrics_imap_commands;
+/* Index of the command, or of "other". Compares without case. */
+size_t metrics_command(const struct metric_label *commands, struct slice name);
+
+#endif

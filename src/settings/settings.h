@@ -1,0 +1,180 @@
+/* settings.h: the configuration as plain structs: the outside contract. The table in settings.c says for each
+ * key what it means, its default and bounds (printed by `rockdove config manual`).
+ *
+ * Parsed from YAML only by the unprivileged configuration child and the commands; roles get the encoded form.
+ * Times are in milliseconds, sizes in bytes. Slices live in the arena of whoever parsed or decoded.
+ */
+#ifndef SETTINGS_SETTINGS_H
+#define SETTINGS_SETTINGS_H
+
+#include "base/conf.h"
+#include "base/log.h"
+#include "grammar/netaddr.h"
+
+enum settings_service { SETTINGS_MX, SETTINGS_SUBMISSION, SETTINGS_IMAP, SETTINGS_METRICS };
+enum settings_tls_mode { SETTINGS_TLS_NONE, SETTINGS_TLS_STARTTLS, SETTINGS_TLS_IMPLICIT };
+enum settings_proxy { SETTINGS_PROXY_OFF, SETTINGS_PROXY_REQUIRED, SETTINGS_PROXY_OPTIONAL };
+enum settings_account_format { SETTINGS_ACCOUNTS_POSTFIX, SETTINGS_ACCOUNTS_JSON };
+enum settings_bans { SETTINGS_BANS_OFF, SETTINGS_BANS_OBSERVE, SETTINGS_BANS_LOCAL };
+enum settings_identity { SETTINGS_IDENTITY_ENFORCE, SETTINGS_IDENTITY_LOG };
+enum settings_relay_tls {
+    SETTINGS_RELAY_NONE,
+    SETTINGS_RELAY_OPPORTUNISTIC,
+    SETTINGS_RELAY_REQUIRED,
+    SETTINGS_RELAY_VERIFY
+};
+
+extern const char *const settings_service_names[]; /* "mx", "submission", "imap", "metrics", NULL */
+
+struct settings_tls {
+    struct slice cert, key; /* PEM files */
+};
+
+struct settings_listener {
+    struct slice name;
+    enum settings_service service;
+    struct conf_address address;
+    enum settings_tls_mode tls;
+    enum settings_proxy proxy;
+    bool insecure_auth; /* AUTH without TLS: tests only */
+};
+
+struct settings_domain {
+    struct slice name;
+    struct slice catch_all; /* an address; empty: none */
+};
+
+struct settings_accounts {
+    struct slice file;
+    enum settings_account_format format;
+};
+
+struct settings_aliases {
+    struct slice file;
+};
+
+struct settings_dkim {
+    struct slice domain, selector, key_file;
+};
+
+/* An account may send as these too: whole addresses, or "@domain". */
+struct settings_sender_grant {
+    struct slice account;
+    CONF_LIST_OF(struct slice) addresses;
+};
+
+/* Capabilities (IMAP names, upper case) this account's sessions are not told of and cannot use. */
+struct settings_hidden {
+    struct slice account; /* "*": everybody */
+    CONF_LIST_OF(struct slice) names;
+};
+
+struct settings_log {
+    struct slice to; /* "stderr", "stdout" or a file */
+    enum log_format format;
+    enum log_level level;
+};
+
+struct settings {
+    struct slice hostname;
+    struct slice data;
+    CONF_LIST_OF(struct settings_tls) tls;
+    CONF_LIST_OF(struct settings_listener) listeners;
+    CONF_LIST_OF(struct conf_network) proxy_trusted_networks;
+    CONF_LIST_OF(struct conf_network) trusted_networks;
+    CONF_LIST_OF(struct settings_domain) domains;
+    CONF_LIST_OF(struct settings_accounts) accounts;
+    CONF_LIST_OF(struct settings_aliases) aliases;
+    struct slice postmaster; /* an address; empty: the first account */
+    struct {
+        uint64_t account;                 /* bytes per account; 0: no limit */
+        CONF_LIST_OF(struct slice) files; /* dovecot-quotas.cf */
+    } quota;
+    CONF_LIST_OF(struct settings_dkim) dkim;
+    struct {
+        struct slice domain, secret_file;
+    } srs;
+    struct {
+        struct slice host, sasl_file;
+        uint64_t port, daily;
+        enum settings_relay_tls tls;
+    } relay;
+    struct {
+        struct {
+            uint64_t connections_per_minute, messages_per_minute;
+        } mx;
+        struct {
+            uint64_t connections_per_user_and_address;
+        } imap;
+        uint64_t auth_failure_delay;
+        uint64_t message_size;
+        uint64_t recipients;                                  /* of one message */
+        uint64_t received_headers;                            /* more of them: a loop */
+        uint64_t smtp_sessions, imap_sessions, http_sessions; /* of the whole role */
+        uint64_t sessions_per_address;
+    } limits;
+    struct {
+        uint64_t handshake; /* TLS */
+        uint64_t proxy_header;
+        uint64_t smtp_command; /* RFC 5321 section 4.5.3.2 */
+        uint64_t smtp_data;    /* between two blocks of DATA */
+        uint64_t imap_login;   /* before login */
+        uint64_t imap_idle;    /* after login, RFC 3501 section 5.4: at least 30 minutes */
+        uint64_t drain;
+    } timeouts;
+    struct {
+        uint64_t workers; /* password hashes computed at once */
+        uint64_t memory;  /* how long verified credentials are remembered; 0: not at all */
+    } auth;
+    struct {
+        CONF_LIST_OF(struct settings_hidden) hide_capabilities;
+    } imap;
+    enum settings_bans bans;
+    enum settings_identity sender_identity;
+    CONF_LIST_OF(struct settings_sender_grant) sender_grants;
+    struct {
+        CONF_LIST_OF(struct conf_address) servers; /* none: the system's */
+        struct slice trust_anchor;
+        CONF_LIST_OF(struct slice) unblock_zones;
+    } resolver;
+    CONF_LIST_OF(struct settings_log) log;
+    uint64_t free_space_reserve; /* bytes */
+    uint64_t
+        role_uid_base; /* started as root: roles run as uid and gid base + enum role; 0: all as the caller */
+};
+
+extern const struct conf_table settings_table;
+
+/* Reads the text of the file; checks keys and values, not yet their sense (settings_check). Problems are
+ * added; ERR_BAD when there are errors; `*settings` is set in any case. */
+enum err settings_parse_in(struct arena *arena, struct slice yaml, struct slice file, conf_env *env,
+                           void *env_arg, struct settings **settings, struct conf_origin **origin,
+                           struct problems *problems) MUST_CHECK;
+
+void settings_encode(const struct settings *settings, struct buf *bytes);
+enum err settings_decode_in(struct arena *arena, struct slice bytes, struct settings **settings,
+                            struct why *why) MUST_CHECK;
+
+/* Questions the semantic check asks the outside world; any may be NULL (not asked). */
+struct settings_probe {
+    void *arg;
+    /* May whoever reads this file (as root where we are) open it? Text of the reason, or NULL. */
+    const char *(*unreadable)(void *arg, struct slice path);
+    /* Has the kernel IPv6? */
+    bool (*has_ipv6)(void *arg);
+    bool is_root;
+};
+/* What is wrong across keys: listeners that collide or need a certificate, PROXY without trusted networks,
+ * networks so wide that strangers could hide in them, insecure_auth, missing files, keys without effect. */
+void settings_check(const struct settings *settings, const struct conf_origin *origin, struct slice file,
+                    const struct settings_probe *probe, struct problems *problems);
+
+/* Is the client's address in this list of networks (settings->trusted_networks.items, .count)? Unix sockets
+ * and unknown families never are. */
+bool settings_networks_have(const struct conf_network *networks, size_t count, const struct netaddr *addr);
+bool settings_is_trusted(const struct settings *settings, const struct netaddr *addr);
+bool settings_is_proxy(const struct settings *settings, const struct netaddr *addr);
+/* The capability `name` is hidden from `account`. */
+bool settings_hides(const struct settings *settings, struct slice account, struct slice name);
+
+#endif
