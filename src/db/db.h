@@ -1,10 +1,11 @@
 /* db.h: a thin layer over SQLite: one connection, statements by their text, transactions, schema versions.
  *
- * Every database is opened with WAL and synchronous=FULL: when db_commit() has answered ERR_OK the change is on
- * disk. A connection belongs to one thread at a time (one strand); it has no locks of its own. SQL stands only in
- * db/, store/, queue/ and auth/, as string constants; values are bound, never printed into it.
+ * Every database is opened with WAL and synchronous=FULL: when db_commit() has answered ERR_OK the change is
+ * on disk. A connection belongs to one thread at a time (one strand); it has no locks of its own. SQL stands
+ * only in db/, store/, queue/ and auth/, as string constants; values are bound, never printed into it.
  *
- *     err = db_run(db, "INSERT INTO thing (id, name) VALUES (?, ?)", DB_ARGS(DB_U64(id), DB_TEXT(name)), why);
+ *     err = db_run(db, "INSERT INTO thing (id, name) VALUES (?, ?)", DB_ARGS(DB_U64(id), DB_TEXT(name)),
+ * why);
  *
  *     struct db_rows rows;
  *     if ((err = db_query(db, "SELECT name FROM thing WHERE id > ?", DB_ARGS(DB_U64(1)), &rows, why)))
@@ -13,9 +14,9 @@
  *         use(db_slice(&rows, 0));   // lives until the next db_next() or db_end()
  *     return db_end(&rows, why);
  *
- * Errors: a full disk, a busy database, no descriptors: ERR_LATER; a broken constraint: ERR_REFUSED; anything else,
- * a damaged file among them: ERR_INTERNAL. After a failed write nothing of the transaction counts; the layer has
- * rolled it back, db_commit() need not be called.
+ * Errors: a full disk, a busy database, no descriptors: ERR_LATER; a broken constraint: ERR_REFUSED; anything
+ * else, a damaged file among them: ERR_INTERNAL. After a failed write nothing of the transaction counts; the
+ * layer has rolled it back, db_commit() need not be called.
  */
 #ifndef DB_DB_H
 #define DB_DB_H
@@ -31,8 +32,8 @@
 struct db;
 struct sqlite3_stmt;
 
-/* One step of a schema: version i to i + 1. `sql` may hold several statements; `run` (may be NULL) does what SQL cannot,
- * inside the same transaction and after `sql`. */
+/* One step of a schema: version i to i + 1. `sql` may hold several statements; `run` (may be NULL) does what
+ * SQL cannot, inside the same transaction and after `sql`. */
 struct db_step {
     const char *sql;
     enum err (*run)(struct db *db, void *arg, struct why *why);
@@ -53,13 +54,14 @@ enum db_flag {
 };
 
 /* Opens the file at `path` (relative to the working folder) and brings its schema up to date: a snapshot
- * "PATH.before-VERSION" is made through SQLite's backup interface, then all missing steps run in one transaction. A
- * file newer than the program is refused (ERR_REFUSED) with a text that says which release is needed or which snapshot
- * to go back to. A new file's name is synced into its folder. `migrated` (may be NULL): the version before, or
- * UINT32_MAX when nothing was to do; 0 for a new file. */
-enum err db_open(const char *path, unsigned flags, const struct db_schema *schema, uint32_t *migrated, struct db **db,
-                 struct why *why) MUST_CHECK;
-/* Rolls back what is open, moves the write-ahead log into the file, closes. Clears the pointer; takes NULL. */
+ * "PATH.before-VERSION" is made through SQLite's backup interface, then all missing steps run in one
+ * transaction. A file newer than the program is refused (ERR_REFUSED) with a text that says which release is
+ * needed or which snapshot to go back to. A new file's name is synced into its folder. `migrated` (may be
+ * NULL): the version before, or UINT32_MAX when nothing was to do; 0 for a new file. */
+enum err db_open(const char *path, unsigned flags, const struct db_schema *schema, uint32_t *migrated,
+                 struct db **db, struct why *why) MUST_CHECK;
+/* Rolls back what is open, moves the write-ahead log into the file, closes. Clears the pointer; takes NULL.
+ */
 void db_close(struct db **db);
 #define AUTO_DB __attribute__((cleanup(db_close)))
 
@@ -87,8 +89,8 @@ enum err db_run(struct db *db, const char *sql, const struct db_value *args, str
 uint64_t db_changes(const struct db *db);
 uint64_t db_last_id(const struct db *db);
 
-/* One statement with rows. At most one walk per statement text at a time; every db_query() that answered ERR_OK must be
- * followed by db_end(), also when the walk stops early. */
+/* One statement with rows. At most one walk per statement text at a time; every db_query() that answered
+ * ERR_OK must be followed by db_end(), also when the walk stops early. */
 struct db_rows {
     struct db *db;
     struct sqlite3_stmt *stmt;
@@ -105,8 +107,8 @@ int64_t db_i64(const struct db_rows *rows, int column);
 struct slice db_slice(const struct db_rows *rows, int column);
 bool db_is_null(const struct db_rows *rows, int column);
 /* The first column of the first row as a number; `fallback` when there is no row or it is NULL. */
-enum err db_number(struct db *db, const char *sql, const struct db_value *args, uint64_t fallback, uint64_t *number,
-                   struct why *why) MUST_CHECK;
+enum err db_number(struct db *db, const char *sql, const struct db_value *args, uint64_t fallback,
+                   uint64_t *number, struct why *why) MUST_CHECK;
 
 /* A write transaction (BEGIN IMMEDIATE). Not nested. */
 enum err db_begin(struct db *db, struct why *why) MUST_CHECK;
@@ -116,7 +118,8 @@ enum err db_commit(struct db *db, struct why *why) MUST_CHECK;
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
 
-/* Checkpoints never happen inside a commit; the owner calls this when idle or when db_wal_bytes() has grown. */
+/* Checkpoints never happen inside a commit; the owner calls this when idle or when db_wal_bytes() has grown.
+ */
 uint64_t db_wal_bytes(const struct db *db); /* frames not checkpointed yet */
 enum err db_checkpoint(struct db *db, struct why *why) MUST_CHECK;
 /* A consistent copy into a new file, while others may write; durable when answered. */
