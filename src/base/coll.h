@@ -55,7 +55,7 @@ void *map_remove(struct map *map, struct slice key);
 /* Walks in no order: start with *at = 0; NULL at the end. Nothing may be added or removed meanwhile. */
 void *map_next(const struct map *map, size_t *at, struct slice *key);
 
-/* The same with a number as key (any but UINT64_MAX). */
+/* The same with a number as key. */
 struct idmap;
 struct idmap *idmap_new(size_t max);
 void idmap_free(struct idmap **map);

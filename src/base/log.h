@@ -78,6 +78,8 @@ struct log_field {
 void log_setup(const char *role, struct slice hostname, const struct log_output *outputs, size_t count);
 /* Whether any output takes this level: skip costly preparations. */
 bool log_wants(enum log_level level);
+/* Lines left out because they repeated, since the start of the process. */
+uint64_t log_suppressed(void);
 void log_write(enum log_level level, const char *event, const struct log_field *fields);
 
 /* The formatter alone, for tests and for `trace`: one line with its line feed into `line`; returns its

@@ -79,10 +79,10 @@ void metric_state_set(enum metric_state flag, bool on);
 struct metric_block;
 enum err metric_block_map(const struct metric_table *table, int fd, struct metric_block **block,
                           struct why *why) MUST_CHECK;
-void metric_block_unmap(struct metric_block **block);
+void metric_block_unmap(const struct metric_table *table, struct metric_block **block);
 const struct metric_head *metric_block_head(const struct metric_block *block);
 /* Prometheus text format 0.0.4: every metric once with HELP and TYPE, summed over the blocks. */
-void metric_render(const struct metric_table *table, struct metric_block *const *blocks, size_t count,
+void metric_render(const struct metric_table *table, const struct metric_block *const *blocks, size_t count,
                    struct buf *text);
 
 #endif
