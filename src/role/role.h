@@ -1,10 +1,10 @@
-/* role.h: what every role has in common: its loop, its links to the peers it may talk to, settings and files handed in
- * by the supervisor, two-phase reload, heartbeat, drain.
+/* role.h: what every role has in common: its loop, its links to the peers it may talk to, settings and files
+ * handed in by the supervisor, two-phase reload, heartbeat, drain.
  *
  * A role is a constant table of functions (struct role_ops) and one context of its own. proc/ starts it:
  *
- *   1. load():    settings, files, peers, listeners of the first generation have come; not confined yet. Make the
- *                 context and load what will be needed later (CA bundle, keys, ICU data).
+ *   1. load():    settings, files, peers, listeners of the first generation have come; not confined yet. Make
+ * the context and load what will be needed later (CA bundle, keys, ICU data).
  *   2. confinement (proc/confine.c): from here no file, socket or program but what the role's profile allows.
  *   3. start():   confined; open databases, start threads, accept.
  *   4. run until drained.
@@ -21,8 +21,9 @@
 
 struct role_run; /* one running role */
 
-/* Handles one message type; false: ill-formed or not this peer's to send (the link is closed, the peer is condemned where
- * it is the less trusted side). `message` is the decoded struct; it and the packet live until the function returns. */
+/* Handles one message type; false: ill-formed or not this peer's to send (the link is closed, the peer is
+ * condemned where it is the less trusted side). `message` is the decoded struct; it and the packet live until
+ * the function returns. */
 typedef bool role_handler(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 
 struct role_dispatch {
@@ -34,11 +35,12 @@ struct role_ops {
     enum role role;
     /* What this role answers or is told; ends with a row of type WIRE_NONE. */
     const struct role_dispatch *dispatch;
-    /* Returns the context; NULL with `why` filled when the role cannot work like this (the server does not start). */
+    /* Returns the context; NULL with `why` filled when the role cannot work like this (the server does not
+     * start). */
     void *(*load)(struct role_run *run, struct why *why);
     enum err (*start)(void *ctx, struct why *why);
-    /* Reload, first phase: the new settings and files are there (role_next_settings(), role_next_file()); build what
-     * they ask for beside what is in use; an error keeps the old in all roles. May be NULL. */
+    /* Reload, first phase: the new settings and files are there (role_next_settings(), role_next_file());
+     * build what they ask for beside what is in use; an error keeps the old in all roles. May be NULL. */
     enum err (*prepare)(void *ctx, struct why *why);
     /* Second phase: switch. role_settings() is the new one when this is called, listeners were updated. */
     void (*commit)(void *ctx);
@@ -60,8 +62,8 @@ struct ipc_link *role_link(struct role_run *run, enum role peer);
 const struct settings *role_settings(struct role_run *run);
 const struct settings *role_next_settings(struct role_run *run);
 
-/* A file that was handed in, with its content (read and bounded to ROLE_FILE_MAX by the runtime, so no role seeks in
- * another's descriptor). `missing` says why it could not be opened, empty otherwise. */
+/* A file that was handed in, with its content (read and bounded to ROLE_FILE_MAX by the runtime, so no role
+ * seeks in another's descriptor). `missing` says why it could not be opened, empty otherwise. */
 #define ROLE_FILE_MAX (64u << 20)
 struct role_file {
     enum sup_file kind;
@@ -71,10 +73,12 @@ struct role_file {
     struct slice missing;
 };
 
-/* NULL when nothing of this kind and index was handed in. In load(): the first generation; role_next_file(): in prepare(). */
+/* NULL when nothing of this kind and index was handed in. In load(): the first generation; role_next_file():
+ * in prepare(). */
 const struct role_file *role_file(struct role_run *run, enum sup_file kind, uint32_t index);
 const struct role_file *role_next_file(struct role_run *run, enum sup_file kind, uint32_t index);
-/* The listening socket of settings->listeners[index], or -1 when it is not this role's. Stays the runtime's. */
+/* The listening socket of settings->listeners[index], or -1 when it is not this role's. Stays the runtime's.
+ */
 int role_listener(struct role_run *run, uint32_t index);
 /* The listening control socket (queue only), or -1. */
 int role_control_socket(struct role_run *run);
