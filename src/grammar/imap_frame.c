@@ -1,5 +1,5 @@
-/* imap_frame.c: where one IMAP command ends. Input: any octets from any client, cut anywhere. Called by the imap
- * role each time something arrives. */
+/* imap_frame.c: where one IMAP command ends. Input: any octets from any client, cut anywhere. Called by the
+ * imap role each time something arrives. */
 #include <string.h>
 
 #include "grammar/imap_frame.h"
@@ -70,7 +70,8 @@ static struct imap_frame frame(enum imap_frame_state state, size_t len)
 }
 
 /* The command is over with an error. */
-static struct imap_frame refuse_now(struct imap_framer *f, enum imap_frame_state state, size_t len, const char *text)
+static struct imap_frame refuse_now(struct imap_framer *f, enum imap_frame_state state, size_t len,
+                                    const char *text)
 {
     imap_framer_reset(f);
     return (struct imap_frame){
@@ -133,7 +134,8 @@ static void note_tag(struct imap_framer *f, struct slice line)
     memcpy(f->tag, line.ptr, f->tag_len);
 }
 
-/* Whether a literal announced at `start` of the first line is the message of an APPEND and not its mailbox name. */
+/* Whether a literal announced at `start` of the first line is the message of an APPEND and not its mailbox
+ * name. */
 static bool is_append_message(struct slice line, size_t start, size_t tag_len)
 {
     struct slice rest = slice_from(line, tag_len + 1);
@@ -158,7 +160,7 @@ static const char *line_fault(struct slice line, bool has_cr)
 }
 
 /* The literal is part of the command: wait for it, or refuse it. */
-static struct imap_frame take_literal(struct imap_framer *f, struct slice input, size_t len, struct announcement a)
+static struct imap_frame take_literal(struct imap_framer *f, size_t len, struct announcement a)
 {
     f->literal_count++;
     const char *fault = NULL;
@@ -176,7 +178,7 @@ static struct imap_frame take_literal(struct imap_framer *f, struct slice input,
     f->literals += a.octets;
     f->outside += len - f->line_start;
     f->scanned = f->line_start = len + (size_t)a.octets;
-    if (a.sync && input.len < f->scanned)
+    if (a.sync)
         return (struct imap_frame){.state = IMAP_FRAME_CONTINUE, .literal = a.octets};
     return frame(IMAP_FRAME_COMPLETE, 0); /* look on */
 }
@@ -190,6 +192,16 @@ static struct imap_frame message_frame(struct imap_framer *f, size_t len, struct
         .state = IMAP_FRAME_MESSAGE, .len = len, .literal = a.octets, .sync = a.sync, .binary = a.binary};
 }
 
+/* The current line is the reason to refuse the command: what came before it is dropped, then the line itself.
+ */
+static struct imap_frame refuse(struct imap_framer *f, struct slice input, const char *text)
+{
+    if (f->line_start == 0 && !f->after_message)
+        note_tag(f, input);
+    f->refused = text;
+    return f->line_start > 0 ? drop(f, f->line_start) : next_refused(f, input);
+}
+
 /* The line input[line_start, lf) is complete. A COMPLETE frame of length 0 means: go on behind a literal. */
 static struct imap_frame end_of_line(struct imap_framer *f, struct slice input, size_t lf)
 {
@@ -201,28 +213,17 @@ static struct imap_frame end_of_line(struct imap_framer *f, struct slice input, 
     if (first)
         note_tag(f, line);
     const char *fault = line_fault(line, has_cr);
-    if (fault) {
-        f->refused = fault;
-        return next_refused(f, slice_from(input, 0));
-    }
+    if (fault)
+        return refuse(f, input, fault);
     struct announcement a = find_announcement(line);
     if (!a.found) {
         imap_framer_reset(f);
         return frame(IMAP_FRAME_COMPLETE, lf + 1);
     }
-    if (f->after_message || (first ? is_append_message(line, a.start, f->tag_len) : is_append(input, f->tag_len)))
+    if (f->after_message ||
+        (first ? is_append_message(line, a.start, f->tag_len) : is_append(input, f->tag_len)))
         return message_frame(f, lf + 1, a);
-    return take_literal(f, input, lf + 1, a);
-}
-
-static struct imap_frame too_long(struct imap_framer *f, struct slice input)
-{
-    if (f->line_start == 0 && !f->after_message)
-        note_tag(f, input);
-    f->refused = "Command line too long";
-    if (f->line_start > 0) /* what came before this line is dropped, then the line */
-        return drop(f, f->line_start);
-    return next_refused(f, input);
+    return take_literal(f, lf + 1, a);
 }
 
 struct imap_frame imap_framer_next(struct imap_framer *f, struct slice input)
@@ -235,7 +236,7 @@ struct imap_frame imap_framer_next(struct imap_framer *f, struct slice input)
         ptrdiff_t found = slice_find(slice_from(input, f->scanned), '\n');
         size_t end = found < 0 ? input.len : f->scanned + (size_t)found;
         if (f->outside + end - f->line_start > f->limits.line)
-            return too_long(f, input);
+            return refuse(f, input, "Command line too long");
         if (found < 0) {
             f->scanned = input.len;
             return frame(IMAP_FRAME_MORE, 0);

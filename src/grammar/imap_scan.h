@@ -1,6 +1,7 @@
 /* imap_scan.h: the tokens of IMAP commands (RFC 9051 section 9), shared by the parsers of this folder only.
  *
- * A scan takes octets from the front of one framed command. The first failure stays: its text is for the client.
+ * A scan takes octets from the front of one framed command. The first failure stays: its text is for the
+ * client.
  */
 #ifndef GRAMMAR_IMAP_SCAN_H
 #define GRAMMAR_IMAP_SCAN_H
@@ -41,7 +42,8 @@ bool imap_scan_astring(struct imap_scan *s, struct slice *text) MUST_CHECK;
 bool imap_scan_string(struct imap_scan *s, struct slice *text) MUST_CHECK;
 /* A string or NIL, which gives a NULL pointer. */
 bool imap_scan_nstring(struct imap_scan *s, struct slice *text) MUST_CHECK;
-/* An astring as mailbox name in UTF-8, NFC, INBOX canonical; and LIST's pattern, which may hold "*" and "%". */
+/* An astring as mailbox name in UTF-8, NFC, INBOX canonical; and LIST's pattern, which may hold "*" and "%".
+ */
 bool imap_scan_mailbox(struct imap_scan *s, struct slice *name) MUST_CHECK;
 bool imap_scan_pattern(struct imap_scan *s, struct slice *pattern) MUST_CHECK;
 /* A decimal number of at most `max`. */
@@ -63,7 +65,8 @@ bool imap_scan_search_keys(struct imap_scan *s, struct imap_search *search) MUST
 /* RETURN (…) of SEARCH and SORT. */
 bool imap_scan_search_return(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
 bool imap_scan_charset(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
-/* Behind the command's name, with the leading SP: one per row of the table in imap_command.c (imap_args*.c). */
+/* Behind the command's name, with the leading SP: one per row of the table in imap_command.c (imap_args*.c).
+ */
 bool imap_args_none(struct imap_scan *s, struct imap_command *c);
 bool imap_args_id(struct imap_scan *s, struct imap_command *c);
 bool imap_args_authenticate(struct imap_scan *s, struct imap_command *c);

@@ -130,8 +130,8 @@ struct imap_search_subject {
     enum imap_truth (*thread_id)(void *ctx, struct slice id);
 };
 
-/* Three-valued: UNKNOWN only when the callbacks' UNKNOWN decides. Cheap keys of an AND or OR are asked before
- * costly ones, whatever their order. */
+/* Three-valued: UNKNOWN only when the callbacks' UNKNOWN decides. The decoder has put cheap keys
+ * before costly ones. */
 enum imap_truth imap_search_match(const struct imap_search_node *root,
                                   const struct imap_search_subject *subject, void *ctx);
 
