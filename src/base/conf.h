@@ -30,8 +30,7 @@ enum conf_kind {
     CONF_NETWORK,  /* struct conf_network: 10.0.0.0/8, 2001:db8::/32, a single address */
     CONF_STRUCT,   /* the struct itself, described by `table` */
     CONF_LIST,     /* struct conf_list of items of `item` kind; a single value counts as a list of one */
-    CONF_MAP /* struct conf_list of structs of `table`; its field of kind CONF_STRING named "" takes the key
-              */
+    CONF_KIND_COUNT
 };
 
 enum conf_flag {
@@ -73,7 +72,7 @@ struct conf_field {
     unsigned flags;
     enum conf_kind item;            /* LIST */
     const char *const *names;       /* ENUM, LIST of ENUM; NULL at the end */
-    const struct conf_table *table; /* STRUCT, MAP, LIST of STRUCT */
+    const struct conf_table *table; /* STRUCT, LIST of STRUCT */
     const char *help;               /* for the manual: one or two sentences */
     const char *example;            /* as written in the file */
 };

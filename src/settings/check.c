@@ -1,0 +1,173 @@
+/* check.c: what no single value shows: keys that do not fit each other or the world. Called by the
+ * configuration child and by `rockdove check`. */
+#include <string.h>
+
+#include "grammar/domain.h"
+#include "settings/settings.h"
+
+/* A network with fewer fixed bits than these is so wide that strangers behind address translation may be in
+ * it. */
+#define WIDE_V4_BITS (96 + 16)
+#define WIDE_V6_BITS 32
+
+struct check {
+    const struct settings *settings;
+    const struct conf_origin *origin;
+    struct slice file;
+    const struct settings_probe *probe;
+    struct problems *problems;
+};
+
+#define PROBLEM(c, level, field, remedy, ...)                                                                \
+    problem_add((c)->problems, (level), (c)->file, conf_line((c)->origin, (field)), SLICE(remedy),           \
+                __VA_ARGS__)
+
+static bool needs_cert(const struct settings_listener *l)
+{
+    return l->tls != SETTINGS_TLS_NONE;
+}
+
+static void check_one_listener(struct check *c, const struct settings_listener *l)
+{
+    if (needs_cert(l) && c->settings->tls.count == 0)
+        PROBLEM(c, PROBLEM_ERROR, l, "add tls: [ { cert: …, key: … } ], or write tls: none here",
+                "listener %.*s: TLS needs a certificate", SLICE_ARG(l->name));
+    if (l->service == SETTINGS_METRICS && l->tls == SETTINGS_TLS_STARTTLS)
+        PROBLEM(c, PROBLEM_ERROR, &l->tls, "write tls: none or tls: implicit",
+                "listener %.*s: HTTP has no STARTTLS", SLICE_ARG(l->name));
+    if (l->proxy == SETTINGS_PROXY_REQUIRED && c->settings->proxy_trusted_networks.count == 0)
+        PROBLEM(c, PROBLEM_ERROR, &l->proxy, "add proxy_trusted_networks: [ the proxy's network ]",
+                "listener %.*s: proxy: required, but nobody may send a PROXY header", SLICE_ARG(l->name));
+    if (l->proxy == SETTINGS_PROXY_OPTIONAL && c->settings->proxy_trusted_networks.count == 0)
+        PROBLEM(c, PROBLEM_WARNING, &l->proxy, "add proxy_trusted_networks: [ the proxy's network ]",
+                "listener %.*s: proxy: optional has no effect without proxy_trusted_networks",
+                SLICE_ARG(l->name));
+    if (l->insecure_auth)
+        PROBLEM(c, PROBLEM_WARNING, &l->insecure_auth, "remove insecure_auth but for tests",
+                "listener %.*s: passwords may travel without TLS", SLICE_ARG(l->name));
+    if ((l->service == SETTINGS_SUBMISSION || l->service == SETTINGS_IMAP) && l->tls == SETTINGS_TLS_NONE &&
+        !l->insecure_auth)
+        PROBLEM(c, PROBLEM_ERROR, l, "write tls: implicit or tls: starttls",
+                "listener %.*s: without TLS nobody can log in there", SLICE_ARG(l->name));
+    if (c->probe && c->probe->has_ipv6 && l->address.is_ip && !l->address.is_v4 &&
+        !c->probe->has_ipv6(c->probe->arg))
+        PROBLEM(c, PROBLEM_WARNING, &l->address, "nothing to do where only IPv4 is wanted",
+                "listener %.*s: the kernel has no IPv6; [::] becomes 0.0.0.0", SLICE_ARG(l->name));
+}
+
+static bool is_any(const struct conf_address *a)
+{
+    static const uint8_t zero[16];
+    return a->is_v4 ? memcmp(a->ip + 12, zero, 4) == 0 : memcmp(a->ip, zero, 16) == 0;
+}
+
+/* "[::]" takes the port of every address, "0.0.0.0" that of every IPv4 address. */
+static bool collide(const struct conf_address *a, const struct conf_address *b)
+{
+    if (a->port != b->port)
+        return false;
+    if (memcmp(a->ip, b->ip, sizeof a->ip) == 0)
+        return true;
+    return (is_any(a) && (!a->is_v4 || b->is_v4)) || (is_any(b) && (!b->is_v4 || a->is_v4));
+}
+
+static void check_listeners(struct check *c)
+{
+    const struct settings *s = c->settings;
+    bool takes_mail = false;
+    for (size_t i = 0; i < s->listeners.count; i++) {
+        const struct settings_listener *l = &s->listeners.items[i];
+        check_one_listener(c, l);
+        takes_mail |= l->service == SETTINGS_MX;
+        for (size_t j = 0; j < i; j++) {
+            const struct settings_listener *other = &s->listeners.items[j];
+            if (slice_eq(l->name, other->name))
+                PROBLEM(c, PROBLEM_ERROR, &l->name, "give each listener its own name",
+                        "two listeners are called %.*s", SLICE_ARG(l->name));
+            if (collide(&l->address, &other->address))
+                PROBLEM(c, PROBLEM_ERROR, &l->address, "use another port",
+                        "listeners %.*s and %.*s both want %.*s", SLICE_ARG(other->name), SLICE_ARG(l->name),
+                        SLICE_ARG(l->address.text));
+        }
+    }
+    if (!takes_mail && s->listeners.count)
+        PROBLEM(c, PROBLEM_WARNING, &s->listeners, "add a listener with service: mx",
+                "no listener takes mail from outside");
+}
+
+static void check_networks(struct check *c)
+{
+    const struct settings *s = c->settings;
+    for (size_t i = 0; i < s->proxy_trusted_networks.count; i++) {
+        const struct conf_network *n = &s->proxy_trusted_networks.items[i];
+        static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+        bool v4 = memcmp(n->ip, mapped, sizeof mapped) == 0;
+        if (n->bits < (v4 ? WIDE_V4_BITS : WIDE_V6_BITS))
+            PROBLEM(c, PROBLEM_WARNING, n, "name only the proxies themselves",
+                    "proxy_trusted_networks[%zu] is wide: where strangers reach us through an address of it "
+                    "(address "
+                    "translation, a shared network), they can claim any address as theirs",
+                    i + 1);
+    }
+}
+
+static void check_file(struct check *c, const void *field, struct slice path, const char *what)
+{
+    if (path.len == 0 || !c->probe || !c->probe->unreadable)
+        return;
+    const char *reason = c->probe->unreadable(c->probe->arg, path);
+    if (reason)
+        PROBLEM(c, PROBLEM_ERROR, field,
+                "make it, correct the path, or give whoever starts rockdove the right to read it",
+                "%s %.*s: %s", what, SLICE_ARG(path), reason);
+}
+
+static void check_files(struct check *c)
+{
+    const struct settings *s = c->settings;
+    for (size_t i = 0; i < s->tls.count; i++) {
+        check_file(c, &s->tls.items[i].cert, s->tls.items[i].cert, "certificate");
+        check_file(c, &s->tls.items[i].key, s->tls.items[i].key, "key");
+    }
+    for (size_t i = 0; i < s->accounts.count; i++)
+        check_file(c, &s->accounts.items[i].file, s->accounts.items[i].file, "accounts");
+    for (size_t i = 0; i < s->aliases.count; i++)
+        check_file(c, &s->aliases.items[i].file, s->aliases.items[i].file, "aliases");
+    for (size_t i = 0; i < s->quota.files.count; i++)
+        check_file(c, &s->quota.files.items[i], s->quota.files.items[i], "quotas");
+    check_file(c, &s->resolver.trust_anchor, s->resolver.trust_anchor, "trust anchor");
+}
+
+static void check_names(struct check *c)
+{
+    const struct settings *s = c->settings;
+    if (s->hostname.len && !domain_is_ldh(s->hostname))
+        PROBLEM(c, PROBLEM_ERROR, &s->hostname, "write a name such as mail.example.org",
+                "hostname is no host name");
+    else if (s->hostname.len && slice_find(s->hostname, '.') < 0)
+        PROBLEM(c, PROBLEM_WARNING, &s->hostname, "write the full name, such as mail.example.org",
+                "hostname has no domain: other servers may refuse it");
+    if (s->data.len && s->data.ptr[0] != '/')
+        PROBLEM(c, PROBLEM_WARNING, &s->data, "write the whole path from /",
+                "data is a relative path: it depends on where rockdove is started");
+    for (size_t i = 0; i < s->log.count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (slice_eq(s->log.items[i].to, s->log.items[j].to) &&
+                s->log.items[i].format == s->log.items[j].format)
+                PROBLEM(c, PROBLEM_WARNING, &s->log.items[i], "remove one",
+                        "two log outputs write the same to %.*s", SLICE_ARG(s->log.items[i].to));
+    if (s->accounts.count == 0)
+        PROBLEM(c, PROBLEM_WARNING, NULL, "add accounts: [ { file: … } ], or use rockdove account add",
+                "no accounts file: only accounts made by command exist");
+}
+
+void settings_check(const struct settings *settings, const struct conf_origin *origin, struct slice file,
+                    const struct settings_probe *probe, struct problems *problems)
+{
+    struct check c = {
+        .settings = settings, .origin = origin, .file = file, .probe = probe, .problems = problems};
+    check_names(&c);
+    check_listeners(&c);
+    check_networks(&c);
+    check_files(&c);
+}

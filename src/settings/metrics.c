@@ -1,0 +1,113 @@
+/* metrics.c: the table of Rockdove's metrics. Names and labels are part of the outside contract: they may
+ * grow, they do not change. */
+#include "settings/metrics.h"
+
+static const char *const services[] = {"mx", "submission", "imap", "http", NULL};
+static const char *const refusals[] = {"full", "address", "draining", "other", NULL};
+static const char *const proxies[] = {"v1", "v2", "local", "bad", "timeout", "untrusted", NULL};
+static const char *const results[] = {"ok", "failed", "later", NULL};
+static const char *const classes[] = {"2xx", "3xx", "4xx", "5xx", NULL};
+static const char *const recipients[] = {"local", "remote", "unknown", "refused", "later", NULL};
+static const char *const replies[] = {"ok", "no", "bad", "bye", NULL};
+static const char *const answers[] = {"ok", "nodata", "nxdomain", "failed", "bogus", NULL};
+static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt",  "data",
+                                            "bdat", "rset", "noop",     "vrfy",  "quit",
+                                            "help", "auth", "starttls", "other", NULL};
+static const char *const imap_commands[] = {
+    "capability",  "noop",   "logout",   "id",           "starttls", "authenticate", "login",
+    "enable",      "select", "examine",  "create",       "delete",   "rename",       "subscribe",
+    "unsubscribe", "list",   "lsub",     "namespace",    "status",   "append",       "idle",
+    "check",       "close",  "unselect", "expunge",      "search",   "fetch",        "store",
+    "copy",        "move",   "getquota", "getquotaroot", "setquota", "other",        NULL};
+/* enum role of wire.h, in its order; "control" last. */
+static const char *const roles[] = {"supervisor", "dns",  "scan", "store",   "auth", "queue",
+                                    "smtp",       "imap", "http", "control", NULL};
+
+/* Seconds: of what answers at once, and of what touches a disk or computes. */
+static const double quick[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                               0.05,   0.1,     0.25,   0.5,   1,      2.5,   10};
+static const double sessions[] = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
+
+#define LABEL(label, list) .labels = {{(label), (list)}}
+#define BUCKETS(list)                                                                                        \
+    .kind = METRIC_HISTOGRAM, .buckets = (list), .bucket_count = sizeof(list) / sizeof *(list)
+#define GAUGE                    .kind = METRIC_GAUGE
+#define M(id, metric, text, ...) [id] = {.name = "rockdove_" metric, .help = (text), __VA_ARGS__}
+
+const struct metric_label metrics_smtp_commands = {"command", smtp_commands};
+const struct metric_label metrics_imap_commands = {"command", imap_commands};
+
+static const struct metric_def defs[METRIC_ID_COUNT] = {
+    M(METRIC_CONNECTIONS, "connections_total", "Connections accepted.", LABEL("service", services)),
+    M(METRIC_SESSIONS, "sessions", "Connections open now.", GAUGE, LABEL("service", services)),
+    M(METRIC_CONNECTIONS_REFUSED, "connections_refused_total", "Connections turned away at once.",
+      LABEL("reason", refusals)),
+    M(METRIC_HEALTH_CHECKS, "health_checks_total", "Connections of a load balancer's health check.",
+      .kind = METRIC_COUNTER),
+    M(METRIC_PROXY_HEADERS, "proxy_headers_total", "PROXY headers, by what came of them.",
+      LABEL("kind", proxies)),
+    M(METRIC_TLS_HANDSHAKES, "tls_handshakes_total", "TLS handshakes.", LABEL("result", results)),
+    M(METRIC_SMTP_REPLIES, "smtp_replies_total", "SMTP replies by class.", LABEL("class", classes)),
+    M(METRIC_SMTP_COMMANDS, "smtp_commands_total", "SMTP commands.", LABEL("command", smtp_commands)),
+    M(METRIC_SMTP_SESSION_SECONDS, "smtp_session_seconds", "How long SMTP connections last.",
+      BUCKETS(sessions)),
+    M(METRIC_MESSAGES_ACCEPTED, "messages_accepted_total", "Messages answered with 250.",
+      LABEL("service", services)),
+    M(METRIC_MESSAGES_REFUSED, "messages_refused_total", "Messages refused after DATA.",
+      LABEL("service", services)),
+    M(METRIC_BYTES_ACCEPTED, "bytes_accepted_total", "Bytes of accepted messages.", .kind = METRIC_COUNTER),
+    M(METRIC_RECIPIENTS, "recipients_total", "Recipients asked for, by outcome.",
+      LABEL("outcome", recipients)),
+    M(METRIC_LOGINS, "logins_total", "Logins.", .labels = {{"service", services}, {"result", results}}),
+    M(METRIC_LOGIN_SECONDS, "login_seconds", "Time to verify a login, without the delay of failures.",
+      BUCKETS(quick)),
+    M(METRIC_AUTH_MEMORY_HITS, "auth_memory_hits_total", "Logins verified from memory.",
+      .kind = METRIC_COUNTER),
+    M(METRIC_AUTH_GRANTS, "auth_grants", "Grants alive.", GAUGE),
+    M(METRIC_SCANS, "scans_total", "Messages scanned.", LABEL("result", results)),
+    M(METRIC_SCAN_SECONDS, "scan_seconds", "Time to scan a message.", BUCKETS(quick)),
+    M(METRIC_DELIVERIES, "deliveries_total", "Deliveries into mailboxes.", LABEL("result", results)),
+    M(METRIC_DELIVERY_SECONDS, "delivery_seconds", "From the end of the message to its commit.",
+      BUCKETS(quick)),
+    M(METRIC_QUEUE_MESSAGES, "queue_messages", "Messages in the queue.", GAUGE),
+    M(METRIC_TRANSACTIONS_OPEN, "transactions_open", "SMTP transactions open in the queue.", GAUGE),
+    M(METRIC_STORE_COMMITS, "store_commits_total", "Commits of the store.", .kind = METRIC_COUNTER),
+    M(METRIC_STORE_COMMIT_SECONDS, "store_commit_seconds", "Time of a commit.", BUCKETS(quick)),
+    M(METRIC_STORE_FSYNC_SECONDS, "store_fsync_seconds", "Time of an fsync of a message file.",
+      BUCKETS(quick)),
+    M(METRIC_STORE_MESSAGES_WRITTEN, "store_messages_written_total", "Message files written.",
+      .kind = METRIC_COUNTER),
+    M(METRIC_STORE_BYTES_WRITTEN, "store_bytes_written_total", "Bytes of message files written.",
+      .kind = METRIC_COUNTER),
+    M(METRIC_STORE_ACCOUNTS_OPEN, "store_accounts_open", "Account databases open.", GAUGE),
+    M(METRIC_STORE_SPOOL_BYTES, "store_spool_bytes", "Bytes of message bodies on their way.", GAUGE),
+    M(METRIC_STORE_FREE_BYTES, "store_free_bytes", "Free space of the data folder's file system.", GAUGE),
+    M(METRIC_STORE_ERRORS, "store_errors_total", "Failed reads, writes and commits.", .kind = METRIC_COUNTER),
+    M(METRIC_IMAP_COMMANDS, "imap_commands_total", "IMAP commands.", LABEL("command", imap_commands)),
+    M(METRIC_IMAP_COMMAND_SECONDS, "imap_command_seconds", "Time to answer an IMAP command, IDLE left out.",
+      BUCKETS(quick)),
+    M(METRIC_IMAP_REPLIES, "imap_replies_total", "Tagged answers, and BYE.", LABEL("reply", replies)),
+    M(METRIC_IMAP_IDLE, "imap_idle", "Sessions in IDLE.", GAUGE),
+    M(METRIC_IMAP_BYTES_SENT, "imap_bytes_sent_total", "Bytes sent to IMAP clients.", .kind = METRIC_COUNTER),
+    M(METRIC_DNS_QUERIES, "dns_queries_total", "DNS questions, by answer.", LABEL("answer", answers)),
+    M(METRIC_DNS_SECONDS, "dns_seconds", "Time to answer a DNS question.", BUCKETS(quick)),
+    M(METRIC_HTTP_REQUESTS, "http_requests_total", "HTTP requests by class of the answer.",
+      LABEL("class", classes)),
+    M(METRIC_ROLE_RESTARTS, "role_restarts_total", "Roles started again after they died or hung.",
+      LABEL("role", roles)),
+    M(METRIC_RELOADS, "reloads_total", "Configuration reloads.", LABEL("result", results)),
+    M(METRIC_IPC_SENT, "ipc_sent_total", "Packets sent to another role.", LABEL("peer", roles)),
+    M(METRIC_IPC_FAILED, "ipc_failed_total", "Requests another role did not answer.", LABEL("peer", roles)),
+    M(METRIC_LOG_SUPPRESSED, "log_suppressed_total", "Log lines left out because they repeated.",
+      .kind = METRIC_COUNTER),
+};
+
+const struct metric_table metrics_table = {.defs = defs, .count = METRIC_ID_COUNT};
+
+size_t metrics_command(const struct metric_label *commands, struct slice name)
+{
+    size_t at = metric_label_index(commands, name);
+    if (at != SIZE_MAX)
+        return at;
+    return metric_label_index(commands, SLICE("other"));
+}

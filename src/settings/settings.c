@@ -1,0 +1,669 @@
+/* settings.c: the table of every key: where it goes, its default and bounds, and what the manual says. Reads
+ * the operator's file; whoever adds a setting adds a row here and a member in settings.h. */
+#include "settings/settings.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define F(type, member) .offset = offsetof(type, member)
+#define MINUTE          60000u
+#define HOUR            (60u * MINUTE)
+#define DAY             (24u * HOUR)
+#define GIB             (1ull << 30)
+
+const char *const settings_service_names[] = {"mx", "submission", "imap", "metrics", NULL};
+static const char *const tls_names[] = {"none", "starttls", "implicit", NULL};
+static const char *const proxy_names[] = {"off", "required", "optional", NULL};
+static const char *const format_names[] = {"postfix", "json", NULL};
+static const char *const bans_names[] = {"off", "observe", "local", NULL};
+static const char *const identity_names[] = {"enforce", "log", NULL};
+static const char *const relay_tls_names[] = {"none", "opportunistic", "required", "verify", NULL};
+
+static const struct conf_field tls_fields[] = {
+    {.name = "cert",
+     .kind = CONF_STRING,
+     F(struct settings_tls, cert),
+     .flags = CONF_REQUIRED,
+     .help = "PEM file: the certificate and those between it and the root.",
+     .example = "/etc/rockdove/tls/fullchain.pem"},
+    {.name = "key",
+     .kind = CONF_STRING,
+     F(struct settings_tls, key),
+     .flags = CONF_REQUIRED,
+     .help = "PEM file: its private key.",
+     .example = "/etc/rockdove/tls/privkey.pem"},
+};
+static const struct conf_table tls_table = CONF_TABLE(tls_fields, struct settings_tls, NULL);
+
+static const struct conf_field listener_fields[] = {
+    {.name = "name",
+     .kind = CONF_STRING,
+     F(struct settings_listener, name),
+     .flags = CONF_REQUIRED,
+     .help = "A name of yours for logs and metrics.",
+     .example = "mx"},
+    {.name = "service",
+     .kind = CONF_ENUM,
+     F(struct settings_listener, service),
+     .names = settings_service_names,
+     .flags = CONF_REQUIRED,
+     .help = "What is spoken there.",
+     .example = "mx"},
+    {.name = "address",
+     .kind = CONF_ADDRESS,
+     F(struct settings_listener, address),
+     .flags = CONF_REQUIRED,
+     .help = "Where to listen. `[::]` also serves IPv4; without IPv6 in the kernel it falls back to 0.0.0.0.",
+     .example = "\"[::]:25\""},
+    {.name = "tls",
+     .kind = CONF_ENUM,
+     F(struct settings_listener, tls),
+     .names = tls_names,
+     .fallback = "starttls",
+     .help = "`implicit`: TLS from the first byte. `none` only for metrics and tests.",
+     .example = "starttls"},
+    {.name = "proxy",
+     .kind = CONF_ENUM,
+     F(struct settings_listener, proxy),
+     .names = proxy_names,
+     .fallback = "off",
+     .help = "PROXY protocol (1 and 2). `required`: every connection begins with a header, and comes from "
+             "proxy_trusted_networks. `optional`: a header is looked for (200 ms) only on connections from "
+             "these networks.",
+     .example = "required"},
+    {.name = "insecure_auth",
+     .kind = CONF_BOOL,
+     F(struct settings_listener, insecure_auth),
+     .fallback = "false",
+     .help = "Offer and accept passwords without TLS. For tests only."},
+};
+static const struct conf_table listener_table = CONF_TABLE(listener_fields, struct settings_listener, NULL);
+
+static const struct conf_field domain_fields[] = {
+    {.name = "name",
+     .kind = CONF_STRING,
+     F(struct settings_domain, name),
+     .flags = CONF_REQUIRED,
+     .help = "A domain we receive mail for. Domains of accounts and aliases need no entry.",
+     .example = "example.org"},
+    {.name = "catch_all",
+     .kind = CONF_STRING,
+     F(struct settings_domain, catch_all),
+     .help = "Who gets mail for addresses of the domain that nobody has. Never takes an account's mail.",
+     .example = "spam@example.org"},
+};
+static const struct conf_table domain_table = CONF_TABLE(domain_fields, struct settings_domain, NULL);
+
+static const struct conf_field accounts_fields[] = {
+    {.name = "file",
+     .kind = CONF_STRING,
+     F(struct settings_accounts, file),
+     .flags = CONF_REQUIRED,
+     .help = "Read again on reload.",
+     .example = "/etc/rockdove/postfix-accounts.cf"},
+    {.name = "format",
+     .kind = CONF_ENUM,
+     F(struct settings_accounts, format),
+     .names = format_names,
+     .fallback = "postfix",
+     .help =
+         "`postfix`: lines `user@domain|{SCHEME}hash`. `json`: `{\"user@domain\": \"password or hash\"}`.",
+     .example = "json"},
+};
+static const struct conf_table accounts_table = CONF_TABLE(accounts_fields, struct settings_accounts, NULL);
+
+static const struct conf_field aliases_fields[] = {
+    {.name = "file",
+     .kind = CONF_STRING,
+     F(struct settings_aliases, file),
+     .flags = CONF_REQUIRED,
+     .help = "Lines `alias@domain target,target`; `@domain target` is a catch-all.",
+     .example = "/etc/rockdove/postfix-virtual.cf"},
+};
+static const struct conf_table aliases_table = CONF_TABLE(aliases_fields, struct settings_aliases, NULL);
+
+static const struct conf_field quota_fields[] = {
+    {.name = "account",
+     .kind = CONF_SIZE,
+     F(struct settings, quota.account) - offsetof(struct settings, quota),
+     .fallback = "0",
+     .help = "What one account may hold, when no quota file names it. 0: no limit.",
+     .example = "10G"},
+    {.name = "files",
+     .kind = CONF_LIST,
+     F(struct settings, quota.files) - offsetof(struct settings, quota),
+     .item = CONF_STRING,
+     .max = 20,
+     .help = "Files with lines `user@domain:50M`.",
+     .example = "[ /etc/rockdove/dovecot-quotas.cf ]"},
+};
+static const struct conf_table quota_table = {quota_fields, 2, 0, NULL};
+
+static const struct conf_field dkim_fields[] = {
+    {.name = "domain",
+     .kind = CONF_STRING,
+     F(struct settings_dkim, domain),
+     .flags = CONF_REQUIRED,
+     .example = "example.org"},
+    {.name = "selector",
+     .kind = CONF_STRING,
+     F(struct settings_dkim, selector),
+     .flags = CONF_REQUIRED,
+     .example = "mail"},
+    {.name = "key_file",
+     .kind = CONF_STRING,
+     F(struct settings_dkim, key_file),
+     .flags = CONF_REQUIRED,
+     .example = "/run/secrets/dkim_key"},
+};
+static const struct conf_table dkim_table = CONF_TABLE(dkim_fields, struct settings_dkim, NULL);
+
+static const struct conf_field srs_fields[] = {
+    {.name = "domain",
+     .kind = CONF_STRING,
+     F(struct settings, srs.domain) - offsetof(struct settings, srs),
+     .help = "The domain of rewritten senders.",
+     .example = "example.org"},
+    {.name = "secret_file",
+     .kind = CONF_STRING,
+     F(struct settings, srs.secret_file) - offsetof(struct settings, srs),
+     .help = "One secret per line: the first signs, all verify.",
+     .example = "/run/secrets/srs"},
+};
+static const struct conf_table srs_table = {srs_fields, 2, 0, NULL};
+
+#define R(member) F(struct settings, relay.member) - offsetof(struct settings, relay)
+static const struct conf_field relay_fields[] = {
+    {.name = "host",
+     .kind = CONF_STRING,
+     R(host),
+     .help = "Where mail for others is handed to.",
+     .example = "smtp-relay.example.net"},
+    {.name = "port", .kind = CONF_U64, R(port), .fallback = "587", .min = 1, .max = 65535},
+    {.name = "tls", .kind = CONF_ENUM, R(tls), .names = relay_tls_names, .fallback = "required"},
+    {.name = "sasl_file",
+     .kind = CONF_STRING,
+     R(sasl_file),
+     .help = "Lines `[host]:port user:password`.",
+     .example = "/run/secrets/sasl_passwd"},
+    {.name = "daily",
+     .kind = CONF_U64,
+     R(daily),
+     .fallback = "0",
+     .help = "Messages a day the relay takes. 0: no limit."},
+};
+static const struct conf_table relay_table = {relay_fields, 5, 0, NULL};
+
+#define L(member)  F(struct settings, limits.member) - offsetof(struct settings, limits)
+#define LM(member) F(struct settings, limits.mx.member) - offsetof(struct settings, limits.mx)
+static const struct conf_field limits_mx_fields[] = {
+    {.name = "connections_per_minute",
+     .kind = CONF_U64,
+     LM(connections_per_minute),
+     .flags = CONF_NOT_YET,
+     .fallback = "0",
+     .max = 1000000,
+     .help = "Per client address; 0: no limit."},
+    {.name = "messages_per_minute",
+     .kind = CONF_U64,
+     LM(messages_per_minute),
+     .flags = CONF_NOT_YET,
+     .fallback = "0",
+     .max = 1000000,
+     .help = "Per client address; 0: no limit."},
+};
+static const struct conf_table limits_mx_table = {limits_mx_fields, 2, 0, NULL};
+static const struct conf_field limits_imap_fields[] = {
+    {.name = "connections_per_user_and_address",
+     .kind = CONF_U64,
+     F(struct settings, limits.imap.connections_per_user_and_address) -
+         offsetof(struct settings, limits.imap),
+     .fallback = "50",
+     .min = 1,
+     .max = 100000,
+     .help = "Sessions of one account from one client address."},
+};
+static const struct conf_table limits_imap_table = {limits_imap_fields, 1, 0, NULL};
+static const struct conf_field limits_fields[] = {
+    {.name = "mx", .kind = CONF_STRUCT, L(mx), .table = &limits_mx_table},
+    {.name = "imap", .kind = CONF_STRUCT, L(imap), .table = &limits_imap_table},
+    {.name = "auth_failure_delay",
+     .kind = CONF_DURATION,
+     L(auth_failure_delay),
+     .fallback = "5s",
+     .max = 60000,
+     .help = "How late a failed login is answered."},
+    {.name = "message_size",
+     .kind = CONF_SIZE,
+     L(message_size),
+     .fallback = "50M",
+     .min = 65536,
+     .max = GIB,
+     .help = "The largest message taken, by SMTP or APPEND."},
+    {.name = "recipients",
+     .kind = CONF_U64,
+     L(recipients),
+     .fallback = "1000",
+     .min = 100,
+     .max = 100000,
+     .help = "Recipients of one transaction (RFC 5321 section 4.5.3.1.8: at least 100)."},
+    {.name = "received_headers",
+     .kind = CONF_U64,
+     L(received_headers),
+     .fallback = "50",
+     .min = 20,
+     .max = 1000,
+     .help = "A message with more Received fields goes in circles and is refused."},
+    {.name = "smtp_sessions",
+     .kind = CONF_U64,
+     L(smtp_sessions),
+     .fallback = "2000",
+     .min = 1,
+     .max = 100000,
+     .help = "Open SMTP connections at once."},
+    {.name = "imap_sessions",
+     .kind = CONF_U64,
+     L(imap_sessions),
+     .fallback = "10000",
+     .min = 1,
+     .max = 100000,
+     .help = "Open IMAP connections at once."},
+    {.name = "http_sessions",
+     .kind = CONF_U64,
+     L(http_sessions),
+     .fallback = "500",
+     .min = 1,
+     .max = 100000,
+     .help = "Open HTTP connections at once."},
+    {.name = "sessions_per_address",
+     .kind = CONF_U64,
+     L(sessions_per_address),
+     .fallback = "100",
+     .min = 1,
+     .max = 100000,
+     .help = "Open connections of one service from one client address, but for trusted_networks."},
+};
+static const struct conf_table limits_table = {limits_fields, sizeof limits_fields / sizeof *limits_fields, 0,
+                                               NULL};
+
+#define T(member) F(struct settings, timeouts.member) - offsetof(struct settings, timeouts)
+static const struct conf_field timeouts_fields[] = {
+    {.name = "handshake",
+     .kind = CONF_DURATION,
+     T(handshake),
+     .fallback = "30s",
+     .min = 1000,
+     .max = HOUR,
+     .help = "For the TLS handshake."},
+    {.name = "proxy_header",
+     .kind = CONF_DURATION,
+     T(proxy_header),
+     .fallback = "5s",
+     .min = 100,
+     .max = MINUTE,
+     .help = "For the PROXY header, where it is required."},
+    {.name = "smtp_command",
+     .kind = CONF_DURATION,
+     T(smtp_command),
+     .fallback = "5m",
+     .min = 1000,
+     .max = HOUR,
+     .help = "For the next command (RFC 5321 section 4.5.3.2.7)."},
+    {.name = "smtp_data",
+     .kind = CONF_DURATION,
+     T(smtp_data),
+     .fallback = "3m",
+     .min = 1000,
+     .max = HOUR,
+     .help = "For the next block of a message (RFC 5321 section 4.5.3.2.5)."},
+    {.name = "imap_login",
+     .kind = CONF_DURATION,
+     T(imap_login),
+     .fallback = "1m",
+     .min = 1000,
+     .max = HOUR,
+     .help = "From connection to login."},
+    {.name = "imap_idle",
+     .kind = CONF_DURATION,
+     T(imap_idle),
+     .fallback = "31m",
+     .min = 1000,
+     .max = DAY,
+     .help = "Without a command (RFC 3501 section 5.4: at least 30 minutes)."},
+    {.name = "drain",
+     .kind = CONF_DURATION,
+     T(drain),
+     .fallback = "25s",
+     .max = HOUR,
+     .help = "After SIGTERM open sessions may finish what they began for so long."},
+};
+static const struct conf_table timeouts_table = {timeouts_fields,
+                                                 sizeof timeouts_fields / sizeof *timeouts_fields, 0, NULL};
+
+static const struct conf_field auth_fields[] = {
+    {.name = "workers",
+     .kind = CONF_U64,
+     F(struct settings, auth.workers) - offsetof(struct settings, auth),
+     .fallback = "2",
+     .min = 1,
+     .max = 64,
+     .help = "Passwords verified at once, each on a thread."},
+    {.name = "memory",
+     .kind = CONF_DURATION,
+     F(struct settings, auth.memory) - offsetof(struct settings, auth),
+     .fallback = "10m",
+     .max = DAY,
+     .help = "How long a verified password is remembered (as a keyed hash, in memory). 0: never."},
+};
+static const struct conf_table auth_table = {auth_fields, 2, 0, NULL};
+
+static const struct conf_field hidden_fields[] = {
+    {.name = "account",
+     .kind = CONF_STRING,
+     F(struct settings_hidden, account),
+     .flags = CONF_REQUIRED,
+     .help = "An account, or `*` for all.",
+     .example = "bob@example.org"},
+    {.name = "names",
+     .kind = CONF_LIST,
+     F(struct settings_hidden, names),
+     .item = CONF_STRING,
+     .flags = CONF_REQUIRED,
+     .min = 1,
+     .max = 100,
+     .help = "Capability names.",
+     .example = "[ CONDSTORE, MOVE ]"},
+};
+static const struct conf_table hidden_table = CONF_TABLE(hidden_fields, struct settings_hidden, NULL);
+static const struct conf_field imap_fields[] = {
+    {.name = "hide_capabilities",
+     .kind = CONF_LIST,
+     F(struct settings, imap.hide_capabilities) - offsetof(struct settings, imap),
+     .item = CONF_STRUCT,
+     .table = &hidden_table,
+     .max = 1000,
+     .help = "For clients that mishandle an extension."},
+};
+static const struct conf_table imap_table = {imap_fields, 1, 0, NULL};
+
+static const struct conf_field grant_fields[] = {
+    {.name = "account",
+     .kind = CONF_STRING,
+     F(struct settings_sender_grant, account),
+     .flags = CONF_REQUIRED,
+     .example = "alice@example.org"},
+    {.name = "addresses",
+     .kind = CONF_LIST,
+     F(struct settings_sender_grant, addresses),
+     .item = CONF_STRING,
+     .flags = CONF_REQUIRED,
+     .min = 1,
+     .max = 1000,
+     .help = "Addresses, or `@domain` for a whole domain.",
+     .example = "[ office@example.org, \"@example.net\" ]"},
+};
+static const struct conf_table grant_table = CONF_TABLE(grant_fields, struct settings_sender_grant, NULL);
+
+#define V(member) F(struct settings, resolver.member) - offsetof(struct settings, resolver)
+static const struct conf_field resolver_fields[] = {
+    {.name = "servers",
+     .kind = CONF_LIST,
+     V(servers),
+     .item = CONF_ADDRESS,
+     .max = 8,
+     .help = "Resolvers to ask. Absent: the system's (/etc/resolv.conf).",
+     .example = "[ \"127.0.0.1:53\" ]"},
+    {.name = "trust_anchor",
+     .kind = CONF_STRING,
+     V(trust_anchor),
+     .help = "File with the root's DNSSEC keys.",
+     .example = "/usr/share/dns/root.key"},
+    {.name = "unblock_zones",
+     .kind = CONF_LIST,
+     V(unblock_zones),
+     .item = CONF_STRING,
+     .max = 100,
+     .help = "Zones that are answered by the resolvers although they are reserved, such as `test`.",
+     .example = "[ test ]"},
+};
+static const struct conf_table resolver_table = {resolver_fields, 3, 0, NULL};
+
+static const struct conf_field log_fields[] = {
+    {.name = "to",
+     .kind = CONF_STRING,
+     F(struct settings_log, to),
+     .flags = CONF_REQUIRED,
+     .help = "`stderr`, `stdout` or a file, opened for appending and again on reload.",
+     .example = "stderr"},
+    {.name = "format",
+     .kind = CONF_ENUM,
+     F(struct settings_log, format),
+     .names = log_format_names,
+     .fallback = "text",
+     .help = "`postfix`: the lines that CrowdSec and fail2ban parse.",
+     .example = "json"},
+    {.name = "level",
+     .kind = CONF_ENUM,
+     F(struct settings_log, level),
+     .names = log_level_names,
+     .fallback = "info",
+     .help = "The least that is written."},
+};
+static const struct conf_table log_table = CONF_TABLE(log_fields, struct settings_log, NULL);
+
+static const struct conf_field fields[] = {
+    {.name = "hostname",
+     .kind = CONF_STRING,
+     F(struct settings, hostname),
+     .flags = CONF_REQUIRED,
+     .help = "Our name: in the greeting, in Received, in ids. It should resolve to us.",
+     .example = "mail.example.org"},
+    {.name = "data",
+     .kind = CONF_STRING,
+     F(struct settings, data),
+     .flags = CONF_REQUIRED,
+     .help = "The folder with all mail, the queue and the control socket. A change needs a restart.",
+     .example = "/var/lib/rockdove"},
+    {.name = "tls",
+     .kind = CONF_LIST,
+     F(struct settings, tls),
+     .item = CONF_STRUCT,
+     .table = &tls_table,
+     .max = 1000,
+     .help =
+         "Certificates, chosen by the server name the client asks for. The first is the default, also for an "
+         "unknown name."},
+    {.name = "listeners",
+     .kind = CONF_LIST,
+     F(struct settings, listeners),
+     .item = CONF_STRUCT,
+     .table = &listener_table,
+     .max = 64,
+     .flags = CONF_REQUIRED,
+     .help = "Any number of each service.",
+     .example = "[ { name: mx, service: mx, address: \"[::]:25\", tls: starttls } ]"},
+    {.name = "proxy_trusted_networks",
+     .kind = CONF_LIST,
+     F(struct settings, proxy_trusted_networks),
+     .item = CONF_NETWORK,
+     .max = 1000,
+     .help = "Who may send a PROXY header.",
+     .example = "[ 10.0.20.0/24 ]"},
+    {.name = "trusted_networks",
+     .kind = CONF_LIST,
+     F(struct settings, trusted_networks),
+     .item = CONF_NETWORK,
+     .max = 1000,
+     .help = "Own clients and monitors: no limits, tests or bans before login.",
+     .example = "[ 10.10.0.0/16 ]"},
+    {.name = "domains",
+     .kind = CONF_LIST,
+     F(struct settings, domains),
+     .item = CONF_STRUCT,
+     .table = &domain_table,
+     .help = "Domains without an account, and catch-alls."},
+    {.name = "accounts",
+     .kind = CONF_LIST,
+     F(struct settings, accounts),
+     .item = CONF_STRUCT,
+     .table = &accounts_table,
+     .max = 50,
+     .help = "Files with accounts, beside those made by `rockdove account add`. One owner per address."},
+    {.name = "aliases",
+     .kind = CONF_LIST,
+     F(struct settings, aliases),
+     .item = CONF_STRUCT,
+     .table = &aliases_table,
+     .max = 50,
+     .help = "Files with aliases."},
+    {.name = "postmaster",
+     .kind = CONF_STRING,
+     F(struct settings, postmaster),
+     .help = "Who gets mail to postmaster where no account or alias has that address. Default: the first "
+             "account.",
+     .example = "alice@example.org"},
+    {.name = "quota", .kind = CONF_STRUCT, F(struct settings, quota), .table = &quota_table},
+    {.name = "dkim",
+     .kind = CONF_LIST,
+     F(struct settings, dkim),
+     .item = CONF_STRUCT,
+     .table = &dkim_table,
+     .flags = CONF_NOT_YET,
+     .max = 1000,
+     .help = "Keys that sign outgoing mail."},
+    {.name = "srs",
+     .kind = CONF_STRUCT,
+     F(struct settings, srs),
+     .table = &srs_table,
+     .flags = CONF_NOT_YET,
+     .help = "Sender rewriting for forwarded mail."},
+    {.name = "relay",
+     .kind = CONF_STRUCT,
+     F(struct settings, relay),
+     .table = &relay_table,
+     .flags = CONF_NOT_YET,
+     .help = "The next server for mail that is not ours."},
+    {.name = "limits", .kind = CONF_STRUCT, F(struct settings, limits), .table = &limits_table},
+    {.name = "timeouts", .kind = CONF_STRUCT, F(struct settings, timeouts), .table = &timeouts_table},
+    {.name = "auth", .kind = CONF_STRUCT, F(struct settings, auth), .table = &auth_table},
+    {.name = "imap", .kind = CONF_STRUCT, F(struct settings, imap), .table = &imap_table},
+    {.name = "bans",
+     .kind = CONF_ENUM,
+     F(struct settings, bans),
+     .names = bans_names,
+     .fallback = "observe",
+     .flags = CONF_NOT_YET,
+     .help = "Who bans addresses: nobody, only told, or we."},
+    {.name = "sender_identity",
+     .kind = CONF_ENUM,
+     F(struct settings, sender_identity),
+     .names = identity_names,
+     .fallback = "enforce",
+     .help = "Submitted mail must come from addresses of the account; `log` only tells."},
+    {.name = "sender_grants",
+     .kind = CONF_LIST,
+     F(struct settings, sender_grants),
+     .item = CONF_STRUCT,
+     .table = &grant_table,
+     .help = "Further addresses an account may send as."},
+    {.name = "resolver", .kind = CONF_STRUCT, F(struct settings, resolver), .table = &resolver_table},
+    {.name = "log",
+     .kind = CONF_LIST,
+     F(struct settings, log),
+     .item = CONF_STRUCT,
+     .table = &log_table,
+     .max = LOG_OUTPUTS_MAX,
+     .help = "Outputs, each with its format. Default: stderr, text."},
+    {.name = "free_space_reserve",
+     .kind = CONF_SIZE,
+     F(struct settings, free_space_reserve),
+     .fallback = "500M",
+     .max = 1ull << 50,
+     .help = "Below it mail is refused for now (452); reading, deleting and sending still work."},
+    {.name = "role_uid_base",
+     .kind = CONF_U64,
+     F(struct settings, role_uid_base),
+     .fallback = "52000",
+     .max = 4000000000u,
+     .help =
+         "Started as root, each role gets a uid and gid of its own from here on (0: all keep the caller's)."},
+};
+const struct conf_table settings_table =
+    CONF_TABLE(fields, struct settings,
+               "# Settings\n\nOne YAML file. `rockdove -c FILE check` tells what is wrong with it.");
+
+/* Where nothing says where to log, stderr it is. */
+static void default_log_in(struct arena *arena, struct settings *settings)
+{
+    if (settings->log.count)
+        return;
+    settings->log.items = ARENA_NEW(arena, struct settings_log);
+    settings->log.count = 1;
+    settings->log.items[0] =
+        (struct settings_log){.to = SLICE("stderr"), .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_INFO};
+}
+
+enum err settings_parse_in(struct arena *arena, struct slice yaml, struct slice file, conf_env *env,
+                           void *env_arg, struct settings **settings, struct conf_origin **origin,
+                           struct problems *problems)
+{
+    struct settings *fresh = ARENA_NEW(arena, struct settings);
+    enum err err = conf_parse_in(arena, &settings_table, yaml, file, env, env_arg, fresh, origin, problems);
+    default_log_in(arena, fresh);
+    *settings = fresh;
+    return err;
+}
+
+void settings_encode(const struct settings *settings, struct buf *bytes)
+{
+    conf_encode(&settings_table, settings, bytes);
+}
+
+enum err settings_decode_in(struct arena *arena, struct slice bytes, struct settings **settings,
+                            struct why *why)
+{
+    struct settings *fresh = ARENA_NEW(arena, struct settings);
+    enum err err = conf_decode_in(arena, &settings_table, bytes, fresh, why);
+    if (err == ERR_OK)
+        *settings = fresh;
+    return err;
+}
+
+bool settings_networks_have(const struct conf_network *networks, size_t count, const struct netaddr *addr)
+{
+    uint8_t ip[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    if (addr->family == NETADDR_V4)
+        memcpy(ip + 12, addr->bytes, 4);
+    else if (addr->family == NETADDR_V6)
+        memcpy(ip, addr->bytes, sizeof ip);
+    else
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (conf_network_has(&networks[i], ip))
+            return true;
+    return false;
+}
+
+bool settings_is_trusted(const struct settings *settings, const struct netaddr *addr)
+{
+    return settings_networks_have(settings->trusted_networks.items, settings->trusted_networks.count, addr);
+}
+
+bool settings_is_proxy(const struct settings *settings, const struct netaddr *addr)
+{
+    return settings_networks_have(settings->proxy_trusted_networks.items,
+                                  settings->proxy_trusted_networks.count, addr);
+}
+
+bool settings_hides(const struct settings *settings, struct slice account, struct slice name)
+{
+    for (size_t i = 0; i < settings->imap.hide_capabilities.count; i++) {
+        const struct settings_hidden *hidden = &settings->imap.hide_capabilities.items[i];
+        if (!slice_eq(hidden->account, SLICE("*")) && !slice_ieq(hidden->account, account))
+            continue;
+        for (size_t n = 0; n < hidden->names.count; n++)
+            if (slice_ieq(hidden->names.items[n], name))
+                return true;
+    }
+    return false;
+}
