@@ -1,0 +1,86 @@
+/* control.c: the client's end of the control socket. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "wire/wire.h"
+
+#define CONTROL_DEADLINE_MS 60000
+
+struct call {
+    struct loop *loop;
+    enum err err;
+    int exit_code;
+};
+
+static void on_output(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct call *call = ctx;
+    struct wire_control_output out;
+    call->err = wire_answer(err, packet, WIRE_CONTROL_OUTPUT, &out);
+    if (call->err == ERR_OK) {
+        call->exit_code = (int)out.exit_code;
+        (void)fwrite(out.text.ptr, 1, out.text.len, out.exit_code ? stderr : stdout);
+    }
+    if (call->err != ERR_OK || !packet->more)
+        loop_stop(call->loop);
+}
+
+static bool no_packets(void *ctx, struct ipc_link *link, struct ipc_packet *packet)
+{
+    (void)ctx;
+    (void)link;
+    (void)packet;
+    return false;
+}
+
+static enum err connect_to(struct slice data, int *result, struct why *why)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    int len = snprintf(at.sun_path, sizeof at.sun_path, "%.*s/run/control.sock", SLICE_ARG(data));
+    if (len < 0 || (size_t)len >= sizeof at.sun_path)
+        return err_set(why, ERR_BAD, "data: is too long a path");
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_errno(why, errno, "socket");
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) != 0) {
+        int error = errno;
+        (void)close(fd);
+        if (error == ENOENT || error == ECONNREFUSED)
+            return err_set(why, ERR_ABSENT, "no server runs on %.*s", SLICE_ARG(data));
+        return err_errno(why, error, "%s", at.sun_path);
+    }
+    *result = fd;
+    return ERR_OK;
+}
+
+enum err cli_control(struct cli *cli, const struct settings *settings, const struct slice *arguments,
+                     size_t count, int *exit_code, struct why *why)
+{
+    static const struct ipc_ops ops = {.packet = no_packets};
+    int fd;
+    enum err err = connect_to(settings->data, &fd, why);
+    if (err != ERR_OK)
+        return err;
+    AUTO_BUF struct buf list = buf_new(WIRE_BLOB_MAX);
+    for (size_t i = 0; i < count; i++)
+        wire_strings_add(&list, arguments[i]);
+    struct call call = {.loop = loop_new(), .err = ERR_LATER};
+    struct ipc_link *link = ipc_link_new(call.loop, role_name(ROLE_QUEUE), &ops, NULL);
+    const struct wire_control message = {.json = cli->json, .arguments = buf_slice(&list)};
+    ipc_link_attach(link, fd);
+    if (buf_ok(&list)) {
+        (void)wire_call(link, WIRE_CONTROL, &message, CONTROL_DEADLINE_MS, on_output, &call);
+        loop_run(call.loop);
+    }
+    ipc_link_free(&link);
+    loop_free(&call.loop);
+    *exit_code = call.exit_code;
+    if (call.err != ERR_OK)
+        return err_set(why, call.err, "the server did not answer");
+    return ERR_OK;
+}
