@@ -55,6 +55,10 @@ bool address_split_tag(struct slice local, uint8_t delimiter, struct slice *user
 /* The same address with another local part ("user" of "user+tag"). */
 struct address address_with_local_in(struct arena *arena, const struct address *addr, struct slice local);
 
+/* local@domain with the local part in quotes where RFC 5321 wants them; without domain just the local part.
+ */
+struct slice address_join_in(struct arena *arena, struct slice local, struct slice domain);
+
 /* Address lists of header fields (RFC 5322 section 3.4 and 4.4), for ENVELOPE and for finding header From. */
 enum address_kind { ADDRESS_MAILBOX, ADDRESS_GROUP_START, ADDRESS_GROUP_END };
 struct address_item {

@@ -1,4 +1,5 @@
-/* domain.c: syntax and canonical form of domain names. Text from envelopes, headers and configuration; trusts none. */
+/* domain.c: syntax and canonical form of domain names. Text from envelopes, headers and configuration; trusts
+ * none. */
 #include "grammar/domain.h"
 
 #include <idn2.h>
@@ -6,7 +7,8 @@
 
 static bool label_is_good(struct slice label, bool underscore)
 {
-    if (label.len == 0 || label.len > DOMAIN_LABEL_MAX || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
+    if (label.len == 0 || label.len > DOMAIN_LABEL_MAX || label.ptr[0] == '-' ||
+        label.ptr[label.len - 1] == '-')
         return false;
     for (size_t i = 0; i < label.len; i++) {
         uint8_t c = label.ptr[i];
@@ -55,14 +57,15 @@ static bool has_alabel(struct slice name)
     return false;
 }
 
-/* The library's view of the name, or false. IDNA2008 with UTS 46 non-transitional mapping; it also maps case and the dots
- * of other scripts. */
+/* The library's view of the name, or false. IDNA2008 with UTS 46 non-transitional mapping; it also maps case
+ * and the dots of other scripts. */
 static bool idn_in(struct arena *arena, struct slice name, struct slice *alabel)
 {
     uint8_t *found = NULL;
     if (name.len == 0 || name.len > DOMAIN_UTF8_MAX || memchr(name.ptr, 0, name.len))
         return false;
-    int rc = idn2_lookup_u8((const uint8_t *)arena_cstr(arena, name), &found, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    int rc = idn2_lookup_u8((const uint8_t *)arena_cstr(arena, name), &found,
+                            IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
     if (rc != IDN2_OK)
         return false;
     *alabel = lower_in(arena, slice_of((const char *)found));
@@ -76,9 +79,10 @@ enum err domain_to_alabel_in(struct arena *arena, struct slice name, struct slic
     if (name.len && name.ptr[name.len - 1] == '.')
         name.len--;
     if (slice_is_ascii(name)) {
-        if (!domain_is_ldh(name))
+        if (!domain_is_host(name))
             return err_set(why, ERR_BAD, "domain name is malformed");
-        /* Through the library even so, because "xn--" of upper-case or unnormalised text must not become a second name. */
+        /* Through the library even so, because "xn--" of upper-case or unnormalised text must not become a
+         * second name. */
         if (!has_alabel(name) || !idn_in(arena, name, &found) || !domain_is_ldh(found))
             found = lower_in(arena, name);
     } else if (!slice_is_utf8(name) || !idn_in(arena, name, &found) || !domain_is_ldh(found)) {

@@ -17,8 +17,8 @@ bool domain_is_ldh(struct slice name);
 /* The same with underscores, as in DNS names and in what misconfigured hosts say in EHLO. */
 bool domain_is_host(struct slice name);
 /* The domain in lower-cased A-labels (IDNA2008 with UTS 46 non-transitional mapping), from A-labels or
- * U-labels, without a trailing dot. ERR_BAD when it is none. An A-label that is not valid IDNA but LDH is
- * kept: mail must reach it. */
+ * U-labels, without a trailing dot. ERR_BAD when it is none. ASCII names that IDNA would not allow
+ * (underscores, invalid A-labels) are kept: hosts have them, and mail must reach them. */
 enum err domain_to_alabel_in(struct arena *arena, struct slice name, struct slice *alabel,
                              struct why *why) MUST_CHECK;
 /* For people to read: U-labels where they are valid, otherwise the name as it is. */

@@ -42,8 +42,12 @@ bool header_find_last(struct slice block, struct slice name, struct header_field
  * a blank, the blanks at both ends go. */
 struct slice header_unfold_in(struct arena *arena, struct slice value);
 /* Length of the comment "(…)" at the start of `s`, nested and with quoted pairs; all of `s` when it is not
- * closed; 0 when there is none. */
+ * closed; 0 when there is none. The second form gives 0 for an unclosed one too. */
 size_t header_comment_len(struct slice s);
+size_t header_comment_closed_len(struct slice s);
+/* Length of the quoted string at the start of `s` with its quotes; 0 when there is none or it is not closed.
+ */
+size_t header_quoted_len(struct slice s);
 /* Takes blanks, line ends and comments (CFWS) off the front. */
 struct slice header_skip_cfws(struct slice s);
 /* The value without comments (each becomes one blank), unfolded; comments inside quoted strings stay. */

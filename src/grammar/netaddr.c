@@ -1,4 +1,5 @@
-/* netaddr.c: network addresses and networks as text and bytes. Takes text from configuration, SMTP and PROXY headers; trusts none. */
+/* netaddr.c: network addresses and networks as text and bytes. Takes text from configuration, SMTP and PROXY
+ * headers; trusts none. */
 #include "grammar/netaddr.h"
 
 #include <stdio.h>
@@ -47,7 +48,8 @@ static bool parse_v4(struct slice text, uint8_t bytes[4])
     return text.len == 0;
 }
 
-/* Groups of 16 bits with ":" between them, a dotted quad in place of the last two if `quad`; no "::" inside. */
+/* Groups of 16 bits with ":" between them, a dotted quad in place of the last two if `quad`; no "::" inside.
+ */
 static bool parse_groups(struct slice text, bool quad, uint8_t *bytes, size_t max, size_t *len)
 {
     *len = 0;

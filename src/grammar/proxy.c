@@ -1,5 +1,5 @@
-/* proxy.c: the PROXY protocol header in front of a connection. Its bytes come from whoever connects; that the peer may speak for
- * others was checked by the caller (net/). */
+/* proxy.c: the PROXY protocol header in front of a connection. Its bytes come from whoever connects; that the
+ * peer may speak for others was checked by the caller (net/). */
 #include "grammar/proxy.h"
 
 #include <string.h>
@@ -11,7 +11,8 @@
 #define V2_SSL_FIXED 5 /* client byte and verify word */
 #define V2_SSL_TLS   0x01
 
-static const uint8_t v2_signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
+static const uint8_t v2_signature[12] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d,
+                                         0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a};
 
 static enum proxy_state bad(struct why *why, const char *text)
 {
@@ -38,7 +39,8 @@ static bool parse_v1_port(struct slice text, uint16_t *port)
 
 static bool parse_v1_addr(struct slice text, struct slice port, bool v6, struct netaddr *addr)
 {
-    return (slice_find(text, ':') >= 0) == v6 && netaddr_parse(text, addr) && parse_v1_port(port, &addr->port);
+    return (slice_find(text, ':') >= 0) == v6 && netaddr_parse(text, addr) &&
+           parse_v1_port(port, &addr->port);
 }
 
 /* "PROXY" SP ("TCP4" / "TCP6") SP source SP destination SP source-port SP destination-port
@@ -63,7 +65,8 @@ static bool parse_v1_line(struct slice line, struct proxy_header *header)
            parse_v1_addr(parts[3], parts[5], v6, &header->destination);
 }
 
-static enum proxy_state parse_v1(struct slice input, struct proxy_header *header, size_t *consumed, struct why *why)
+static enum proxy_state parse_v1(struct slice input, struct proxy_header *header, size_t *consumed,
+                                 struct why *why)
 {
     struct proxy_header parsed;
     struct slice window = slice_sub(input, 0, PROXY_V1_MAX);
@@ -137,7 +140,8 @@ static bool checksum_matches(struct slice whole, size_t at)
 }
 
 /* TLVs behind the addresses; those we do not know are skipped. */
-static enum proxy_state read_v2_tlvs(struct slice whole, size_t at, struct proxy_header *header, struct why *why)
+static enum proxy_state read_v2_tlvs(struct slice whole, size_t at, struct proxy_header *header,
+                                     struct why *why)
 {
     while (at < whole.len) {
         if (whole.len - at < V2_TLV_HEAD)
@@ -156,7 +160,8 @@ static enum proxy_state read_v2_tlvs(struct slice whole, size_t at, struct proxy
     return PROXY_DONE;
 }
 
-static enum proxy_state parse_v2(struct slice input, struct proxy_header *header, size_t *consumed, struct why *why)
+static enum proxy_state parse_v2(struct slice input, struct proxy_header *header, size_t *consumed,
+                                 struct why *why)
 {
     if (input.len > 12 && input.ptr[12] >> 4 != 2)
         return bad(why, "unknown version");
@@ -189,7 +194,8 @@ static enum proxy_state parse_v2(struct slice input, struct proxy_header *header
     return PROXY_DONE;
 }
 
-enum proxy_state proxy_parse(struct slice input, struct proxy_header *header, size_t *consumed, struct why *why)
+enum proxy_state proxy_parse(struct slice input, struct proxy_header *header, size_t *consumed,
+                             struct why *why)
 {
     static const struct slice v1 = {(const uint8_t *)"PROXY ", 6};
     static const struct slice v2 = {v2_signature, sizeof v2_signature};

@@ -1,0 +1,78 @@
+/* xtext and its UTF-8 relative. */
+#include "check.h"
+#include "grammar/xtext.h"
+
+static void test_xtext(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *xtext, *text, *again; /* text NULL: refused; again: as we write it */
+    } rows[] = {
+        {"", "", ""},
+        {"abc", "abc", "abc"},
+        {"a+2Bb+3Dc+20d", "a+b=c d", "a+2Bb+3Dc+20d"},
+        {"+41", "A", "A"},
+        {"+c3+a9", "\xc3\xa9", "+C3+A9"},
+        {"+0A", "\n", "+0A"},
+        {"a=b", NULL, NULL},
+        {"a b", NULL, NULL},
+        {"+", NULL, NULL},
+        {"+4", NULL, NULL},
+        {"+4G", NULL, NULL},
+        {"\x80", NULL, NULL},
+        {"a\tb", NULL, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_ARENA struct arena *arena = arena_new(ARENA_MAX);
+        AUTO_BUF struct buf out = buf_new(1000);
+        struct slice text = SLICE_EMPTY;
+        assert_row(xtext_decode_in(arena, slice_of(rows[i].xtext), &text) == (rows[i].text != NULL), i);
+        assert_text(text, rows[i].text, i);
+        if (rows[i].text) {
+            xtext_encode(&out, text);
+            assert_text(buf_slice(&out), rows[i].again, i);
+        }
+    }
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *xtext, *text, *again;
+    } rows[] = {
+        {"j\\x{F6}rg@x", "j\xc3\xb6rg@x", "j\xc3\xb6rg@x"},
+        {"j\xc3\xb6rg@x", "j\xc3\xb6rg@x", "j\xc3\xb6rg@x"},
+        {"\\x{20AC}\\x{1F600}", "\xe2\x82\xac\xf0\x9f\x98\x80", "\xe2\x82\xac\xf0\x9f\x98\x80"},
+        {"a\\x{2B}b\\x{3D}\\x{5C}\\x{20}", "a+b=\\ ", "a\\x{2B}b\\x{3D}\\x{5C}\\x{20}"},
+        {"\\x{10FFFF}", "\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"},
+        {"\\x{110000}", NULL, NULL},
+        {"\\x{D800}", NULL, NULL},
+        {"\\x{00}", NULL, NULL},
+        {"\\x{F}", NULL, NULL},
+        {"\\x{1234567}", NULL, NULL},
+        {"\\x{}", NULL, NULL},
+        {"\\x{F6", NULL, NULL},
+        {"\\", NULL, NULL},
+        {"a+2B", NULL, NULL},
+        {"a=b", NULL, NULL},
+        {"\xff", NULL, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_ARENA struct arena *arena = arena_new(ARENA_MAX);
+        AUTO_BUF struct buf out = buf_new(1000);
+        struct slice text = SLICE_EMPTY;
+        assert_row(xtext_decode_utf8_in(arena, slice_of(rows[i].xtext), &text) == (rows[i].text != NULL), i);
+        assert_text(text, rows[i].text, i);
+        if (rows[i].text) {
+            xtext_encode_utf8(&out, text);
+            assert_text(buf_slice(&out), rows[i].again, i);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xtext), cmocka_unit_test(test_utf8)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
