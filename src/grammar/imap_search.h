@@ -64,6 +64,7 @@ struct imap_search_node {
     struct imap_search_node *next;  /* sibling */
     struct imap_search_node *child; /* AND, OR, NOT */
     uint64_t number;
+    unsigned cost; /* how dear it is to answer; set by the decoder */
     struct slice name;
     struct imap_needle needle;
     struct imap_set set;

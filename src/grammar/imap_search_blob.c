@@ -228,15 +228,15 @@ static bool decode_fields(struct decoder *d, struct imap_search_node *node)
     return false;
 }
 
-/* How dear a key is to answer: packed state, facts, the message itself. */
+/* How dear a key is to answer: packed state, facts, the message itself. Its children have theirs already. */
 static unsigned cost(const struct imap_search_node *node)
 {
     unsigned dearest = 0;
     switch (node->op) {
-    case IMAP_SEARCH_BODY:
-        return 3;
     case IMAP_SEARCH_TEXT:
         return 4;
+    case IMAP_SEARCH_BODY:
+        return 3;
     case IMAP_SEARCH_HEADER:
         return 2;
     case IMAP_SEARCH_SENTBEFORE:
@@ -246,7 +246,7 @@ static unsigned cost(const struct imap_search_node *node)
         return 1;
     default:
         for (const struct imap_search_node *child = node->child; child; child = child->next)
-            dearest = cost(child) > dearest ? cost(child) : dearest;
+            dearest = child->cost > dearest ? child->cost : dearest;
         return dearest;
     }
 }
@@ -258,7 +258,7 @@ static void order_children(struct imap_search_node *node)
     for (unsigned level = 0; level <= 4; level++)
         for (struct imap_search_node **at = &node->child; *at;) {
             struct imap_search_node *child = *at;
-            if (cost(child) != level) {
+            if (child->cost != level) {
                 at = &child->next;
                 continue;
             }
@@ -281,6 +281,7 @@ static struct imap_search_node *decode_node(struct decoder *d)
         return NULL;
     if (fields[op] == FIELD_CHILDREN)
         order_children(node);
+    node->cost = cost(node);
     return node;
 }
 
