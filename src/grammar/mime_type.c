@@ -1,4 +1,5 @@
-/* mime_type.c: Content-Type, Content-Disposition and their parameters. Trusts nothing; called by mime.c, scan. */
+/* mime_type.c: Content-Type, Content-Disposition and their parameters. Trusts nothing; called by mime.c,
+ * scan. */
 #include "grammar/mime_type.h"
 
 #include <string.h>
@@ -17,7 +18,8 @@ struct piece {
     bool extended, used;
 };
 
-/* tspecials of RFC 2045 but '/' '?' '=' inside values are common in the wild; names and types stop at all of them. */
+/* tspecials of RFC 2045 but '/' '?' '=' inside values are common in the wild; names and types stop at all of
+ * them. */
 static bool is_token_byte(uint8_t c)
 {
     return c > ' ' && c != 0x7f && !memchr("()<>@,;:\\\"/[]?=", c, 15);
@@ -59,7 +61,8 @@ static struct slice take_quoted_in(struct arena *arena, struct slice *s)
     return slice_make(text, len);
 }
 
-/* An unquoted value: up to ';', without the blanks at its end. File names with blanks are often left unquoted. */
+/* An unquoted value: up to ';', without the blanks at its end. File names with blanks are often left
+ * unquoted. */
 static struct slice take_unquoted(struct slice *s)
 {
     size_t n = 0;
@@ -136,14 +139,15 @@ static struct piece *find_section(struct piece *pieces, size_t count, struct sli
     return NULL;
 }
 
-/* Joins name*0, name*1, … in the order of their numbers up to the first gap (RFC 2231 sections 3 and 4.1). Where any
- * section is extended the whole becomes extended: plain sections are percent-encoded then. */
+/* Joins name*0, name*1, … in the order of their numbers up to the first gap (RFC 2231 sections 3 and 4.1).
+ * Where any section is extended the whole becomes extended: plain sections are percent-encoded then. */
 static struct mime_param join_in(struct arena *arena, struct piece *pieces, size_t count, struct piece *first)
 {
     struct piece *found[SECTIONS_MAX + 1];
     size_t n = 0;
     bool extended = false;
-    for (struct piece *p = first; p && n <= SECTIONS_MAX; p = find_section(pieces, count, first->name, (int)n)) {
+    for (struct piece *p = first; p && n <= SECTIONS_MAX;
+         p = find_section(pieces, count, first->name, (int)n)) {
         p->used = true;
         extended = extended || p->extended;
         found[n++] = p;
@@ -160,7 +164,8 @@ static struct mime_param join_in(struct arena *arena, struct piece *pieces, size
     return (struct mime_param){first->name, arena_dup(arena, buf_slice(&text)), extended};
 }
 
-static void join_pieces_in(struct arena *arena, struct piece *pieces, size_t count, struct mime_params *params)
+static void join_pieces_in(struct arena *arena, struct piece *pieces, size_t count,
+                           struct mime_params *params)
 {
     params->count = 0;
     params->at = count ? ARENA_ARRAY(arena, struct mime_param, count) : NULL;

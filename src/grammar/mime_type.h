@@ -1,5 +1,5 @@
-/* mime_type.h: values of Content-Type and Content-Disposition: a token and parameters (RFC 2045 section 5.1, RFC 2183),
- * with RFC 2231 continuations joined. Takes any bytes, gives the best reading; pure. */
+/* mime_type.h: values of Content-Type and Content-Disposition: a token and parameters (RFC 2045 section 5.1,
+ * RFC 2183), with RFC 2231 continuations joined. Takes any bytes, gives the best reading; pure. */
 #ifndef GRAMMAR_MIME_TYPE_H
 #define GRAMMAR_MIME_TYPE_H
 
