@@ -391,7 +391,7 @@ static void release(struct supervisor *s)
         struct child *child = &s->children[r];
         ipc_link_free(&child->link);
         loop_timer_free(&child->restart);
-        metric_block_unmap(&child->metrics);
+        metric_block_unmap(&metrics_table, &child->metrics);
         if (proc_role((enum role)r) && child->metrics_fd > 0)
             (void)close(child->metrics_fd);
     }

@@ -257,7 +257,7 @@ static bool take_metrics(struct role_run *run, struct ipc_packet *packet, const 
         return true;
     }
     struct why why;
-    metric_block_unmap(&run->metrics[m->role]);
+    metric_block_unmap(&metrics_table, &run->metrics[m->role]);
     enum err err = metric_block_map(&metrics_table, fd, &run->metrics[m->role], &why);
     (void)close(fd);
     return err == ERR_OK;
@@ -444,7 +444,7 @@ void role_run_free(struct role_run **run_ref)
         run->ops->free(run->ctx);
     for (int r = 0; r < ROLE_COUNT; r++) {
         ipc_link_free(&run->peers[r].link);
-        metric_block_unmap(&run->metrics[r]);
+        metric_block_unmap(&metrics_table, &run->metrics[r]);
     }
     ipc_link_free(&run->supervisor);
     generation_free(&run->next);
