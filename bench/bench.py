@@ -1,0 +1,29 @@
+"""bench.py [NAME...] [--rounds N]: runs the benches and prints one table. Started by ./dev bench."""
+import argparse
+import importlib
+import os
+
+from common import show
+
+NAMES = ("start", "memory", "logins", "inbound")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Rockdove beside Postfix and Dovecot, in one run.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which: " + " ".join(NAMES))
+    parser.add_argument("--rounds", type=int, default=5, help="how often the two alternate (5)")
+    options = parser.parse_args()
+    rows = []
+    for name in options.names or NAMES:
+        if name not in NAMES:
+            parser.error(f"no bench {name}")
+        print(f"== {name}", flush=True)
+        rows += importlib.import_module(name).run(options.rounds)
+    print(f"\n{os.cpu_count()} cores; medians of {options.rounds} alternating rounds; the peer is Debian's Postfix 3.7 with "
+          "LMTP to Dovecot 2.3 Maildir")
+    show(rows)
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

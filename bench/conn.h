@@ -1,0 +1,67 @@
+/* conn.h: the client side of many line-based connections on one epoll loop, with or without TLS. For the load
+ * generators only: it trusts the server it measures as far as bounds of lines go, and ends the program on
+ * trouble. */
+#ifndef BENCH_CONN_H
+#define BENCH_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONN_LINE_MAX 16384u /* longest line of a server we can take */
+
+struct conn;
+
+struct conn_ops {
+    /* A whole line without its CRLF. May send or close. */
+    void (*line)(struct conn *conn, const char *line, size_t len);
+    /* The server closed, or the connection broke; `conn` may be opened again from here. */
+    void (*closed)(struct conn *conn);
+};
+
+struct conn {
+    const struct conn_ops *ops;
+    int fd;                /* -1: closed */
+    unsigned times_opened; /* tells a callback's closing and opening again from going on */
+    void *ssl;
+    bool tls, connecting, handshaking, want_out;
+    char in[CONN_LINE_MAX];
+    size_t in_len;
+    char *out;
+    size_t out_len, out_cap, out_done;
+    /* the protocol's own */
+    int state;
+    unsigned left; /* transactions still to be done on this connection */
+    unsigned user;
+    double started;
+};
+
+/* Before anything else: the loop and, for TLS, its context. */
+void conn_setup(void);
+/* Connects to 127.0.0.1; lines arrive through conn_loop(). */
+void conn_open(struct conn *conn, const struct conn_ops *ops, uint16_t port, bool tls);
+void conn_send(struct conn *conn, const void *data, size_t len);
+void conn_sendf(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Closes at once; no callback. Takes a closed one. */
+void conn_close(struct conn *conn);
+/* Serves all connections until `*done`; false after `seconds` without an end. */
+bool conn_loop(const bool *done, double seconds);
+
+/* Seconds of the monotonic clock. */
+double conn_now(void);
+/* The number behind `--name`, or `standard`; options are `--name value` pairs. Ends the program on a bad
+ * number. */
+unsigned option_number(int argc, char **argv, const char *name, unsigned standard);
+const char *option_text(int argc, char **argv, const char *name, const char *standard);
+bool option_set(int argc, char **argv, const char *name);
+
+/* Durations, for percentiles. */
+struct times {
+    double *seconds;
+    size_t count, cap;
+};
+void times_add(struct times *times, double seconds);
+/* The value below which `share` (0 to 1) of them lie, in milliseconds; 0 when empty. Sorts. */
+double times_percentile(struct times *times, double share);
+
+#endif
