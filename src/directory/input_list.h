@@ -1,0 +1,35 @@
+/* input_list.h: the inside of struct directory_input, for the readers and the table. */
+#ifndef DIRECTORY_INPUT_LIST_H
+#define DIRECTORY_INPUT_LIST_H
+
+#include "base/coll.h"
+#include "directory/input.h"
+
+struct directory_input {
+    struct arena *arena;
+    struct problems *problems;
+    struct vec accounts, aliases, quotas; /* of pointers to entries */
+};
+
+#define ACCOUNT_AT(input, index) (*VEC_AT(&(input)->accounts, struct directory_account_entry *, index))
+#define ALIAS_AT(input, index)   (*VEC_AT(&(input)->aliases, struct directory_alias_entry *, index))
+#define QUOTA_AT(input, index)   (*VEC_AT(&(input)->quotas, struct directory_quota_entry *, index))
+
+/* False (and a problem) when there are too many. */
+bool directory_list_add(struct directory_input *input, struct vec *list, void *entry,
+                        const struct directory_place *place);
+/* Checks the address and adds the account, or a problem. */
+void directory_input_account(struct directory_input *input, struct slice address, struct slice secret,
+                             struct slice extra, const struct directory_place *place);
+
+/* The next line that says something: comments and blank lines skipped, blanks behind it cut, `line` counted.
+ * Too long a line is a problem and skipped. False at the end. */
+struct line_reader {
+    struct directory_input *input;
+    struct slice rest, file;
+    uint32_t line;
+};
+struct line_reader line_reader_new(struct directory_input *input, struct slice text, struct slice file);
+bool line_reader_next(struct line_reader *reader, struct slice *line);
+
+#endif
