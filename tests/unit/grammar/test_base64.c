@@ -98,14 +98,15 @@ static void test_base64_tolerant(void **state)
     }
     /* More than one piece, and a maximum that stops it without mixing the order. */
     static char text[40000];
-    memset(text, 'A', sizeof text);
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('A' + i / 4 % 26);
     struct base64_decoder decoder = {0};
     AUTO_BUF struct buf all = buf_new(100000), some = buf_new(1000);
     base64_feed(&decoder, slice_make(text, sizeof text), &all);
     assert_int_equal(all.len, 30000);
     base64_feed(&decoder, slice_make(text, sizeof text), &some);
     assert_false(buf_ok(&some));
-    assert_true(some.len > 0 && some.len <= 1000);
+    assert_true(some.len > 0 && slice_starts(buf_slice(&all), buf_slice(&some)));
 }
 
 static struct slice qp(struct buf *out, struct slice text, size_t cut, bool underscore)
