@@ -1,0 +1,203 @@
+"""The command line: check, route, account, store, trace, config; and where addresses go."""
+import json
+import subprocess
+
+import mail
+import pytest
+from wire import Imap, Smtp
+
+
+def openssl_hash(kind, password):
+    return subprocess.run(["openssl", "passwd", kind, password], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def logs_in(server, user, password):
+    with Imap(server.ports["imap"]) as client:
+        return client.login(user, password).status == "OK"
+
+
+def test_check_says_everything_at_once(make_server):
+    server = make_server(listeners=["mx"])
+    assert server.command("check").returncode == 0
+    text = server.file.read_text().replace("hostname:", "hostnam:") + "limits2: { a: 1 }\nbans: perhaps\n"
+    server.file.write_text(text)
+    done = server.command("check", check=False)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    last = len(text.splitlines())
+    for part in ("hostnam", "limits2", "bans", "rockdove.yaml:1", f"rockdove.yaml:{last}", f"rockdove.yaml:{last - 1}"):
+        assert part in said, (part, said)
+
+
+def test_check_names_missing_files_and_collisions(make_server, tmp_path):
+    server = make_server(listeners=["mx"], tls=[{"cert": tmp_path / "none.pem", "key": tmp_path / "none.key"}])
+    server.config["listeners"] *= 2
+    server.write_config()
+    done = server.command("check", check=False)
+    assert done.returncode == 1 and "none.pem" in done.stdout + done.stderr
+
+
+def test_run_with_a_bad_configuration_ends(make_server):
+    server = make_server(listeners=["mx"])
+    server.file.write_text("listeners: 5\n")
+    done = server.command("run", check=False, timeout=10)
+    assert done.returncode != 0 and "rockdove.yaml:1" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["check", "--help"], ["route", "--help"], ["account", "--help"],
+                                   ["store", "--help"], ["trace", "--help"], ["config", "--help"]])
+def test_help(make_server, words):
+    server = make_server(listeners=["mx"])
+    done = subprocess.run([server.binary, *words], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0 and "rockdove" in done.stdout
+    assert subprocess.run([server.binary, "nonsense"], capture_output=True, timeout=10).returncode != 0
+
+
+ROUTES = """
+two@example.test t1@example.test, t2@example.test
+here-and-there@example.test here-and-there@example.test, t2@example.test
+t4@example.test t4@example.test
+t5@example.test t6@example.test
+chain@example.test two@example.test
+"""
+
+
+def test_route(make_server):
+    accounts = {f"t{number}@example.test": "x" for number in range(8)}
+    accounts["here-and-there@example.test"] = "x"
+    server = make_server(accounts=accounts, listeners=["mx"], aliases=ROUTES,
+                         domains=[{"name": "example.test"}, {"name": "catch.test", "catch_all": "t7@example.test"}])
+    for address, wanted in {
+        "t1@example.test": ["t1@example.test"],
+        "T1@EXAMPLE.test": ["t1@example.test"],
+        "t1+tag@example.test": ["t1@example.test"],
+        "two@example.test": ["t1@example.test", "t2@example.test"],
+        "here-and-there@example.test": ["here-and-there@example.test", "t2@example.test"],
+        "t4@example.test": ["t4@example.test"],
+        "t5@example.test": ["t5@example.test"],  # the line that would give t5's mail to t6 is ignored
+        "chain@example.test": ["t1@example.test", "t2@example.test"],
+        "free@catch.test": ["t7@example.test"],
+    }.items():
+        said = server.command("route", address).stdout
+        for target in wanted:
+            assert target in said, (address, said)
+        if address == "t5@example.test":
+            assert "t6@example.test" not in said.splitlines()[0]
+    assert server.command("route", "nobody@example.test", check=False).returncode != 0
+    answer = json.loads(server.command("route", "two@example.test", "--json").stdout)
+    assert "t1@example.test" in json.dumps(answer)
+    checked = server.command("check", check=False)
+    said = checked.stdout + checked.stderr
+    assert "t5@example.test t6@example.test" in said or ("t5@example.test" in said and "t6@example.test" in said), said
+
+
+def test_compare_postfix(make_server):
+    server = make_server(accounts={"a@catch.test": "x", "spam@catch.test": "x", "b@catch.test": "x"}, listeners=["mx"],
+                         aliases="b@catch.test b@catch.test\n", domains=[{"name": "catch.test", "catch_all": "spam@catch.test"}])
+    said = server.command("route", "--compare-postfix", check=False).stdout
+    assert "a@catch.test" in said and "\nb@catch.test" not in "\n" + said
+
+
+def test_the_same_address_with_two_meanings(make_server, scratch):
+    server = make_server(listeners=["mx"])
+    other = server.home / "other.json"
+    other.write_text(json.dumps({"t1@example.test": "another password"}))
+    server.config["accounts"].append({"file": other, "format": "json"})
+    server.write_config()
+    done = server.command("check", check=False)
+    assert done.returncode == 1 and "t1@example.test" in done.stdout + done.stderr
+
+
+def test_hashes_of_every_kind(make_server):
+    import base64
+    import hashlib
+    salt = b"12345678"
+    ssha = base64.b64encode(hashlib.sha512(b"secret" + salt).digest() + salt).decode()
+    sha512, sha256 = openssl_hash("-6", "secret"), openssl_hash("-5", "secret")
+    accounts = {
+        "plain@example.test": "secret",
+        "plain2@example.test": "{PLAIN}secret",
+        "sha512@example.test": sha512,
+        "sha512p@example.test": "{SHA512-CRYPT}" + sha512,
+        "sha256@example.test": sha256,
+        "wrongprefix@example.test": "{SHA512-CRYPT}" + sha256,
+        "ssha@example.test": "{SSHA512}" + ssha,
+    }
+    server = make_server(accounts=accounts, listeners=["imap"], limits={"auth_failure_delay": "0s"}).start()
+    for user in accounts:
+        assert logs_in(server, user, "secret"), user
+        assert not logs_in(server, user, "Secret"), user
+        assert not logs_in(server, user, accounts[user]) or user == "plain@example.test", user
+
+
+def test_postfix_accounts_file(make_server):
+    server = make_server(listeners=["imap", "mx"])
+    table = server.home / "postfix-accounts.cf"
+    table.write_bytes(b"# comment\r\n\r\nold@example.test|{SHA512-CRYPT}" + openssl_hash("-6", "secret").encode()
+                      + b"|userdb_quota_rule=*:bytes=5M\r\nlast@example.test|" + openssl_hash("-5", "other").encode())
+    server.config["accounts"] = [{"file": table}]
+    server.write_config()
+    server.start()
+    assert logs_in(server, "old@example.test", "secret") and logs_in(server, "OLD@EXAMPLE.TEST", "secret")
+    assert logs_in(server, "last@example.test", "other")
+
+
+def test_account_commands(make_server):
+    server = make_server(listeners=["imap", "mx"]).start()
+    server.command("account", "add", "fresh@example.test", input="first word\n")
+    assert "fresh@example.test" in server.command("account", "list").stdout
+    assert logs_in(server, "fresh@example.test", "first word")
+    with Smtp(server.ports["mx"]) as client:
+        client.ehlo()
+        assert client.deliver("a@remote.test", ["fresh@example.test"], mail.plain()).code == 250
+    server.command("account", "passwd", "fresh@example.test", input="second word\n")
+    assert logs_in(server, "fresh@example.test", "second word") and not logs_in(server, "fresh@example.test", "first word")
+    assert server.command("account", "add", "t1@example.test", input="x\n", check=False).returncode != 0, "it exists in a file"
+    done = server.command("account", "remove", "fresh@example.test", check=False, input="")
+    assert done.returncode != 0, "what happens to the mail is asked for, never assumed"
+    assert logs_in(server, "fresh@example.test", "second word")
+
+
+def test_store_verify_and_rebuild(make_server):
+    server = make_server(listeners=["mx", "imap"]).start()
+    with Smtp(server.ports["mx"]) as client:
+        client.ehlo()
+        for number in range(5):
+            assert client.deliver("a@remote.test", ["t2@example.test"], mail.plain(subject=f"kept {number}")).code == 250
+    assert server.command("store", "verify").returncode == 0
+    server.stop()
+    assert server.command("store", "verify").returncode == 0
+    files = sorted(path for path in (server.home / "data").rglob("*.eml"))
+    assert len(files) == 5
+    content = files[0].read_bytes()
+    files[0].unlink()
+    done = server.command("store", "verify", check=False)
+    assert done.returncode == 1 and files[0].stem in done.stdout + done.stderr
+    files[0].write_bytes(content)
+    assert server.command("store", "verify").returncode == 0
+    for index in (server.home / "data").rglob("index.db*"):
+        index.unlink()
+    server.command("store", "rebuild", "t2@example.test")
+    server.start()
+    with Imap(server.ports["imap"]) as client:
+        client.login("t2@example.test", "pw-2")
+        client.wait_messages(5)
+        client.ok("SELECT INBOX")
+        assert len(client.ok("SEARCH SUBJECT kept").find(rb"SEARCH (.*)")[1].split()) == 5
+
+
+def test_metrics_are_well_formed(make_server):
+    server = make_server(listeners=["mx", "imap", "metrics"]).start()
+    status, text = server.get("/metrics")
+    assert status == 200
+    typed = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
+    helped = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP ")}
+    assert typed and typed == helped and all(name.startswith("rockdove_") for name in typed)
+    assert server.get("/nothing")[0] == 404
+    assert server.metrics()
+
+
+def test_configuration_secrets_are_not_shown(make_server):
+    server = make_server(listeners=["mx"])
+    shown = server.command("config", "show").stdout
+    assert "mail.example.test" in shown and "pw-1" not in shown
