@@ -1,0 +1,268 @@
+/* role.c: the auth role: accounts from files and secrets.db, logins, grants. Parses SASL messages; holds
+ * password hashes and nothing else. Started by proc/. */
+#include "auth/auth.h"
+
+#include <stdlib.h>
+
+#include "auth/context.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define ACCOUNTS_BYTES_MAX (64u << 20)
+
+/* ---- the table ---- */
+
+static void add_row(void *arg, const struct secrets_row *row)
+{
+    struct vec *rows = arg;
+    struct kept_row *kept = vec_push(rows);
+    if (!kept)
+        return;
+    kept->address = slice_make(mem_dup(row->address.ptr, row->address.len), row->address.len);
+    kept->hash = slice_make(mem_dup(row->hash.ptr, row->hash.len), row->hash.len);
+    kept->scram = slice_make(mem_dup(row->scram.ptr, row->scram.len), row->scram.len);
+}
+
+enum err auth_read_rows(struct secrets *secrets, struct vec *rows, struct why *why)
+{
+    *rows = VEC_NEW(struct kept_row, DIRECTORY_ENTRIES_MAX);
+    return secrets_walk(secrets, add_row, rows, why);
+}
+
+static void free_text(struct slice text)
+{
+    free((void *)(uintptr_t)text.ptr);
+}
+
+void auth_free_rows(struct vec *rows)
+{
+    for (size_t i = 0; i < rows->len; i++) {
+        struct kept_row *row = VEC_AT(rows, struct kept_row, i);
+        free_text(row->address);
+        free_text(row->hash);
+        free_text(row->scram);
+    }
+    vec_free(rows);
+}
+
+static void tell_problem(void *arg, struct slice file, uint32_t line, struct slice what)
+{
+    (void)arg;
+    log_warn("auth.accounts", LOG_STR("file", file), LOG_U64("line", line), LOG_STR("what", what));
+}
+
+static struct accounts *build(struct auth *auth, bool next)
+{
+    const struct settings *settings = next ? role_next_settings(auth->run) : role_settings(auth->run);
+    struct accounts_builder *b = accounts_builder_new();
+    for (uint32_t i = 0; i < settings->accounts.count; i++) {
+        const struct role_file *file = next ? role_next_file(auth->run, SUP_FILE_ACCOUNTS, i)
+                                            : role_file(auth->run, SUP_FILE_ACCOUNTS, i);
+        if (file && file->missing.len == 0)
+            accounts_builder_file(b, &settings->accounts.items[i], file->content);
+        else
+            log_error("auth.accounts", LOG_STR("file", settings->accounts.items[i].file),
+                      LOG_STR("why", file ? file->missing : SLICE("not handed in")));
+    }
+    for (size_t i = 0; i < auth->rows.len; i++) {
+        const struct kept_row *row = VEC_AT(&auth->rows, struct kept_row, i);
+        accounts_builder_row(b, row->address, row->hash, row->scram);
+    }
+    struct accounts *made = accounts_build(b, settings, tell_problem, NULL);
+    log_info("auth.table", LOG_U64("accounts", made->count), LOG_BOOL("scram", made->all_scram));
+    return made;
+}
+
+/* ---- telling the others ---- */
+
+static void tell_mechanisms(struct auth *auth, enum role peer)
+{
+    struct ipc_link *link = role_link(auth->run, peer);
+    const struct wire_auth_mechanisms message = {
+        .names = auth->accounts->all_scram ? SLICE("PLAIN LOGIN SCRAM-SHA-256") : SLICE("PLAIN LOGIN")};
+    enum err ignored =
+        link && ipc_link_is_up(link) ? wire_send(link, WIRE_AUTH_MECHANISMS, &message) : ERR_OK;
+    (void)ignored;
+}
+
+static enum err make_list(const struct accounts *accounts, int *fd, struct why *why)
+{
+    AUTO_BUF struct buf list = buf_new(ACCOUNTS_BYTES_MAX);
+    AUTO_FD int made = -1;
+    for (size_t i = 0; i < accounts->count; i++)
+        wire_strings_add(&list, accounts->items[i].address);
+    if (!buf_ok(&list))
+        return err_set(why, ERR_INTERNAL, "too many accounts");
+    enum err err = io_memfd("accounts", &made, why);
+    if (!err)
+        err = io_write_all(made, buf_slice(&list), why);
+    if (!err)
+        err = io_seal(made, why);
+    if (err)
+        return err;
+    *fd = made;
+    made = -1;
+    return ERR_OK;
+}
+
+static void tell_accounts(struct auth *auth)
+{
+    struct ipc_link *queue = role_link(auth->run, ROLE_QUEUE);
+    const struct wire_accounts message = {.generation = ++auth->generation,
+                                          .count = (uint32_t)auth->accounts->count};
+    struct why why = {0};
+    AUTO_FD int fd = -1;
+    if (!queue || !ipc_link_is_up(queue))
+        return;
+    enum err err = make_list(auth->accounts, &fd, &why);
+    if (!err)
+        err = wire_send_fds(queue, WIRE_ACCOUNTS, &message, &fd, 1);
+    if (err)
+        log_error("auth.tell", LOG_CSTR("err", err_name(err)), LOG_WHY(&why));
+}
+
+/* A new table is in use: whatever was remembered of the old one is forgotten. */
+static void use(struct auth *auth, struct accounts *accounts)
+{
+    struct accounts *old = auth->accounts;
+    auth->accounts = accounts;
+    memory_clear(auth->memory);
+    if (old) {
+        grants_drop_removed(auth);
+        tell_accounts(auth);
+        tell_mechanisms(auth, ROLE_SMTP);
+        tell_mechanisms(auth, ROLE_IMAP);
+        tell_mechanisms(auth, ROLE_HTTP);
+    }
+    accounts_free(&old);
+}
+
+void auth_take_rows(struct auth *auth, struct vec *rows)
+{
+    struct vec old = auth->rows;
+    auth->rows = *rows;
+    *rows = (struct vec){0};
+    auth_free_rows(&old);
+    use(auth, build(auth, false));
+    if (auth->next_accounts) { /* a reload is between its phases */
+        accounts_free(&auth->next_accounts);
+        auth->next_accounts = build(auth, true);
+    }
+}
+
+/* ---- the role ---- */
+
+static void *load(struct role_run *run, struct why *why)
+{
+    (void)why;
+    struct auth *auth = mem_zero(1, sizeof *auth);
+    auth->run = run;
+    auth->loop = role_loop(run);
+    auth->settings = role_settings(run);
+    auth->memory = memory_new(auth->settings->auth.memory);
+    auth->by_id = idmap_new(AUTH_EXCHANGES_MAX);
+    list_init(&auth->exchanges);
+    grants_init(&auth->grants);
+    return auth;
+}
+
+static enum err start(void *ctx, struct why *why)
+{
+    struct auth *auth = ctx;
+    enum err err = secrets_open(SECRETS_PATH, &auth->secrets, why);
+    if (!err)
+        err = auth_read_rows(auth->secrets, &auth->rows, why);
+    if (err)
+        return err;
+    uint64_t workers = auth->settings->auth.workers;
+    auth->verify = verify_new(auth->loop, workers ? (unsigned)workers : 1);
+    auth->strand = loop_strand_new(verify_pool(auth->verify));
+    use(auth, build(auth, false));
+    return ERR_OK;
+}
+
+static enum err prepare(void *ctx, struct why *why)
+{
+    struct auth *auth = ctx;
+    (void)why;
+    accounts_free(&auth->next_accounts);
+    auth->next_accounts = build(auth, true);
+    return ERR_OK;
+}
+
+static void commit(void *ctx)
+{
+    struct auth *auth = ctx;
+    auth->settings = role_settings(auth->run);
+    memory_set_time(auth->memory, auth->settings->auth.memory);
+    struct accounts *next = auth->next_accounts;
+    auth->next_accounts = NULL;
+    use(auth, next ? next : build(auth, false));
+}
+
+static void forget_next(void *ctx)
+{
+    struct auth *auth = ctx;
+    accounts_free(&auth->next_accounts);
+}
+
+static void on_peer(void *ctx, enum role peer, bool up)
+{
+    struct auth *auth = ctx;
+    if (!up) {
+        exchange_drop_peer(auth, peer);
+        grants_drop_holder(auth, peer);
+        return;
+    }
+    if (peer == ROLE_SMTP || peer == ROLE_IMAP || peer == ROLE_HTTP)
+        tell_mechanisms(auth, peer);
+    if (peer == ROLE_QUEUE)
+        tell_accounts(auth);
+    if (peer == ROLE_QUEUE || peer == ROLE_STORE)
+        grants_replay(auth, peer);
+}
+
+static void drain(void *ctx, uint64_t ms)
+{
+    struct auth *auth = ctx;
+    (void)ms;
+    auth->draining = true; /* sessions have ended before; what is left are failures that wait */
+    role_drained(auth->run);
+}
+
+static void free_auth(void *ctx)
+{
+    struct auth *auth = ctx;
+    if (auth->strand && loop_strand_pending(auth->strand) == 0)
+        loop_strand_free(&auth->strand);
+    verify_free(&auth->verify);
+    exchange_drop_all(auth);
+    secrets_close(&auth->secrets);
+    auth_free_rows(&auth->rows);
+    accounts_free(&auth->accounts);
+    accounts_free(&auth->next_accounts);
+    memory_free(&auth->memory);
+    grants_free(&auth->grants);
+    idmap_free(&auth->by_id);
+    free(auth);
+}
+
+static const struct role_dispatch dispatch[] = {
+    {WIRE_AUTH_BEGIN, exchange_on_begin},   {WIRE_AUTH_STEP, exchange_on_step},
+    {WIRE_AUTH_CANCEL, exchange_on_cancel}, {WIRE_AUTH_LOGOUT, grants_on_logout},
+    {WIRE_CONTROL, control_on_command},     {WIRE_NONE, NULL},
+};
+
+const struct role_ops auth_role = {
+    .role = ROLE_AUTH,
+    .dispatch = dispatch,
+    .load = load,
+    .start = start,
+    .prepare = prepare,
+    .commit = commit,
+    .abort = forget_next,
+    .peer = on_peer,
+    .drain = drain,
+    .free = free_auth,
+};

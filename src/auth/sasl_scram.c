@@ -1,0 +1,138 @@
+/* sasl_scram.c: the messages of SCRAM-SHA-256 (RFC 5802 section 7, RFC 7677). Pure; input is a stranger's.
+ * Called by exchange.c; the keys are computed in scram.c. */
+#include "auth/sasl.h"
+
+#include <string.h>
+
+#include "grammar/base64.h"
+
+/* Takes "x=value" up to the next comma (which goes too) off the front. */
+static bool take_attribute(struct slice *rest, char name, struct slice *value)
+{
+    if (rest->len < 2 || rest->ptr[0] != (uint8_t)name || rest->ptr[1] != '=')
+        return false;
+    ptrdiff_t comma = slice_find(*rest, ',');
+    size_t end = comma < 0 ? rest->len : (size_t)comma;
+    *value = slice_sub(*rest, 2, end - 2);
+    *rest = slice_from(*rest, comma < 0 ? end : end + 1);
+    return true;
+}
+
+/* RFC 5802 section 7:
+ *   saslname = 1*(value-safe-char / "=2C" / "=3D")
+ */
+static bool unescape_name_in(struct arena *arena, struct slice raw, struct slice *name)
+{
+    if (raw.len > 3 * SASL_USER_MAX)
+        return false;
+    uint8_t *out = ARENA_ARRAY(arena, uint8_t, raw.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.ptr[i] != '=') {
+            out[len++] = raw.ptr[i];
+            continue;
+        }
+        struct slice escape = slice_sub(raw, i, 3);
+        if (slice_eq(escape, SLICE("=2C")))
+            out[len++] = ',';
+        else if (slice_eq(escape, SLICE("=3D")))
+            out[len++] = '=';
+        else
+            return false;
+        i += 2;
+    }
+    *name = slice_make(out, len);
+    return sasl_text_ok(*name, SASL_USER_MAX);
+}
+
+/* printable = %x21-2B / %x2D-7E */
+static bool is_nonce(struct slice nonce)
+{
+    if (nonce.len == 0 || nonce.len > SASL_NONCE_MAX)
+        return false;
+    for (size_t i = 0; i < nonce.len; i++)
+        if (nonce.ptr[i] < 0x21 || nonce.ptr[i] > 0x7e || nonce.ptr[i] == ',')
+            return false;
+    return true;
+}
+
+/* RFC 5802 section 7:
+ *   gs2-header = gs2-cbind-flag "," [ authzid ] ","
+ *   gs2-cbind-flag = ("p=" cb-name) / "n" / "y"
+ *   authzid    = "a=" saslname
+ * Takes it off the front of `*rest`; `authzid` stays escaped. */
+static enum err take_gs2_header(struct slice *rest, struct slice *authzid)
+{
+    if (slice_starts(*rest, SLICE("p=")))
+        return ERR_REFUSED;
+    if (!slice_starts(*rest, SLICE("n,")) && !slice_starts(*rest, SLICE("y,")))
+        return ERR_BAD;
+    *rest = slice_from(*rest, 2);
+    *authzid = SLICE_EMPTY;
+    if (slice_starts(*rest, SLICE(","))) {
+        *rest = slice_from(*rest, 1);
+        return ERR_OK;
+    }
+    return take_attribute(rest, 'a', authzid) && authzid->len ? ERR_OK : ERR_BAD;
+}
+
+/*   client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
+ * reserved-mext ("m=") must be refused (section 5.1); extensions are ignored. */
+enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message, struct sasl_scram_first *first)
+{
+    if (message.len > SASL_MESSAGE_MAX || slice_find(message, 0) >= 0)
+        return ERR_BAD;
+    struct slice rest = message, authzid, raw_user, nonce, user, acting = SLICE_EMPTY;
+    enum err err = take_gs2_header(&rest, &authzid);
+    if (err)
+        return err;
+    struct slice bare = rest;
+    if (!take_attribute(&rest, 'n', &raw_user) || !take_attribute(&rest, 'r', &nonce) || !is_nonce(nonce))
+        return ERR_BAD;
+    if (!unescape_name_in(arena, raw_user, &user))
+        return ERR_BAD;
+    if (authzid.len && !unescape_name_in(arena, authzid, &acting))
+        return ERR_BAD;
+    if (acting.len && !slice_ieq(acting, user))
+        return ERR_REFUSED;
+    *first = (struct sasl_scram_first){.gs2_header = slice_sub(message, 0, message.len - bare.len),
+                                       .bare = bare,
+                                       .user = user,
+                                       .nonce = nonce};
+    return ERR_OK;
+}
+
+/*   server-first-message = nonce "," salt "," iteration-count */
+void sasl_scram_server_first(struct buf *out, struct slice nonce, struct slice salt, uint32_t iterations)
+{
+    buf_add(out, SLICE("r="));
+    buf_add(out, nonce);
+    buf_add(out, SLICE(",s="));
+    base64_encode(out, salt, 0);
+    buf_addf(out, ",i=%u", iterations);
+}
+
+/*   client-final-message-without-proof = channel-binding "," nonce ["," extensions]
+ *   client-final-message = client-final-message-without-proof "," proof */
+enum err sasl_scram_final_parse_in(struct arena *arena, struct slice message, struct slice gs2_header,
+                                   struct slice nonce, struct sasl_scram_final *final)
+{
+    if (message.len > SASL_MESSAGE_MAX || slice_find(message, 0) >= 0)
+        return ERR_BAD;
+    ptrdiff_t at = slice_rfind(message, ',');
+    if (at < 0)
+        return ERR_BAD;
+    struct slice head = slice_sub(message, 0, (size_t)at), tail = slice_from(message, (size_t)at + 1);
+    struct slice rest = head, channel, echoed, proof64, binding, proof;
+    if (!take_attribute(&rest, 'c', &channel) || !take_attribute(&rest, 'r', &echoed) ||
+        !take_attribute(&tail, 'p', &proof64))
+        return ERR_BAD;
+    if (!base64_decode_in(arena, channel, &binding) || !slice_eq(binding, gs2_header) ||
+        !slice_eq(echoed, nonce))
+        return ERR_BAD;
+    if (!base64_decode_in(arena, proof64, &proof) || proof.len != SASL_SCRAM_KEY_LEN)
+        return ERR_BAD;
+    final->without_proof = head;
+    memcpy(final->proof, proof.ptr, proof.len);
+    return ERR_OK;
+}

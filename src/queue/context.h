@@ -1,0 +1,186 @@
+/* context.h: the one context of the queue role, and what its files ask of each other. Private to queue/. */
+#ifndef QUEUE_CONTEXT_H
+#define QUEUE_CONTEXT_H
+
+#include "base/arena.h"
+#include "base/coll.h"
+#include "directory/table.h"
+#include "queue/id.h"
+#include "role/role.h"
+
+#define QUEUE_TXN_MAX       20000      /* open transactions */
+#define QUEUE_TXN_ARENA_MAX (4u << 20) /* memory of one transaction */
+#define QUEUE_TXN_TARGETS   5000       /* accounts one message goes to */
+#define QUEUE_TXN_SPARE     64         /* closed transactions kept for the next ones */
+#define QUEUE_GRANTS_MAX    100000
+#define QUEUE_EXPIRED_MAX   4096  /* names of dropped grants remembered */
+#define QUEUE_DELIVER_MS    60000 /* deadline of one delivery: fsync of a large message on a slow disk */
+#define QUEUE_STORE_MS      30000 /* of the shorter questions */
+#define QUEUE_ACTIVE_MAX    5000  /* queued messages in memory */
+#define QUEUE_PARALLEL_MAX  32    /* deliveries of one message at once */
+
+struct queue;
+struct spool;
+struct trace;
+struct control;
+
+/* ---- table.c: where addresses go ---- */
+
+/* The address table of one generation of settings, alias files and accounts. */
+struct queue_table {
+    struct arena *arena;
+    struct directory_table *table;
+};
+
+/* Builds from the settings and files in use (`next` false) or handed in for a reload, and the accounts auth
+ * told of. */
+struct queue_table *table_build(struct queue *q, bool next, struct slice accounts);
+void table_free(struct queue_table **table);
+/* Makes the table anew from what is known; until the accounts have come there is none. */
+void table_refresh(struct queue *q);
+/* WIRE_ACCOUNTS. */
+bool table_on_accounts(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+/* `route ADDRESS`, `route --compare-postfix`: adds the text; returns the exit code. */
+uint32_t table_explain(struct queue *q, struct slice address, bool json, struct buf *out);
+uint32_t table_compare(struct queue *q, bool json, struct buf *out);
+
+/* ---- grants.c: who submits ---- */
+
+struct queue_grants {
+    struct map *alive;
+    struct grant expired[QUEUE_EXPIRED_MAX];
+    size_t expired_count;
+    bool replayed; /* auth told us all: an unknown name was never issued */
+};
+
+void grants_init(struct queue_grants *grants);
+void grants_free(struct queue_grants *grants);
+bool grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+void grants_forget_holder(struct queue_grants *grants, enum role holder);
+/* ERR_OK: the account; ERR_LATER: auth has not told us everything; ERR_REFUSED: it is over; ERR_BAD: never
+ * issued. */
+enum err grants_find(const struct queue_grants *grants, const struct grant *grant,
+                     struct slice *account) MUST_CHECK;
+
+/* ---- transaction.c, recipient.c, commit.c: one message from MAIL to its 250 ---- */
+
+struct txn_recipient {
+    struct slice address, orcpt;
+    uint32_t notify;
+};
+struct txn_target {
+    struct slice account;
+    uint32_t recipient; /* index of the recipient that led here first */
+};
+
+struct txn {
+    struct list node; /* in q->open or q->spare */
+    struct queue *q;
+    struct arena *arena;
+    uint64_t id;
+    uint32_t epoch; /* of the smtp link: answers to an older one are dropped */
+    struct wire_queue_mail mail;
+    struct slice account; /* who submits; empty on the MX */
+    bool submission;
+    struct vec recipients, targets;
+    struct map *target_set; /* from account to target, once there are many */
+    struct list checks;     /* questions to the store that wait */
+    uint32_t call;          /* the question of the commit that waits, for cancelling */
+    bool committing;
+    uint32_t commit_request;
+    uint64_t body, size;
+    uint64_t begun_ms;
+    char queue_id[QUEUE_ID_LEN + 1];
+};
+
+bool txn_on_mail(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool txn_on_commit(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool txn_on_reset(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+struct txn *txn_find(struct queue *q, uint64_t id);
+/* Answers a request of this transaction's session, unless smtp was restarted since. */
+void txn_reply(struct txn *txn, uint32_t request, uint32_t code, const char *enhanced, struct slice text);
+void txn_close(struct txn *txn);
+/* smtp is gone: open transactions end, those being committed finish without an answer. */
+void txn_drop_all(struct queue *q);
+void txn_free_spares(struct queue *q);
+/* A reply without a transaction. */
+void queue_reply(struct queue *q, uint32_t request, uint32_t code, const char *enhanced, const char *text);
+void recipient_cancel_checks(struct txn *txn);
+/* Ends the commit with this reply: traced, logged, counted, closed. */
+void commit_finish(struct txn *txn, uint32_t code, const char *enhanced, const char *text);
+
+/* ---- deliver.c: queued messages ---- */
+
+enum { ROW_WAITING, ROW_RUNNING, ROW_DONE, ROW_DEFERRED };
+
+/* One recipient of a queued message. */
+struct queued_row {
+    uint32_t ordinal;
+    uint32_t state;
+    uint32_t attempts;
+    struct slice account;
+    struct slice error;   /* of the last attempt */
+    uint64_t due_unix_ms; /* of the next one */
+};
+
+/* A message in the queue, in memory while its recipients are worked on. */
+struct queued {
+    struct list node; /* in q->active */
+    struct queue *q;
+    struct arena *arena;
+    struct slice id, sender, session, received;
+    struct queued_row *rows;
+    uint32_t count; /* rows in memory */
+    uint32_t next;  /* first row not begun */
+    uint32_t running, settled;
+    bool last_batch; /* all rows there are: when all are done the message is */
+    bool undropped;  /* delivered, but the store could not be told yet */
+};
+
+/* The rows are on disk: begins their deliveries. Takes the message. */
+void deliver_begin(struct queue *q, struct queued *message);
+struct queued *deliver_new(struct queue *q);
+void deliver_free(struct queued *message);
+bool deliver_is_active(const struct queue *q, struct slice id);
+/* Fetches what is due from the database, now or when it is. */
+void deliver_wake(struct queue *q, uint64_t in_ms);
+void deliver_stop(struct queue *q);
+/* The store is there again: tells it what waited. */
+void deliver_store_up(struct queue *q);
+
+/* ---- the role ---- */
+
+struct queue {
+    struct role_run *run;
+    struct loop *loop;
+    const struct settings *settings;
+    struct queue_table *table, *next_table;
+    uint8_t *accounts; /* as auth sent them */
+    size_t accounts_len;
+    bool accounts_known;
+    struct queue_grants grants;
+    struct idmap *txns;
+    struct list open, spare;
+    size_t spare_count;
+    uint32_t smtp_epoch;
+    struct queue_id_state ids;
+    struct spool *spool;
+    struct map *active_ids;
+    struct list active;
+    struct loop_timer *due_timer;
+    uint64_t due_at_ms; /* of the loop's clock; 0: not armed */
+    bool due_running, due_again, swept;
+    struct trace *trace;
+    struct control *control;
+    bool space_low, draining, drained;
+    uint64_t drain_until_ms;
+    struct loop_timer *drain_timer;
+    uint32_t operator_uid; /* who may use the control socket beside root */
+};
+
+void queue_check_drained(struct queue *q);
+
+#endif

@@ -1,0 +1,236 @@
+/* recipient.c: RCPT: where the mail for one address goes, and what is answered. One hash look-up or a few;
+ * the store is asked only for accounts with a quota. Called by role.c's dispatch. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "queue/context.h"
+#include "settings/metrics.h"
+
+#define SET_FROM   32 /* targets from which on a map finds the ones already there */
+#define CHECKS_MAX 1000
+
+/* A quota question that waits. */
+struct check {
+    struct list node; /* in txn->checks */
+    struct txn *txn;
+    uint32_t call, request;
+    struct slice address;
+    struct directory_route route; /* in the transaction's arena */
+    struct wire_queue_rcpt rcpt;
+};
+
+struct answer {
+    uint32_t code;
+    const char *enhanced, *text; /* the address is put in front */
+    enum metric_recipient outcome;
+};
+
+static const struct answer answers[] = {
+    [METRIC_RCPT_LOCAL] = {250, "2.1.5", "recipient ok", METRIC_RCPT_LOCAL},
+    [METRIC_RCPT_UNKNOWN] = {550, "5.1.1", "no such user here", METRIC_RCPT_UNKNOWN},
+};
+static const struct answer answer_invalid = {553, "5.1.3", "not a valid address", METRIC_RCPT_REFUSED};
+static const struct answer answer_relay = {550, "5.7.1", "relay access denied", METRIC_RCPT_REFUSED};
+static const struct answer answer_remote = {
+    550, "5.7.1", "this server does not send mail to other servers yet", METRIC_RCPT_REFUSED};
+static const struct answer answer_forward = {
+    550, "5.7.1", "this server does not forward mail to other servers yet", METRIC_RCPT_REFUSED};
+static const struct answer answer_expansion = {
+    550, "5.4.6", "aliases of this address lead to too many others", METRIC_RCPT_REFUSED};
+static const struct answer answer_many = {452, "4.5.3", "too many recipients", METRIC_RCPT_LATER};
+static const struct answer answer_later = {451, "4.3.0", "temporary failure, try again later",
+                                           METRIC_RCPT_LATER};
+static const struct answer answer_quota = {452, "4.2.2", "the mailbox is full", METRIC_RCPT_LATER};
+static const struct answer answer_space = {452, "4.3.1", "out of disk space, try again later",
+                                           METRIC_RCPT_LATER};
+
+static void reply(struct txn *txn, uint32_t request, struct slice address, const struct answer *answer)
+{
+    AUTO_BUF struct buf text = buf_new(WIRE_TEXT_MAX + WIRE_NAME_MAX);
+    buf_addf(&text, "<%.*s>: %s", SLICE_ARG(address), answer->text);
+    txn_reply(txn, request, answer->code, answer->enhanced, buf_slice(&text));
+    metric_add(METRIC_RECIPIENTS, answer->outcome, 1);
+}
+
+static bool has_target(const struct txn *txn, struct slice account)
+{
+    if (txn->target_set)
+        return map_get(txn->target_set, account) != NULL;
+    for (size_t i = 0; i < txn->targets.len; i++)
+        if (slice_eq(VEC_AT(&txn->targets, struct txn_target, i)->account, account))
+            return true;
+    return false;
+}
+
+/* The map's values only say "there"; any pointer does. */
+static void index_targets(struct txn *txn, size_t from)
+{
+    if (!txn->target_set) {
+        if (txn->targets.len < SET_FROM)
+            return;
+        txn->target_set = map_new(QUEUE_TXN_TARGETS + 1);
+        from = 0;
+    }
+    for (size_t i = from; i < txn->targets.len; i++)
+        if (!map_put(txn->target_set, VEC_AT(&txn->targets, struct txn_target, i)->account, txn))
+            abort(); /* bounded by the vector */
+}
+
+/* Each account once, whatever number of recipients and aliases lead there. False when there are too many. */
+static bool add_targets(struct txn *txn, const struct directory_route *route, uint32_t recipient)
+{
+    size_t before = txn->targets.len;
+    for (size_t i = 0; i < route->count; i++) {
+        struct slice account = route->targets[i].address;
+        if (has_target(txn, account))
+            continue;
+        struct txn_target *target = vec_push(&txn->targets);
+        if (!target) {
+            txn->targets.len = before;
+            return false;
+        }
+        *target = (struct txn_target){.account = arena_dup(txn->arena, account), .recipient = recipient};
+        index_targets(txn, txn->targets.len - 1);
+    }
+    return true;
+}
+
+static void accept(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
+                   const struct directory_route *route)
+{
+    struct txn_recipient *made = NULL;
+    uint32_t index = (uint32_t)txn->recipients.len;
+    if (arena_used(txn->arena) < QUEUE_TXN_ARENA_MAX / 2)
+        made = vec_push(&txn->recipients);
+    if (!made || !add_targets(txn, route, index)) {
+        if (made)
+            txn->recipients.len--;
+        reply(txn, request, rcpt->address, &answer_many);
+        return;
+    }
+    *made = (struct txn_recipient){.address = arena_dup(txn->arena, rcpt->address),
+                                   .orcpt = arena_dup(txn->arena, rcpt->orcpt),
+                                   .notify = rcpt->notify};
+    reply(txn, request, rcpt->address, &answers[METRIC_RCPT_LOCAL]);
+}
+
+/* ---- quota ---- */
+
+static void end_check(struct check *check)
+{
+    list_remove(&check->node);
+    free(check);
+}
+
+void recipient_cancel_checks(struct txn *txn)
+{
+    LIST_EACH(&txn->checks, node)
+    {
+        struct check *check = CONTAINER_OF(node, struct check, node);
+        ipc_cancel(role_link(txn->q->run, ROLE_STORE), check->call);
+        end_check(check);
+    }
+}
+
+static void on_quota(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct check *check = ctx;
+    struct txn *txn = check->txn;
+    struct wire_result result;
+    err = wire_answer(err, packet, WIRE_RESULT, &result);
+    if (err)
+        reply(txn, check->request, check->address, &answer_later);
+    else if (result.err == ERR_OK)
+        accept(txn, check->request, &check->rcpt, &check->route);
+    else
+        reply(txn, check->request, check->address, result.err == ERR_REFUSED ? &answer_quota : &answer_later);
+    end_check(check);
+}
+
+/* The packet's texts and the table's accounts may be gone when the store answers. */
+static void ask_quota(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
+                      const struct directory_route *route)
+{
+    struct check *check = mem_zero(1, sizeof *check);
+    check->txn = txn;
+    check->request = request;
+    check->rcpt = *rcpt;
+    check->address = check->rcpt.address = arena_dup(txn->arena, rcpt->address);
+    check->rcpt.orcpt = arena_dup(txn->arena, rcpt->orcpt);
+    check->route = *route;
+    check->route.targets = ARENA_NEW(txn->arena, struct directory_target);
+    check->route.targets[0] = route->targets[0];
+    check->route.targets[0].address = arena_dup(txn->arena, route->targets[0].address);
+    list_push_back(&txn->checks, &check->node);
+    const struct wire_quota_check message = {.account = check->route.targets[0].address,
+                                             .size = txn->mail.size};
+    check->call = wire_call(role_link(txn->q->run, ROLE_STORE), WIRE_QUOTA_CHECK, &message, QUEUE_STORE_MS,
+                            on_quota, check);
+}
+
+static bool needs_quota_check(const struct txn *txn, const struct directory_route *route)
+{
+    if (route->count != 1)
+        return false; /* of several mailboxes a full one does not keep the mail from the others: it waits in
+                         the queue */
+    const struct directory_account *account =
+        directory_account(txn->q->table->table, route->targets[0].address);
+    return account && account->quota;
+}
+
+/* ---- RCPT ---- */
+
+static const struct answer *judge(const struct txn *txn, const struct directory_route *route)
+{
+    switch (route->outcome) {
+    case DIRECTORY_DELIVER:
+        for (size_t i = 0; i < route->count; i++)
+            if (!route->targets[i].local)
+                return &answer_forward;
+        return &answers[METRIC_RCPT_LOCAL];
+    case DIRECTORY_UNKNOWN:
+        return &answers[METRIC_RCPT_UNKNOWN];
+    case DIRECTORY_REMOTE:
+        return txn->submission ? &answer_remote : &answer_relay;
+    case DIRECTORY_TOO_MANY:
+        return &answer_expansion;
+    case DIRECTORY_INVALID:
+        break;
+    }
+    return &answer_invalid;
+}
+
+bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct queue *q = ctx;
+    const struct wire_queue_rcpt *m = message;
+    struct txn *txn = txn_find(q, m->txn);
+    (void)link;
+    if (!packet->request)
+        return false;
+    if (!txn || txn->committing || !q->table) {
+        queue_reply(q, packet->request, 451, "4.3.0", "temporary failure, try again later");
+        metric_add(METRIC_RECIPIENTS, METRIC_RCPT_LATER, 1);
+        return true;
+    }
+    if (q->space_low) {
+        reply(txn, packet->request, m->address, &answer_space);
+        return true;
+    }
+    if (arena_used(txn->arena) > QUEUE_TXN_ARENA_MAX / 2) {
+        reply(txn, packet->request, m->address, &answer_many);
+        return true;
+    }
+    struct directory_route route = {0};
+    directory_route_in(txn->arena, q->table->table, m->address, false, &route);
+    const struct answer *answer = judge(txn, &route);
+    if (answer->outcome != METRIC_RCPT_LOCAL)
+        reply(txn, packet->request, m->address, answer);
+    else if (needs_quota_check(txn, &route))
+        ask_quota(txn, packet->request, m, &route);
+    else
+        accept(txn, packet->request, m, &route);
+    return true;
+}

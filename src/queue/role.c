@@ -1,0 +1,194 @@
+/* role.c: the queue role: transactions from smtp, deliveries to the store, what waits, the control socket.
+ * Nothing raw reaches it; smtp's messages are checked against what smtp may know. Started by proc/. */
+#include "queue/queue.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "queue/control.h"
+#include "queue/spool.h"
+#include "queue/trace.h"
+
+static void *load(struct role_run *run, struct why *why)
+{
+    (void)why;
+    struct queue *q = mem_zero(1, sizeof *q);
+    q->run = run;
+    q->loop = role_loop(run);
+    q->settings = role_settings(run);
+    q->txns = idmap_new(QUEUE_TXN_MAX);
+    q->active_ids = map_new(QUEUE_ACTIVE_MAX);
+    list_init(&q->open);
+    list_init(&q->spare);
+    list_init(&q->active);
+    grants_init(&q->grants);
+    /* The server's own user: root talks anyway, and where roles have uids of their own nobody else is the
+     * operator. */
+    q->operator_uid = (uint32_t)getuid();
+    return q;
+}
+
+static enum err start(void *ctx, struct why *why)
+{
+    struct queue *q = ctx;
+    enum err err = spool_open(q->loop, SPOOL_PATH, &q->spool, why);
+    if (err)
+        return err;
+    q->trace = trace_new(q->loop, q->spool);
+    q->control = control_new(q, role_control_socket(q->run), q->operator_uid);
+    deliver_wake(q, 0);
+    return ERR_OK;
+}
+
+/* ---- reload ---- */
+
+static enum err prepare(void *ctx, struct why *why)
+{
+    struct queue *q = ctx;
+    (void)why;
+    table_free(&q->next_table);
+    if (q->accounts_known)
+        q->next_table = table_build(q, true, slice_make(q->accounts, q->accounts_len));
+    return ERR_OK;
+}
+
+static void commit(void *ctx)
+{
+    struct queue *q = ctx;
+    q->settings = role_settings(q->run);
+    if (q->next_table) {
+        table_free(&q->table);
+        q->table = q->next_table;
+        q->next_table = NULL;
+    } else {
+        table_refresh(q);
+    }
+}
+
+static void forget_next(void *ctx)
+{
+    struct queue *q = ctx;
+    table_free(&q->next_table);
+}
+
+/* ---- peers ---- */
+
+static void on_peer(void *ctx, enum role peer, bool up)
+{
+    struct queue *q = ctx;
+    if (peer == ROLE_SMTP && !up) {
+        txn_drop_all(q);
+        grants_forget_holder(&q->grants, ROLE_SMTP);
+    }
+    if (peer == ROLE_STORE && up)
+        deliver_store_up(q);
+}
+
+static bool on_store_state(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct queue *q = ctx;
+    const struct wire_store_state *m = message;
+    (void)link;
+    (void)packet;
+    if (q->space_low != (m->space_low != 0))
+        log_warn("queue.space", LOG_BOOL("low", m->space_low != 0));
+    q->space_low = m->space_low != 0;
+    return true;
+}
+
+static const struct role_dispatch dispatch[] = {
+    {WIRE_QUEUE_MAIL, txn_on_mail},
+    {WIRE_QUEUE_RCPT, txn_on_recipient},
+    {WIRE_QUEUE_COMMIT, txn_on_commit},
+    {WIRE_QUEUE_RESET, txn_on_reset},
+    {WIRE_GRANT_ADD, grants_on_add},
+    {WIRE_GRANT_DROP, grants_on_drop},
+    {WIRE_GRANT_REPLAYED, grants_on_replayed},
+    {WIRE_ACCOUNTS, table_on_accounts},
+    {WIRE_STORE_STATE, on_store_state},
+    {WIRE_NONE, NULL},
+};
+
+/* ---- the end ---- */
+
+static bool is_committing(const struct queue *q)
+{
+    LIST_EACH(&q->open, node)
+    {
+        if (CONTAINER_OF(node, struct txn, node)->committing)
+            return true;
+    }
+    return false;
+}
+
+/* What is accepted and undelivered is on disk already; only answers that are due and writes under way are
+ * waited for. */
+void queue_check_drained(struct queue *q)
+{
+    if (!q->draining || q->drained || is_committing(q) || map_count(q->active_ids) || spool_pending(q->spool))
+        return;
+    q->drained = true;
+    role_drained(q->run);
+}
+
+static void on_drain_timer(void *arg)
+{
+    struct queue *q = arg;
+    queue_check_drained(q);
+    if (q->drained)
+        return;
+    if (loop_now_ms(q->loop) >= q->drain_until_ms) {
+        q->drained = true;
+        role_drained(q->run);
+        return;
+    }
+    loop_timer_set(q->drain_timer, 20);
+}
+
+static void drain(void *ctx, uint64_t ms)
+{
+    struct queue *q = ctx;
+    q->draining = true;
+    q->drain_until_ms = loop_now_ms(q->loop) + ms;
+    trace_flush(q->trace);
+    q->drain_timer = loop_timer_new(q->loop, on_drain_timer, q);
+    loop_timer_set(q->drain_timer, 1);
+}
+
+static void free_queue(void *ctx)
+{
+    struct queue *q = ctx;
+    q->smtp_epoch++; /* nobody is there to answer any more */
+    q->drained = true;
+    if (q->trace)
+        trace_free(&q->trace);
+    spool_close(&q->spool);
+    control_free(&q->control);
+    loop_timer_free(&q->drain_timer);
+    LIST_EACH(&q->open, node)
+    txn_close(CONTAINER_OF(node, struct txn, node));
+    deliver_stop(q);
+    txn_free_spares(q);
+    grants_free(&q->grants);
+    table_free(&q->table);
+    table_free(&q->next_table);
+    idmap_free(&q->txns);
+    map_free(&q->active_ids);
+    free(q->accounts);
+    free(q);
+}
+
+const struct role_ops queue_role = {
+    .role = ROLE_QUEUE,
+    .dispatch = dispatch,
+    .load = load,
+    .start = start,
+    .prepare = prepare,
+    .commit = commit,
+    .abort = forget_next,
+    .peer = on_peer,
+    .drain = drain,
+    .free = free_queue,
+};

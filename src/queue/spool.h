@@ -1,0 +1,84 @@
+/* spool.h: the rows of queued messages and the trace, in system.db.
+ *
+ * Operations gather while the one before is on its way to disk; all that gathered share one transaction and
+ * one fsync, on a thread of its own. Answers come back on the loop's thread, in order. Nothing here is on the
+ * way of a message with a single local recipient. Used by commit.c, deliver.c, trace.c and control.c.
+ */
+#ifndef QUEUE_SPOOL_H
+#define QUEUE_SPOOL_H
+
+#include "db/db.h"
+#include "queue/context.h"
+
+#define SPOOL_PATH      "system.db"
+#define SPOOL_BATCH_MAX 2000 /* operations in one transaction */
+#define SPOOL_RETRY_MS  5000
+#define SPOOL_DUE_MAX   500        /* messages fetched at once */
+#define SPOOL_WAL_MAX   (8u << 20) /* bytes of log after which the database is folded */
+#define SPOOL_TRACE_MAX 200000     /* rows of the trace */
+#define SPOOL_FIND_MAX  1000       /* rows one `trace` prints */
+#define SPOOL_LIST_MAX  5000       /* rows one `queue list` prints */
+
+/* What is told of a queued message beside what deliver.c needs: for DSN and relay. */
+struct spool_message {
+    struct queued *queued; /* with all rows; the operation does not free it */
+    const struct wire_queue_mail *mail;
+    struct slice account; /* submitter, or empty */
+    uint64_t size, created_unix_ms;
+    const struct vec *recipients; /* struct txn_recipient */
+    const struct vec *targets;    /* struct txn_target; row i is target i */
+};
+
+typedef void spool_done(void *ctx, enum err err, const struct why *why);
+
+/* Opens (and migrates) the database. Call after confinement. */
+enum err spool_open(struct loop *loop, const char *path, struct spool **spool, struct why *why) MUST_CHECK;
+/* Waits for what is under way, then closes. Takes NULL. */
+void spool_close(struct spool **spool);
+/* Operations not answered yet. */
+size_t spool_pending(const struct spool *spool);
+
+/* The message and its rows, claimed by this process. What `message` points to must live until `done`. */
+void spool_put(struct spool *spool, const struct spool_message *message, spool_done *done, void *ctx);
+/* The row is delivered: deleted. The texts are copied. These three are repeated until they succeed; `done`
+ * may be NULL. */
+void spool_settle(struct spool *spool, struct slice id, uint32_t ordinal, spool_done *done, void *ctx);
+/* The row waits until `due_unix_ms`. */
+void spool_defer(struct spool *spool, struct slice id, uint32_t ordinal, uint32_t attempts,
+                 uint64_t due_unix_ms, struct slice error);
+/* The message has no rows any more and its file is gone. */
+void spool_forget(struct spool *spool, struct slice id);
+/* Events of the trace: records of trace.c, in order; the block is freed here. Best effort. */
+void spool_trace(struct spool *spool, uint8_t *records, size_t len);
+
+/* Claims what is due now. `found` gets each message with its rows (the callee's now); then `done` with the
+ * time when the next is due (UINT64_MAX: nothing waits) and the number of messages in the queue. With `sweep`
+ * (once, at start), what an earlier process had claimed is free again, and messages without rows (only their
+ * file may be left) come too, with count 0. */
+typedef void spool_found(void *ctx, struct queued *message);
+typedef void spool_due_done(void *ctx, enum err err, uint64_t next_unix_ms, uint64_t messages);
+void spool_due(struct spool *spool, struct queue *q, uint64_t now_unix_ms, bool sweep, spool_found *found,
+               spool_due_done *done, void *ctx);
+
+/* Text for the administrator, gathered on the database's thread. */
+typedef void spool_text(void *ctx, enum err err, struct slice text);
+void spool_trace_find(struct spool *spool, struct slice id, bool json, spool_text *done, void *ctx);
+void spool_list(struct spool *spool, bool json, spool_text *done, void *ctx);
+
+/* ---- for spool.c and spool_sql.c ---- */
+
+struct spool_op {
+    struct list node;
+    enum err (*run)(struct db *db, struct spool_op *op, struct why *why); /* on the database's thread */
+    void (*finish)(struct spool_op *op); /* on the loop; frees the operation */
+    bool insistent;                      /* repeated until it succeeds */
+    enum err err;
+    struct why why;
+};
+
+/* Runs the operation with the next transaction. */
+void spool_submit(struct spool *spool, struct spool_op *op);
+
+extern const struct db_schema spool_schema;
+
+#endif
