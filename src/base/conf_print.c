@@ -13,18 +13,17 @@ static void spaces(unsigned count, struct buf *text)
         buf_add_byte(text, ' ');
 }
 
-static bool is_zero(const void *at, size_t len)
+/* Texts and addresses may be left out; every other kind always has a value. */
+static bool is_unset(enum conf_kind kind, const void *at)
 {
-    const uint8_t *bytes = at;
-    size_t i = 0;
-    while (i < len && bytes[i] == 0)
-        i++;
-    return i == len;
+    if (kind == CONF_STRING)
+        return ((const struct slice *)at)->len == 0;
+    return kind == CONF_ADDRESS && ((const struct conf_address *)at)->text.len == 0;
 }
 
 static void show_scalar(const struct conf_field *field, enum conf_kind kind, const void *at, struct buf *yaml)
 {
-    if ((field->flags & CONF_SECRET) && !is_zero(at, conf_value_size(field, kind)))
+    if ((field->flags & CONF_SECRET) && !is_unset(kind, at))
         buf_add_str(yaml, "(set, not shown)");
     else
         conf_value_print(field, kind, at, yaml);
@@ -57,8 +56,7 @@ static void show_struct(const struct conf_table *table, const char *from, unsign
     for (size_t i = 0; i < table->count; i++) {
         const struct conf_field *field = &table->fields[i];
         const void *at = from + field->offset;
-        if ((field->kind == CONF_STRING || field->kind == CONF_ADDRESS) &&
-            is_zero(at, conf_value_size(field, field->kind)))
+        if (is_unset(field->kind, at))
             continue; /* not set */
         spaces(indent, yaml);
         buf_addf(yaml, "%s:", field->name);

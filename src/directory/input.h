@@ -12,7 +12,7 @@
 #include "settings/settings.h"
 
 #define DIRECTORY_FILE_MAX    (64u << 20) /* bytes of one file */
-#define DIRECTORY_LINE_MAX    16384       /* of one line of a file */
+#define DIRECTORY_LINE_MAX    262144      /* of one line of a file */
 #define DIRECTORY_ENTRIES_MAX 1000000     /* accounts and aliases together */
 #define DIRECTORY_TARGETS_MAX 1000        /* of one alias line */
 

@@ -22,6 +22,12 @@ struct check {
     problem_add((c)->problems, (level), (c)->file, conf_line((c)->origin, (field)), SLICE(remedy),           \
                 __VA_ARGS__)
 
+/* Problems of a listener stand at its key, or at the listener where the key is left to its default. */
+static const void *place(const struct check *c, const void *key, const struct settings_listener *l)
+{
+    return conf_line(c->origin, key) ? key : l;
+}
+
 static bool needs_cert(const struct settings_listener *l)
 {
     return l->tls != SETTINGS_TLS_NONE;
@@ -33,7 +39,7 @@ static void check_one_listener(struct check *c, const struct settings_listener *
         PROBLEM(c, PROBLEM_ERROR, l, "add tls: [ { cert: …, key: … } ], or write tls: none here",
                 "listener %.*s: TLS needs a certificate", SLICE_ARG(l->name));
     if (l->service == SETTINGS_METRICS && l->tls == SETTINGS_TLS_STARTTLS)
-        PROBLEM(c, PROBLEM_ERROR, &l->tls, "write tls: none or tls: implicit",
+        PROBLEM(c, PROBLEM_ERROR, place(c, &l->tls, l), "write tls: none or tls: implicit",
                 "listener %.*s: HTTP has no STARTTLS", SLICE_ARG(l->name));
     if (l->proxy == SETTINGS_PROXY_REQUIRED && c->settings->proxy_trusted_networks.count == 0)
         PROBLEM(c, PROBLEM_ERROR, &l->proxy, "add proxy_trusted_networks: [ the proxy's network ]",
