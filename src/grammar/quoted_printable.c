@@ -6,6 +6,8 @@
 
 /* RFC 2045 section 6.7 rule 5: 76 characters with the "=" of a soft break. */
 #define QP_LINE 76
+/* Plain text copied at once; so much of a bounded output may stay unused. */
+#define QP_RUN 256
 
 static void release_blanks(struct qp_decoder *d, struct buf *out)
 {
@@ -89,9 +91,30 @@ static bool take_second(struct qp_decoder *d, uint8_t c, struct buf *out)
     return true;
 }
 
+/* Most text is plain: as much of the front of `s` as needs no look at single bytes is copied at once. Blanks
+ * at its end are left. */
+static size_t take_run(struct qp_decoder *d, struct slice s, struct buf *out)
+{
+    size_t len = 0;
+    if (s.ptr[0] == ' ' || s.ptr[0] == '\t') /* or a long run of blanks would be searched again for each */
+        return 0;
+    while (len < QP_RUN && len < s.len && s.ptr[len] != '=' && s.ptr[len] != '\n' && s.ptr[len] != '\r' &&
+           s.ptr[len] != '_')
+        len++;
+    while (len && (s.ptr[len - 1] == ' ' || s.ptr[len - 1] == '\t'))
+        len--;
+    if (len)
+        release_blanks(d, out);
+    buf_add(out, slice_sub(s, 0, len));
+    return len;
+}
+
 void qp_feed(struct qp_decoder *d, struct slice text, struct buf *out)
 {
     for (size_t i = 0; i < text.len && buf_ok(out); i++) {
+        i += d->hold_len == 0 ? take_run(d, slice_from(text, i), out) : 0;
+        if (i == text.len || !buf_ok(out))
+            break;
         uint8_t c = text.ptr[i];
         bool used = d->hold_len == 1   ? take_first(d, c, out)
                     : d->hold_len == 2 ? take_second(d, c, out)

@@ -46,7 +46,7 @@ enum {
     SMTP_IN_UTF8 = 128, /* for RCPT: this transaction was begun with SMTPUTF8 */
 };
 
-enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
+enum smtp_body_type { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
 enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 /* NOTIFY as a set; 0 when the parameter was not given. */
 enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
@@ -55,7 +55,7 @@ struct smtp_mail {
     struct address from; /* may be null */
     bool has_size, smtputf8, requiretls, has_auth;
     uint64_t size; /* UINT64_MAX also for larger numbers */
-    enum smtp_body body;
+    enum smtp_body_type body;
     enum smtp_ret ret;
     struct slice envid; /* decoded; empty when not given */
     struct slice auth;  /* decoded mailbox of AUTH=, "<>" for none known */

@@ -164,6 +164,17 @@ static void test_qp(void **state)
     blanks[sizeof blanks - 1] = 'x';
     AUTO_BUF struct buf big = buf_new(10000);
     assert_int_equal(qp(&big, slice_make(blanks, sizeof blanks), 0, false).len, sizeof blanks);
+    /* A maximum stops it at a prefix. */
+    static char text[3000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 50 == 0 ? ' ' : (char)('a' + i % 17);
+    (void)qp(&big, slice_make(text, sizeof text), 0, false);
+    for (size_t max = 0; max < 600; max++) {
+        AUTO_BUF struct buf some = buf_new(max);
+        (void)qp(&some, slice_make(text, sizeof text), 0, false);
+        assert_true(!buf_ok(&some) && slice_starts(buf_slice(&big), buf_slice(&some)) &&
+                    some.len + QP_HOLD_MAX > max);
+    }
 }
 
 static void test_qp_encode(void **state)
