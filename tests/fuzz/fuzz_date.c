@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             abort();
         (void)date_local_day(&date);
     }
-    (void)date_parse_imap_day(text, &day);
+    if (date_parse_imap_day(text, &day) && (day < DATE_SECONDS_MIN / 86400 || day > DATE_SECONDS_MAX / 86400))
+        abort();
     return 0;
 }
