@@ -1,0 +1,245 @@
+/* account.c: opening and closing an account's index, its mailboxes in memory, their images, what others must
+ * be told. Input: the account's own database, which may be damaged. Called on the account's strand. */
+#include "store/account.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "store/blob.h"
+#include "store/load.h"
+#include "store/schema.h"
+
+#define ACCOUNT_PATH_MAX  4096
+#define ACCOUNT_CACHE_KIB 256
+
+static enum err open_index(struct account *account, bool make, struct why *why)
+{
+    char path[PATHS_FILE_MAX], full[ACCOUNT_PATH_MAX];
+    paths_index(account->folder, path);
+    enum err err = paths_full(&account->root, path, full, sizeof full);
+    if (!err)
+        err = db_open(full, DB_EXCLUSIVE | (make ? 0 : DB_EXISTING), &schema_index, NULL, &account->db, why);
+    if (!err)
+        db_cache_size(account->db, ACCOUNT_CACHE_KIB);
+    return err;
+}
+
+static struct account *account_new(const struct store_root *root, struct slice address)
+{
+    struct account *a = mem_zero(1, sizeof *a);
+    a->root = *root;
+    paths_account(address, a->folder);
+    a->address = slice_make(mem_dup(address.ptr, address.len), address.len);
+    a->by_name = map_new(ACCOUNT_MAILBOXES_MAX);
+    a->by_id = idmap_new(ACCOUNT_MAILBOXES_MAX);
+    a->subscriptions = map_new(ACCOUNT_MAILBOXES_MAX);
+    a->delivered = map_new(SIZE_MAX);
+    a->suspects = VEC_NEW(uint64_t, ACCOUNT_SUSPECTS_MAX * 4);
+    a->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
+    return a;
+}
+
+enum err account_open(const struct store_root *root, struct slice address, bool make, struct account **out,
+                      struct why *why)
+{
+    struct account *a = account_new(root, address);
+    enum err err = make ? blob_make_folders(root, a->folder, why) : ERR_OK;
+    if (!err)
+        err = open_index(a, make, why);
+    if (!err)
+        err = load_account(a, why);
+    if (!err)
+        err = load_sweep(a, why);
+    if (err) {
+        db_close(&a->db); /* nothing to fold: what could not be read is not written */
+        account_free(&a);
+        return err;
+    }
+    *out = a;
+    return ERR_OK;
+}
+
+enum err account_wake(struct account *account, struct why *why)
+{
+    return account->db ? ERR_OK : open_index(account, false, why);
+}
+
+void account_sleep(struct account *account)
+{
+    if (!account->db)
+        return;
+    struct why why;
+    int64_t now = clock_unix_s();
+    (void)!account_purge(account, now - ACCOUNT_DOOMED_S, UINT64_MAX, &why);
+    (void)!account_fold(account, now, &why);
+    (void)!account_settle(account, &why);
+    db_close(&account->db);
+}
+
+static void free_subscriptions(struct map *map)
+{
+    size_t at = 0;
+    struct subscription *s;
+    while ((s = map_next(map, &at, NULL))) {
+        free((void *)(uintptr_t)s->name.ptr);
+        free(s);
+    }
+}
+
+static void free_delivered(struct map *map)
+{
+    size_t at = 0;
+    struct delivered *d;
+    while ((d = map_next(map, &at, NULL))) {
+        free((void *)(uintptr_t)d->queue_id.ptr);
+        free(d);
+    }
+}
+
+void account_free(struct account **account)
+{
+    struct account *a = *account;
+    if (!a)
+        return;
+    account_sleep(a);
+    size_t at = 0;
+    struct mailbox *m;
+    while ((m = idmap_next(a->by_id, &at, NULL)))
+        mailbox_free(&m);
+    idmap_free(&a->by_id);
+    map_free(&a->by_name);
+    free_subscriptions(a->subscriptions);
+    map_free(&a->subscriptions);
+    free_delivered(a->delivered);
+    map_free(&a->delivered);
+    for (size_t i = 0; i < a->events.len; i++)
+        io_close(&VEC_AT(&a->events, struct account_event, i)->image);
+    vec_free(&a->events);
+    vec_free(&a->suspects);
+    free((void *)(uintptr_t)a->address.ptr);
+    free(a);
+    *account = NULL;
+}
+
+struct mailbox *account_mailbox(const struct account *account, struct slice name)
+{
+    return map_get(account->by_name, name);
+}
+
+struct mailbox *account_mailbox_by_id(const struct account *account, uint64_t id)
+{
+    return idmap_get(account->by_id, id);
+}
+
+enum err account_view(struct account *account, uint64_t id, struct mailbox **out, struct why *why)
+{
+    struct mailbox *m = account_mailbox_by_id(account, id);
+    if (!m || m->flags & MAILBOX_NOSELECT)
+        return err_set(why, ERR_ABSENT, "no such mailbox");
+    enum err err = m->view ? ERR_OK : load_view(account, m, why);
+    if (!err)
+        *out = m;
+    return err;
+}
+
+void account_release_view(struct mailbox *mailbox)
+{
+    if (!mailbox->watches)
+        view_free(&mailbox->view);
+}
+
+struct change_counts account_totals(const struct account *account)
+{
+    struct change_counts total = {0};
+    size_t at = 0;
+    const struct mailbox *m;
+    while ((m = idmap_next(account->by_id, &at, NULL))) {
+        total.messages += (int64_t)m->messages;
+        total.unseen += (int64_t)m->unseen;
+        total.deleted += (int64_t)m->deleted;
+        total.bytes += (int64_t)m->bytes;
+    }
+    return total;
+}
+
+bool account_fits(const struct account *account, uint64_t messages, uint64_t bytes)
+{
+    const struct account_limits *limits = &account->limits;
+    if (!limits->bytes && !limits->messages)
+        return true;
+    struct change_counts total = account_totals(account);
+    return (!limits->bytes || (uint64_t)total.bytes + bytes <= limits->bytes) &&
+           (!limits->messages || (uint64_t)total.messages + messages <= limits->messages);
+}
+
+void account_note_change(struct account *account, struct mailbox *mailbox)
+{
+    if (mailbox->changed || !mailbox->watches)
+        return;
+    struct account_event *event = vec_push(&account->events);
+    if (!event) /* cannot be: there are fewer mailboxes */
+        return;
+    *event = (struct account_event){.mailbox = mailbox->id, .image = -1};
+    mailbox->changed = true;
+}
+
+void account_note_gone(struct account *account, uint64_t mailbox)
+{
+    struct account_event *event = vec_push(&account->events);
+    if (event)
+        *event =
+            (struct account_event){.mailbox = mailbox, .modseq = account->modseq, .image = -1, .gone = true};
+}
+
+/* The state of now, not of when it was noted: what comes in between is told with it. */
+static void fill_event(struct account *account, struct account_event *event)
+{
+    struct mailbox *m = account_mailbox_by_id(account, event->mailbox);
+    if (!m || event->gone)
+        return;
+    m->changed = false;
+    event->modseq = m->modseq;
+    struct why why;
+    if (m->moved && (m->view || !load_view(account, m, &why))) {
+        event->image = fcntl(m->view->fd, F_DUPFD_CLOEXEC, 0);
+        m->moved = event->image < 0; /* no descriptor free: with the next change */
+    }
+}
+
+struct account_event *account_take_events(struct account *account, size_t *count)
+{
+    for (size_t i = 0; i < account->events.len; i++)
+        fill_event(account, VEC_AT(&account->events, struct account_event, i));
+    struct account_event *events = account->events.items;
+    *count = account->events.len;
+    account->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
+    return events;
+}
+
+bool account_upkeep_due(const struct account *account, int64_t now, bool idle)
+{
+    if (!account->db)
+        return false;
+    if (account->log_rows >= ACCOUNT_LOG_ROWS || account->log_bytes >= ACCOUNT_LOG_BYTES ||
+        db_wal_bytes(account->db) >= ACCOUNT_WAL_BYTES)
+        return true;
+    return idle && (account->suspects.len || (account->doomed && now >= (int64_t)account->doomed_next));
+}
+
+enum err account_upkeep(struct account *account, int64_t now, bool idle, struct why *why)
+{
+    enum err err = ERR_OK;
+    if (account->log_rows >= ACCOUNT_LOG_ROWS || account->log_bytes >= ACCOUNT_LOG_BYTES)
+        err = account_fold(account, now, why);
+    if (!err && idle && account->doomed)
+        err = account_purge(account, now - ACCOUNT_DOOMED_S, PACKED_CHUNK, why);
+    if (!err && idle)
+        err = account_settle(account, why);
+    if (!err && db_wal_bytes(account->db) >= (idle ? 1 : ACCOUNT_WAL_BYTES))
+        err = db_checkpoint(account->db, why);
+    return err;
+}

@@ -1,0 +1,314 @@
+/* add.c: delivery and APPEND: file, sync, folder sync, one transaction with one row of facts each and one row
+ * in the log per mailbox, answer. Input: bodies as opaque bytes, facts that were checked, names that were
+ * checked by their grant. */
+#include "store/add.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "settings/metrics.h"
+#include "store/load.h"
+#include "store/text.h"
+
+#define ADD_ENTRIES_MAX (ADD_GROUP_MAX * 64)
+#define ADD_IDS_MAX     (ADD_GROUP_MAX * (PATHS_QUEUE_ID + 8))
+
+/* The header as it is served, for SEARCH: `added`, and the front of the body without the cuts. */
+static enum err read_header(const struct add_body *body, struct buf *header, struct why *why)
+{
+    const struct facts *facts = body->facts;
+    uint64_t want = facts->header_len, at = 0;
+    if (want > TEXT_HEADER_MAX || facts->added.len > want)
+        return ERR_OK; /* left out: text_pack() is told by its length */
+    buf_add(header, facts->added);
+    for (size_t i = 0; i <= facts->cut_count && header->len < want && at < body->size; i++) {
+        uint64_t end = i < facts->cut_count ? facts->cuts[i].off : body->size;
+        uint64_t left = want - header->len, len = end - at < left ? end - at : left;
+        size_t got = 0;
+        uint8_t *room = buf_reserve(header, (size_t)len);
+        enum err err = room ? io_pread(body->fd, room, (size_t)len, at, &got, why) : ERR_OK;
+        if (err)
+            return err;
+        buf_added(header, got);
+        at = i < facts->cut_count ? facts->cuts[i].off + facts->cuts[i].len : end;
+    }
+    return ERR_OK;
+}
+
+static enum err pack_text(struct addition *a, struct why *why)
+{
+    AUTO_BUF struct buf header = buf_new(TEXT_HEADER_MAX);
+    enum err err = read_header(a->body, &header, why);
+    if (!err)
+        text_pack(a->body->facts->text, buf_slice(&header), &a->text);
+    return err;
+}
+
+enum err add_write(struct account *account, struct addition *a, struct why *why)
+{
+    const struct add_body *body = a->body;
+    const struct blob_parts parts = {.header = a->header,
+                                     .added = body->facts->added,
+                                     .fd = body->fd,
+                                     .size = body->size,
+                                     .cuts = body->facts->cuts,
+                                     .cut_count = body->facts->cut_count};
+    uint64_t id = atomic_fetch_add(&account->next_message, 1), begun = clock_mono_ns();
+    enum err err = blob_write(&account->root, account->folder, id, &parts, &a->made, why);
+    metric_observe(METRIC_STORE_FSYNC_SECONDS, 0, clock_mono_ns() - begun);
+    if (err)
+        return err;
+    a->message = id;
+    a->written = true;
+    a->text = buf_new(TEXT_PACKED_MAX);
+    return pack_text(a, why);
+}
+
+void addition_free(struct addition *a)
+{
+    buf_free(&a->text);
+}
+
+static void refuse(struct addition *a, enum err err, enum store_code code, const char *text)
+{
+    a->err = err;
+    a->refusal.code = code;
+    err_set(&a->refusal.why, err, "%s", text);
+}
+
+static void fill_repeated(struct addition *a, const struct mailbox *m, uint32_t uid, uint64_t message)
+{
+    a->repeated = true;
+    a->uid = uid;
+    a->message = message;
+    a->uidvalidity = m ? m->uidvalidity : 0;
+}
+
+/* Delivered before? In the log since the last fold, or in the table. */
+static enum err find_delivered(struct account *account, struct addition *a, struct why *why)
+{
+    const struct delivered *d = map_get(account->delivered, a->queue_id);
+    if (d) {
+        fill_repeated(a, account_mailbox_by_id(account, d->mailbox), d->uid, d->message);
+        return ERR_OK;
+    }
+    struct db_rows rows;
+    enum err err = db_query(account->db, "SELECT mailbox, uid, message FROM delivered WHERE queue_id = ?",
+                            DB_ARGS(DB_TEXT(a->queue_id)), &rows, why);
+    if (err)
+        return err;
+    if (db_next(&rows))
+        fill_repeated(a, account_mailbox_by_id(account, db_u64(&rows, 0)), (uint32_t)db_u64(&rows, 1),
+                      db_u64(&rows, 2));
+    return db_end(&rows, why);
+}
+
+static struct mailbox *find_target(const struct account *account, const struct addition *a)
+{
+    struct mailbox *m = a->mailbox.len ? account_mailbox(account, a->mailbox) : NULL;
+    bool usable = m && !(m->flags & MAILBOX_NOSELECT);
+    if (!usable && (a->queue_id.len || !a->mailbox.len))
+        m = account_mailbox(account, SLICE("INBOX"));
+    return m && !(m->flags & MAILBOX_NOSELECT) ? m : NULL;
+}
+
+static bool take_keywords(struct addition *a)
+{
+    struct slice rest = a->keywords, name;
+    while (wire_strings_take(&rest, &name)) {
+        int bit = mailbox_keyword_add(a->target, name);
+        if (bit < 0)
+            return false;
+        a->flags |= 1ull << (bit + IMAGE_KEYWORD_SHIFT);
+    }
+    return true;
+}
+
+/* What can be said before anything is written. */
+static void check(struct account *account, struct addition *a)
+{
+    uint64_t size = a->header.len + a->body->facts->size;
+    a->err = a->queue_id.len ? find_delivered(account, a, &a->refusal.why) : ERR_OK;
+    a->target = a->err || a->repeated ? NULL : find_target(account, a);
+    if (a->err || a->repeated)
+        return;
+    if (!a->target)
+        refuse(a, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
+    else if (size > UINT32_MAX)
+        refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the message is too large");
+    else if (!account_fits(account, 1, size))
+        refuse(a, ERR_REFUSED, STORE_CODE_OVERQUOTA, "the mailbox is full");
+    else if (a->target->uidnext == UINT32_MAX)
+        refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the mailbox has no more numbers for messages");
+    else if (!take_keywords(a))
+        refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "too many keywords in the mailbox");
+}
+
+static bool is_new(const struct addition *a)
+{
+    return !a->err && !a->repeated;
+}
+
+/* The same queue id twice in one group: the second is answered like the first. */
+static bool twin_of(struct addition *const *list, size_t i)
+{
+    for (size_t j = 0; j < i && list[i]->queue_id.len; j++)
+        if (is_new(list[j]) && slice_eq(list[j]->queue_id, list[i]->queue_id))
+            return true;
+    return false;
+}
+
+static void prepare(struct account *account, struct addition *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct addition *a = list[i];
+        check(account, a);
+        if (is_new(a) && twin_of(list, i))
+            refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, "the same delivery is under way");
+        if (is_new(a) && !a->written)
+            a->err = add_write(account, a, &a->refusal.why);
+        if (!is_new(a) && a->written) { /* another thread has written it for nothing */
+            (void)!blob_remove(&account->root, account->folder, a->message, NULL);
+            a->written = false;
+        }
+    }
+}
+
+/* One sync for each folder that got a file. */
+static enum err sync_folders(struct account *account, struct addition *const *list, size_t count,
+                             struct why *why)
+{
+    uint64_t synced[ADD_GROUP_MAX];
+    size_t folders = 0;
+    enum err err = ERR_OK;
+    for (size_t i = 0; !err && i < count; i++) {
+        uint64_t folder = list[i]->message >> 8 & 0xff;
+        bool done = !is_new(list[i]);
+        for (size_t j = 0; j < folders; j++)
+            done = done || synced[j] == folder;
+        if (!done) {
+            err = blob_sync_folder(&account->root, account->folder, list[i]->message, why);
+            synced[folders++] = folder;
+        }
+    }
+    return err;
+}
+
+static enum err insert_message(struct account *account, const struct addition *a, struct why *why)
+{
+    enum err err = db_run(
+        account->db, "INSERT INTO message (id, size, date, sum, header, facts) VALUES (?, ?, ?, ?, ?, ?)",
+        DB_ARGS(DB_U64(a->message), DB_U64(a->made.size), DB_U64(a->date),
+                DB_BLOB(slice_make(a->made.sum, BLOB_SUM_LEN)), DB_BLOB(a->header), DB_BLOB(a->body->record)),
+        why);
+    if (!err && a->text.len)
+        err = db_run(account->db, "INSERT INTO text (id, text) VALUES (?, ?)",
+                     DB_ARGS(DB_U64(a->message), DB_BLOB(buf_slice(&a->text))), why);
+    return err;
+}
+
+/* All of the group that go to `mailbox`, as one change. */
+static enum err log_mailbox(struct commit *commit, struct mailbox *mailbox, struct addition *const *list,
+                            size_t count, struct why *why)
+{
+    struct entry entries[ADD_GROUP_MAX];
+    struct change change = {.kind = CHANGE_ADD};
+    AUTO_BUF struct buf packed = buf_new(ADD_ENTRIES_MAX), ids = buf_new(ADD_IDS_MAX);
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct addition *a = list[i];
+        if (!is_new(a) || a->target != mailbox)
+            continue;
+        a->uid = mailbox->uidnext + (uint32_t)n;
+        a->uidvalidity = mailbox->uidvalidity;
+        entries[n++] = (struct entry){.uid = a->uid,
+                                      .size = (uint32_t)a->made.size,
+                                      .date = a->date,
+                                      .modseq = commit_next(commit),
+                                      .flags = a->flags,
+                                      .message = a->message};
+        mailbox_count(&change.counts, a->flags, (uint32_t)a->made.size, 1);
+        wire_strings_add(&ids, a->queue_id);
+    }
+    packed_encode(entries, n, &packed);
+    change.entries = buf_slice(&packed);
+    change.queue_ids = buf_slice(&ids);
+    return commit_log(commit, mailbox, &change, why);
+}
+
+static enum err log_all(struct commit *commit, struct addition *const *list, size_t count, struct why *why)
+{
+    enum err err = ERR_OK;
+    for (size_t i = 0; !err && i < count; i++) {
+        bool first = is_new(list[i]);
+        for (size_t j = 0; first && j < i; j++)
+            first = !is_new(list[j]) || list[j]->target != list[i]->target;
+        if (first)
+            err = log_mailbox(commit, list[i]->target, list, count, why);
+    }
+    return err;
+}
+
+static enum err write_rows(struct account *account, struct addition *const *list, size_t count,
+                           struct why *why)
+{
+    struct commit commit;
+    enum err err = commit_begin(&commit, account, why);
+    for (size_t i = 0; !err && i < count; i++)
+        if (is_new(list[i]))
+            err = insert_message(account, list[i], why);
+    if (!err)
+        err = log_all(&commit, list, count, why);
+    if (!err)
+        return commit_end(&commit, why);
+    commit_abort(&commit);
+    return err;
+}
+
+static void finish(struct account *account, struct addition *const *list, size_t count, enum err err,
+                   const struct why *why)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct addition *a = list[i];
+        if (!is_new(a))
+            continue;
+        if (!err && a->queue_id.len)
+            load_delivered(account, a->queue_id, a->target->id, a->uid, a->message);
+        if (!err) {
+            metric_inc(METRIC_STORE_MESSAGES_WRITTEN);
+            metric_add(METRIC_STORE_BYTES_WRITTEN, 0, a->made.size);
+            continue;
+        }
+        account_suspect(account, a->message);
+        refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, why->text);
+    }
+}
+
+void add_commit(struct account *account, struct addition *const *list, size_t count)
+{
+    struct why why;
+    if (account_settle(account, &why)) {
+        for (size_t i = 0; i < count; i++) {
+            refuse(list[i], ERR_LATER, STORE_CODE_UNAVAILABLE, why.text);
+            if (list[i]->written)
+                account_suspect(account, list[i]->message);
+        }
+        return;
+    }
+    prepare(account, list, count);
+    size_t fresh = 0;
+    for (size_t i = 0; i < count; i++)
+        fresh += is_new(list[i]);
+    if (!fresh)
+        return;
+    uint64_t begun = clock_mono_ns();
+    enum err err = sync_folders(account, list, count, &why);
+    if (!err)
+        err = write_rows(account, list, count, &why);
+    metric_observe(METRIC_STORE_COMMIT_SECONDS, 0, clock_mono_ns() - begun);
+    metric_inc(err ? METRIC_STORE_ERRORS : METRIC_STORE_COMMITS);
+    finish(account, list, count, err, &why);
+}

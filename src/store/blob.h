@@ -1,0 +1,53 @@
+/* blob.h: message files: written once, complete when they have their name, never changed.
+ *
+ * The order of durability (docs/store.md): bytes and name (blob_write), then sync of the file, then sync of
+ * its folder (blob_sync_folder, once for a group), then the row that names it is committed, then the answer.
+ * A crash before the commit leaves a file without a row, which account_open() removes.
+ */
+#ifndef STORE_BLOB_H
+#define STORE_BLOB_H
+
+#include "base/hash.h"
+#include "store/paths.h"
+#include "wire/facts.h"
+
+#define BLOB_SUM_LEN HASH_SUM_LEN
+
+/* What a file is made of: `header`, `added`, then the bytes of `fd` without the cuts. */
+struct blob_parts {
+    struct slice header, added;
+    int fd;
+    uint64_t size; /* of the bytes behind fd */
+    const struct facts_cut *cuts;
+    size_t cut_count;
+};
+
+/* What came out. */
+struct blob_made {
+    uint64_t size;
+    uint8_t sum[BLOB_SUM_LEN];
+};
+
+/* Writes the file of message `id` under a temporary name, gives it its own, and syncs the bytes; the name is
+ * durable after blob_sync_folder(). On failure nothing is left. Makes the folders that are missing. */
+enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
+                    const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
+/* The same for any name: `path` written as `temporary` first. */
+enum err blob_write_at(const struct store_root *root, const char *temporary, const char *path,
+                       const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
+/* Makes the name of message `id` (and of its neighbours in the same folder) durable. */
+enum err blob_sync_folder(const struct store_root *root, const char *folder, uint64_t id,
+                          struct why *why) MUST_CHECK;
+/* Read-only. */
+enum err blob_open(const struct store_root *root, const char *folder, uint64_t id, int *fd,
+                   struct why *why) MUST_CHECK;
+/* Absent is as good as removed. */
+enum err blob_remove(const struct store_root *root, const char *folder, uint64_t id,
+                     struct why *why) MUST_CHECK;
+/* Size and checksum of an open file, from its start. */
+enum err blob_sum(int fd, struct blob_made *made, struct why *why) MUST_CHECK;
+
+/* accounts/NAME/msg for a new account, synced. */
+enum err blob_make_folders(const struct store_root *root, const char *folder, struct why *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,184 @@
+/* search.c: evaluating search programs. Input: a program decoded strictly by grammar/imap_search.h; facts and
+ * texts that came from strangers' messages, bounded when they were stored. Called by the role's jobs. */
+#include "store/search.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/subject.h"
+
+#define SEARCH_PROGRAM_ARENA (16u << 20)
+#define SEARCH_FOUND_MAX     (64u << 20)
+#define SEARCH_DAY           86400
+
+struct search {
+    struct arena *arena; /* the program */
+    struct imap_search_node *root;
+    uint64_t mailbox;
+    uint32_t next_uid, max_uid;
+    int64_t now;
+    uint64_t modseq;
+    struct buf found;
+    struct subject *subject; /* of the message that is looked at */
+    struct mailbox *open;    /* during a step */
+    struct entry entry;
+};
+
+enum err search_new(struct slice program, uint64_t mailbox, uint32_t max_uid, int64_t now,
+                    struct search **out, struct why *why)
+{
+    struct search *s = mem_zero(1, sizeof *s);
+    s->arena = arena_new(SEARCH_PROGRAM_ARENA);
+    s->mailbox = mailbox;
+    s->next_uid = 1;
+    s->max_uid = max_uid;
+    s->now = now;
+    s->found = buf_new(SEARCH_FOUND_MAX);
+    s->subject = subject_new();
+    enum err err = imap_search_decode_in(s->arena, arena_dup(s->arena, program), &s->root, why);
+    if (err) {
+        search_free(&s);
+        return err;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+void search_free(struct search **search)
+{
+    struct search *s = *search;
+    if (!s)
+        return;
+    subject_free(&s->subject);
+    buf_free(&s->found);
+    arena_free(&s->arena);
+    free(s);
+    *search = NULL;
+}
+
+struct buf *search_found(struct search *search)
+{
+    return &search->found;
+}
+
+uint64_t search_modseq(const struct search *search)
+{
+    return search->modseq;
+}
+
+/* ---- what the evaluation asks ---- */
+
+static enum imap_truth truth(bool yes)
+{
+    return yes ? IMAP_YES : IMAP_NO;
+}
+
+static enum imap_truth ask_flag(void *ctx, uint32_t bit)
+{
+    const struct search *s = ctx;
+    return truth(s->entry.flags & IMAGE_SYSTEM_FLAGS & bit);
+}
+
+static enum imap_truth ask_keyword(void *ctx, struct slice keyword)
+{
+    const struct search *s = ctx;
+    int bit = mailbox_keyword(s->open, keyword);
+    return truth(bit >= 0 && s->entry.flags >> (bit + IMAGE_KEYWORD_SHIFT) & 1);
+}
+
+static bool ask_size(void *ctx, uint64_t *octets)
+{
+    *octets = ((const struct search *)ctx)->entry.size;
+    return true;
+}
+
+/* Dates of the store are shown in UTC. */
+static bool ask_internal_date(void *ctx, int64_t *seconds, int64_t *days)
+{
+    *seconds = ((const struct search *)ctx)->entry.date;
+    *days = *seconds / SEARCH_DAY;
+    return true;
+}
+
+static bool ask_sent_date(void *ctx, int64_t *days)
+{
+    return subject_sent_day(((const struct search *)ctx)->subject, days);
+}
+
+static bool ask_modseq(void *ctx, uint64_t *modseq)
+{
+    *modseq = ((const struct search *)ctx)->entry.modseq;
+    return true;
+}
+
+static enum imap_truth ask_header(void *ctx, struct slice name, const struct imap_needle *needle)
+{
+    return truth(subject_header(((const struct search *)ctx)->subject, name, needle));
+}
+
+static enum imap_truth ask_any_header(void *ctx, const struct imap_needle *needle)
+{
+    return truth(subject_any_header(((const struct search *)ctx)->subject, needle));
+}
+
+static enum imap_truth ask_body(void *ctx, const struct imap_needle *needle)
+{
+    return truth(subject_body(((const struct search *)ctx)->subject, needle));
+}
+
+static const struct imap_search_subject questions = {
+    .flag = ask_flag,
+    .keyword = ask_keyword,
+    .size = ask_size,
+    .internal_date = ask_internal_date,
+    .sent_date = ask_sent_date,
+    .modseq = ask_modseq,
+    .header = ask_header,
+    .any_header = ask_any_header,
+    .body = ask_body,
+};
+
+/* ---- the walk ---- */
+
+static enum err look_at(struct search *s, struct account *account, uint64_t index, struct why *why)
+{
+    s->entry = view_entry(s->open->view, index);
+    struct imap_search_subject subject = questions;
+    subject.uid = s->entry.uid;
+    subject.now = s->now;
+    subject_begin(s->subject, account, s->entry.message);
+    if (imap_search_match(s->root, &subject, s) == IMAP_YES) {
+        wire_range_add(&s->found, s->entry.uid, s->entry.uid);
+        s->modseq = s->entry.modseq > s->modseq ? s->entry.modseq : s->modseq;
+    }
+    return subject_error(s->subject, why);
+}
+
+/* The clock is asked once for so many messages. */
+#define SEARCH_STRIDE 64
+
+enum err search_step(struct search *s, struct account *account, uint64_t budget_ns, bool *done,
+                     struct why *why)
+{
+    struct mailbox *m;
+    enum err err = account_view(account, s->mailbox, &m, why);
+    if (err)
+        return err;
+    s->open = m;
+    uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
+    uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
+    for (; !err && at < count && m->view->image->entries[at].uid <= s->max_uid; at++) {
+        if (++seen % SEARCH_STRIDE == 0 && clock_mono_ns() > end)
+            break;
+        if (view_alive(m->view, at))
+            err = look_at(s, account, at, why);
+    }
+    *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
+    s->next_uid = *done ? s->max_uid : m->view->image->entries[at].uid;
+    s->open = NULL;
+    if (!err && !buf_ok(&s->found))
+        err = err_set(why, ERR_REFUSED, "too many ranges of messages found");
+    return err;
+}

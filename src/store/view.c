@@ -1,0 +1,197 @@
+/* view.c: making, growing and writing mailbox images. Input: entries from the account's own index. Called by
+ * the account layer only. */
+#include "store/view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "wire/wire.h"
+
+#define PAGE          4096u
+#define VIEW_CAPACITY (64u << 20) /* messages in one mailbox */
+
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/* Readers map the same descriptor: after the seal no new writable mapping can be made of it, ours stays. */
+static enum err map_and_seal(struct view *view, struct why *why)
+{
+    enum err err = io_memfd("mailbox", &view->fd, why);
+    if (!err)
+        err = io_truncate(view->fd, view->size, why);
+    if (err)
+        return err;
+    void *map = mmap(NULL, view->size, PROT_READ | PROT_WRITE, MAP_SHARED, view->fd, 0);
+    if (map == MAP_FAILED)
+        return err_errno(why, errno, "mmap of a mailbox image");
+    view->image = map;
+    if (fcntl(view->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)
+        return err_errno(why, errno, "sealing a mailbox image");
+    return ERR_OK;
+}
+
+enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **out,
+                  struct why *why)
+{
+    if (capacity > VIEW_CAPACITY)
+        return err_set(why, ERR_REFUSED, "too many messages in a mailbox");
+    struct view *view = mem_zero(1, sizeof *view);
+    view->fd = -1;
+    view->size = (image_size(capacity + capacity / 8 + VIEW_RESERVE) + PAGE - 1) / PAGE * PAGE;
+    enum err err = map_and_seal(view, why);
+    if (err) {
+        view_free(&view);
+        return err;
+    }
+    view->image->magic = IMAGE_MAGIC;
+    view->image->uidvalidity = uidvalidity;
+    view->image->mailbox = mailbox;
+    view->image->capacity = (view->size - image_size(0)) / sizeof(struct image_entry);
+    *out = view;
+    return ERR_OK;
+}
+
+void view_free(struct view **view)
+{
+    if (!view || !*view)
+        return;
+    if ((*view)->image)
+        (void)munmap((*view)->image, (*view)->size);
+    io_close(&(*view)->fd);
+    free(*view);
+    *view = NULL;
+}
+
+uint64_t view_count(const struct view *view)
+{
+    return atomic_load_explicit(&view->image->count, memory_order_relaxed);
+}
+
+uint64_t view_room(const struct view *view)
+{
+    return view->image->capacity - view_count(view);
+}
+
+struct entry view_entry(const struct view *view, uint64_t index)
+{
+    const struct image_entry *e = &view->image->entries[index];
+    return (struct entry){.uid = e->uid,
+                          .size = e->size,
+                          .date = e->date,
+                          .modseq = atomic_load_explicit(&e->modseq, memory_order_relaxed),
+                          .flags = atomic_load_explicit(&e->flags, memory_order_relaxed),
+                          .message = e->message};
+}
+
+bool view_alive(const struct view *view, uint64_t index)
+{
+    return !(atomic_load_explicit(&view->image->entries[index].flags, memory_order_relaxed) & IMAGE_EXPUNGED);
+}
+
+uint64_t view_find(const struct view *view, uint32_t uid)
+{
+    uint64_t count = view_count(view), at = image_find(view->image, count, uid);
+    return at < count && view->image->entries[at].uid == uid && view_alive(view, at) ? at : UINT64_MAX;
+}
+
+bool view_add(struct view *view, const struct entry *entries, size_t count)
+{
+    if (count > view_room(view))
+        return false;
+    uint64_t at = view_count(view);
+    for (size_t i = 0; i < count; i++) {
+        struct image_entry *e = &view->image->entries[at + i];
+        e->uid = entries[i].uid;
+        e->size = entries[i].size;
+        e->date = entries[i].date;
+        e->message = entries[i].message;
+        atomic_store_explicit(&e->modseq, entries[i].modseq, memory_order_relaxed);
+        atomic_store_explicit(&e->flags, entries[i].flags, memory_order_relaxed);
+    }
+    atomic_store_explicit(&view->image->count, at + count, memory_order_release);
+    return true;
+}
+
+void view_set_flags(struct view *view, uint64_t index, uint64_t modseq, uint64_t flags)
+{
+    image_write(&view->image->entries[index], modseq, flags);
+}
+
+void view_expunge(struct view *view, uint64_t index, uint64_t modseq)
+{
+    struct image_entry *e = &view->image->entries[index];
+    uint64_t flags = atomic_load_explicit(&e->flags, memory_order_relaxed);
+    image_write(e, modseq, flags | IMAGE_EXPUNGED);
+    atomic_fetch_add_explicit(&view->image->expunged, 1, memory_order_release);
+}
+
+void view_keyword(struct view *view, unsigned index, struct slice name)
+{
+    if (index >= IMAGE_KEYWORDS || name.len > IMAGE_KEYWORD_MAX)
+        return;
+    memcpy(view->image->keywords[index].name, name.ptr, name.len);
+    view->image->keywords[index].len = (uint8_t)name.len;
+    if (index >= atomic_load_explicit(&view->image->keyword_count, memory_order_relaxed))
+        atomic_store_explicit(&view->image->keyword_count, index + 1, memory_order_release);
+}
+
+void view_publish(struct view *view, uint64_t modseq, uint32_t uidnext)
+{
+    atomic_store_explicit(&view->image->uidnext, uidnext, memory_order_relaxed);
+    atomic_store_explicit(&view->image->modseq, modseq, memory_order_release);
+}
+
+enum err view_move(const struct view *old, uint64_t more, struct view **out, struct why *why)
+{
+    uint64_t count = view_count(old);
+    struct view *view = NULL;
+    enum err err = view_new(old->image->mailbox, old->image->uidvalidity, count + more, &view, why);
+    if (err)
+        return err;
+    for (uint64_t i = 0; i < count; i++) {
+        struct entry e = view_entry(old, i);
+        if (view_alive(old, i))
+            (void)!view_add(view, &e, 1); /* fits: the capacity was made for all */
+    }
+    for (unsigned i = 0; i < old->image->keyword_count; i++)
+        view_keyword(view, i, image_keyword(old->image, i));
+    view_publish(view, old->image->modseq, old->image->uidnext);
+    *out = view;
+    return ERR_OK;
+}
+
+struct view_walk view_walk(const struct view *view, struct slice uids)
+{
+    return (struct view_walk){.view = view, .uids = uids};
+}
+
+/* The next pair of UIDs as a run of indexes. */
+static bool next_range(struct view_walk *walk)
+{
+    uint32_t first, last;
+    if (!wire_range_take(&walk->uids, &first, &last))
+        return false;
+    uint64_t count = view_count(walk->view);
+    walk->at = image_find(walk->view->image, count, first);
+    walk->end = last == UINT32_MAX ? count : image_find(walk->view->image, count, last + 1);
+    return true;
+}
+
+bool view_walk_next(struct view_walk *walk, uint64_t *index)
+{
+    for (;;) {
+        while (walk->at >= walk->end)
+            if (!next_range(walk))
+                return false;
+        uint64_t at = walk->at++;
+        if (view_alive(walk->view, at)) {
+            *index = at;
+            return true;
+        }
+    }
+}
