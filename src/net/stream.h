@@ -1,9 +1,10 @@
 /* stream.h: one accepted connection: bounded buffers, TLS, timeouts, the true client address.
  *
- * Reading: `readable` is called when new bytes are in stream_input(); the owner consumes what it can. When the input
- * buffer is full and nothing is consumed the stream stops reading (back-pressure). Writing: stream_write() appends to the
- * output; above STREAM_OUTPUT_HIGH stream_is_full() and the owner pauses until `writable`. An idle stream holds no
- * buffers. All callbacks come from the loop, never from inside a stream_ call. After stream_free() none comes.
+ * Reading: `readable` is called when new bytes are in stream_input(); the owner consumes what it can. When
+ * the input buffer is full and nothing is consumed the stream stops reading (back-pressure). Writing:
+ * stream_write() appends to the output; above STREAM_OUTPUT_HIGH stream_is_full() and the owner pauses until
+ * `writable`. An idle stream holds no buffers. All callbacks come from the loop, never from inside a stream_
+ * call. After stream_free() none comes.
  */
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
@@ -13,9 +14,9 @@
 #include "grammar/netaddr.h"
 #include "net/tls.h"
 
-#define STREAM_INPUT_MAX   (64u << 10)  /* default bound of unread input */
-#define STREAM_OUTPUT_HIGH (64u << 10)  /* the owner should pause */
-#define STREAM_OUTPUT_MAX  (8u << 20)   /* past it the stream fails */
+#define STREAM_INPUT_MAX   (64u << 10) /* default bound of unread input */
+#define STREAM_OUTPUT_HIGH (64u << 10) /* the owner should pause */
+#define STREAM_OUTPUT_MAX  (8u << 20)  /* past it the stream fails */
 
 struct stream;
 
@@ -32,17 +33,22 @@ struct stream_ops {
     void (*writable)(void *ctx, struct stream *stream);
     /* stream_start_tls() succeeded. May be NULL. */
     void (*secured)(void *ctx, struct stream *stream);
-    /* No more input will come (what is in stream_input() stays readable); the owner frees the stream. */
+    /* No more input will come (what is in stream_input() stays readable); the owner frees the stream. After
+     * STREAM_EOF it may still write (the peer may have closed only its half) and finish later; when that
+     * fails, `ended` is called a second time with another reason. */
     void (*ended)(void *ctx, struct stream *stream, enum stream_end end);
 };
 
 /* Takes the connected, non-blocking descriptor. */
-struct stream *stream_new(struct loop *loop, int fd, const struct netaddr *peer, const struct stream_ops *ops, void *ctx)
-    __attribute__((returns_nonnull));
+struct stream *stream_new(struct loop *loop, int fd, const struct netaddr *peer, const struct stream_ops *ops,
+                          void *ctx) __attribute__((returns_nonnull));
 /* Closes at once, dropping output. Clears the pointer; takes NULL. */
 void stream_free(struct stream **stream);
 /* Writes what is left (bounded by 5 s), sends close_notify, closes and frees; no callback comes any more. */
 void stream_finish(struct stream **stream);
+
+/* Hands the stream to another owner; `readable` follows when input is there. */
+void stream_set_owner(struct stream *stream, const struct stream_ops *ops, void *ctx);
 
 /* Unread bytes; valid until the next stream_ call or return to the loop. */
 struct slice stream_input(const struct stream *stream);
@@ -54,27 +60,38 @@ void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 
 void stream_write(struct stream *stream, struct slice bytes);
-/* Direct access to the output buffer, for builders; call stream_flush() (or return to the loop) afterwards. */
+/* Direct access to the output buffer, for builders; call stream_flush() (or return to the loop) afterwards.
+ */
 struct buf *stream_output(struct stream *stream);
 void stream_flush(struct stream *stream);
-/* Appends `len` bytes of the descriptor from `offset`, read in pieces as output drains; takes `fd` (closed when done).
- * Order with other writes is kept. At most STREAM_FILES_MAX at once. */
+/* Appends `len` bytes of the descriptor from `offset`, read in pieces as output drains; takes `fd` (closed
+ * when done). Order with other writes is kept. At most STREAM_FILES_MAX at once. */
 #define STREAM_FILES_MAX 64
 void stream_write_file(struct stream *stream, int fd, uint64_t offset, uint64_t len);
 bool stream_is_full(const struct stream *stream);
 size_t stream_pending(const struct stream *stream); /* bytes not yet handed to the kernel */
 
-/* Ends the stream with STREAM_TIMEOUT when neither input nor output moved for `ms`; 0: never. Armed anew by every call
- * and every progress. */
+/* Ends the stream with STREAM_TIMEOUT when neither input nor output moved for `ms`; 0: never. Armed anew by
+ * every call and every progress. */
 void stream_set_timeout(struct stream *stream, uint64_t ms);
+/* The same end, but at a fixed time from now, whatever moves meanwhile; 0: none. Against those who send a
+ * byte a minute. */
+void stream_set_deadline(struct stream *stream, uint64_t ms);
 
-/* Server side of a handshake after the pending output is written. False when unread input is there: bytes sent before
- * the handshake in the clear (CVE-2011-0411) — the caller refuses. */
+/* Server side of a handshake after the pending output is written. False when unread input is there: bytes
+ * sent before the handshake in the clear (CVE-2011-0411) — the caller refuses. */
 bool stream_start_tls(struct stream *stream, struct tls_context *context) MUST_CHECK;
+/* The same for implicit TLS behind a PROXY header: unread input is the beginning of the handshake. The
+ * handshake ends with STREAM_TLS after `ms` (stream_start_tls(): STREAM_HANDSHAKE_MS). */
+#define STREAM_HANDSHAKE_MS 10000
+void stream_begin_tls(struct stream *stream, struct tls_context *context, uint64_t ms);
 bool stream_is_tls(const struct stream *stream);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", static or owned by the stream; empty without TLS. */
 struct slice stream_tls_text(const struct stream *stream);
+/* Why it ended, constant; empty before. */
 const char *stream_end_text(const struct stream *stream);
+/* No byte of the peer ever came. */
+bool stream_was_silent(const struct stream *stream);
 
 /* The client: the PROXY header's address where there was one. */
 const struct netaddr *stream_client(const struct stream *stream);

@@ -1,0 +1,131 @@
+/* cmd_rcpt.c: RCPT (RFC 5321 section 4.1.1.3): the queue knows the addresses; its reply is passed on.
+ * Pipelined RCPTs are asked for together, their replies go out in the order of the commands. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "smtp/session.h"
+
+static struct smtp_rcpt_call *call_at(struct smtp_txn *txn, unsigned nth)
+{
+    return &txn->calls[(txn->call_at + nth) % SMTP_RCPT_AHEAD];
+}
+
+static void count(struct smtp_session *s, unsigned code)
+{
+    if (code / 100 == 2) {
+        s->txn.accepted++;
+        return;
+    }
+    s->txn.refused++;
+    s->refused++;
+}
+
+static void send_reply(struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)
+{
+    count(s, r->code);
+    reply_wire(s, r);
+    if (r->code / 100 != 2)
+        report_rejected(s, "RCPT", address, r->code, r->enhanced, r->text);
+    else if (s->txn.first_rcpt.len == 0)
+        s->txn.first_rcpt = arena_dup(s->txn_arena, address);
+}
+
+/* Replies of all calls at the front that are answered. */
+static void send_answered(struct smtp_session *s)
+{
+    struct smtp_txn *txn = &s->txn;
+    while (txn->call_count && call_at(txn, 0)->request == 0) {
+        struct smtp_rcpt_call *call = call_at(txn, 0);
+        txn->call_at = (txn->call_at + 1) % SMTP_RCPT_AHEAD;
+        txn->call_count--;
+        send_reply(s, slice_make(call->address, call->address_len), &call->reply);
+        free(call->late);
+        call->late = NULL;
+    }
+    if (txn->call_count)
+        return;
+    s->waits = SMTP_WAITS_NOT;
+    if (txn->accepted && s->state == SMTP_STATE_MAIL)
+        session_enter(s, SMTP_STATE_RCPT);
+}
+
+/* An answer that came before its turn outlives its packet. */
+static void keep_late(struct smtp_rcpt_call *call)
+{
+    struct wire_smtp_reply *r = &call->reply;
+    call->late = mem_alloc(r->enhanced.len + r->text.len + 1);
+    if (r->enhanced.len)
+        memcpy(call->late, r->enhanced.ptr, r->enhanced.len);
+    if (r->text.len)
+        memcpy(call->late + r->enhanced.len, r->text.ptr, r->text.len);
+    r->text = slice_make(call->late + r->enhanced.len, r->text.len);
+    r->enhanced = slice_make(call->late, r->enhanced.len);
+}
+
+static void on_rcpt(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    static const struct wire_smtp_reply later = {.code = 451,
+                                                 .enhanced = {(const uint8_t *)"4.3.0", 5},
+                                                 .text = {(const uint8_t *)"Try again later", 15}};
+    struct smtp_rcpt_call *call = ctx;
+    struct smtp_session *s = call->session;
+    if (wire_answer(err, packet, WIRE_SMTP_REPLY, &call->reply) != ERR_OK || call->reply.code < 200 ||
+        call->reply.code > 599)
+        call->reply = later;
+    call->request = 0;
+    if (call != call_at(&s->txn, 0)) {
+        keep_late(call);
+        return;
+    }
+    send_answered(s);
+    if (s->refused >= SMTP_REFUSED_MAX)
+        session_close(s, "4.7.0", "Too many errors");
+    session_continue(s);
+}
+
+static struct smtp_rcpt_call *call_new(struct smtp_session *s, struct slice address)
+{
+    struct smtp_txn *txn = &s->txn;
+    if (!txn->calls)
+        txn->calls = ARENA_ARRAY(s->txn_arena, struct smtp_rcpt_call, SMTP_RCPT_AHEAD);
+    struct smtp_rcpt_call *call = call_at(txn, txn->call_count++);
+    call->session = s;
+    call->request = 0;
+    call->late = NULL;
+    call->address_len = address.len < sizeof call->address ? address.len : sizeof call->address;
+    if (address.len)
+        memcpy(call->address, address.ptr, call->address_len);
+    return call;
+}
+
+void rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
+                 const char *text)
+{
+    const struct wire_smtp_reply r = {.code = code, .enhanced = slice_of(status), .text = slice_of(text)};
+    if (s->txn.call_count == 0)
+        send_reply(s, address, &r);
+    else
+        call_new(s, address)->reply = r;
+}
+
+static void ask(struct smtp_session *s, const struct smtp_rcpt *rcpt)
+{
+    const struct wire_queue_rcpt request = {
+        .txn = s->txn.id, .notify = rcpt->notify, .address = rcpt->to.text, .orcpt = rcpt->orcpt};
+    struct smtp_rcpt_call *call = call_new(s, rcpt->to.text);
+    s->waits = SMTP_WAITS_RCPT;
+    call->request = wire_call(s->smtp->queue, WIRE_QUEUE_RCPT, &request, SMTP_QUEUE_MS, on_rcpt, call);
+}
+
+void cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
+{
+    const struct smtp_txn *txn = &s->txn;
+    struct slice to = command->rcpt.to.text;
+    if (txn->accepted + txn->call_count >= s->smtp->settings->limits.recipients)
+        rcpt_refuse(s, to, 452, "4.5.3", "Too many recipients");
+    else if (!txn_is_alive(s))
+        rcpt_refuse(s, to, 451, "4.3.0", "Try again later");
+    else
+        ask(s, &command->rcpt);
+}

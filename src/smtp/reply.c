@@ -1,0 +1,47 @@
+/* reply.c: replies of a session: into the stream's output (which goes out once per turn), counted. Called by
+ * the commands of the smtp role. */
+#include "smtp/session.h"
+
+static void count(unsigned code)
+{
+    if (code >= 200 && code < 600)
+        metric_add(METRIC_SMTP_REPLIES, code / 100 - 2, 1);
+}
+
+void reply(struct smtp_session *s, unsigned code, const char *status, const char *text)
+{
+    count(code);
+    smtp_reply_add(stream_output(s->stream), code, status, slice_of(text));
+}
+
+#define STATUS_MAX 16
+
+void reply_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text)
+{
+    char enhanced[STATUS_MAX] = "";
+    if (status.len < sizeof enhanced)
+        for (size_t i = 0; i < status.len; i++)
+            enhanced[i] = (char)status.ptr[i];
+    count(code);
+    smtp_reply_add(stream_output(s->stream), code, enhanced, text);
+}
+
+void reply_error(struct smtp_session *s, unsigned code, const char *status, const char *text)
+{
+    s->errors++;
+    reply(s, code, status, text);
+}
+
+void reply_later(struct smtp_session *s)
+{
+    reply(s, 451, "4.3.0", "Try again later");
+}
+
+void reply_wire(struct smtp_session *s, const struct wire_smtp_reply *r)
+{
+    bool sane = r->code >= 200 && r->code < 600;
+    if (sane)
+        reply_slices(s, r->code, r->enhanced, r->text);
+    else
+        reply_later(s);
+}

@@ -1,0 +1,118 @@
+/* report.c: the lines of the smtp role in the log, one per event, and their second form for tools that read
+ * Postfix's. Health checks leave no line. Called by session.c, body.c and the commands. */
+#include <stdio.h>
+
+#include "smtp/session.h"
+
+#define ID(s) LOG_STR("session", slice_make((s)->id, SMTP_ID_LEN))
+
+/* A tool that bans must never see our own monitors and clients. */
+static bool is_stranger(const struct smtp_session *s)
+{
+    return !s->trusted && !s->probe;
+}
+
+static struct slice client(const struct smtp_session *s)
+{
+    return slice_of(s->client.text);
+}
+
+static uint64_t age(const struct smtp_session *s)
+{
+    return loop_now_ms(s->smtp->loop) - s->started_ms;
+}
+
+#define SESSION_FIELDS(s, end)                                                                               \
+    ID(s), LOG_STR("client", client(s)), LOG_STR("name", (s)->client_name),                                  \
+        LOG_STR("listener", (s)->port->settings.name), LOG_STR("helo", (s)->helo),                           \
+        LOG_STR("tls", stream_tls_text((s)->stream)), LOG_STR("user", (s)->account),                         \
+        LOG_U64("commands", (s)->commands), LOG_U64("messages", (s)->accepted),                              \
+        LOG_U64("refused", (s)->refused), LOG_U64("errors", (s)->errors), LOG_CSTR("stage", (s)->stage),     \
+        LOG_CSTR("end", end), LOG_MS("took", age(s))
+
+void report_session(const struct smtp_session *s, const char *end)
+{
+    if (stream_was_silent(s->stream) && !s->probe)
+        metric_inc(METRIC_HEALTH_CHECKS);
+    if (s->probe || stream_was_silent(s->stream))
+        return;
+    if (s->quit || !is_stranger(s)) {
+        log_info("smtp.session", SESSION_FIELDS(s, end));
+        return;
+    }
+    struct compat_line line;
+    compat_lost(&line, &s->port->settings, client(s), s->client_name, s->stage);
+    log_info("smtp.session", SESSION_FIELDS(s, end), LOG_COMPAT_LINE(&line));
+}
+
+void report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
+                     struct slice status, struct slice text)
+{
+    struct compat_line line;
+    char whole[256];
+    int len = snprintf(whole, sizeof whole, "%u %.*s %.*s", code, SLICE_ARG(status),
+                       SLICE_ARG(slice_sub(text, 0, 200)));
+    struct slice reply = slice_make(whole, len > 0 && (size_t)len < sizeof whole ? (size_t)len : 0);
+    metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
+    if (code < 500 || !is_stranger(s)) {
+        log_info("smtp.rejected", ID(s), LOG_STR("client", client(s)), LOG_CSTR("stage", stage),
+                 LOG_STR("from", s->txn.sender), LOG_STR("to", to), LOG_STR("reply", reply));
+        return;
+    }
+    const struct compat_reject reject = {
+        .stage = stage, .reply = reply, .from = s->txn.sender, .to = to, .helo = s->helo, .esmtp = s->esmtp};
+    compat_rejected(&line, &s->port->settings, client(s), s->client_name, &reject);
+    log_info("smtp.rejected", ID(s), LOG_STR("client", client(s)), LOG_CSTR("stage", stage),
+             LOG_STR("from", s->txn.sender), LOG_STR("to", to), LOG_STR("reply", reply),
+             LOG_COMPAT_LINE(&line));
+}
+
+void report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size)
+{
+    uint64_t now = loop_now_ms(s->smtp->loop);
+    log_info("smtp.accepted", ID(s), LOG_STR("id", r->id), LOG_STR("client", client(s)),
+             LOG_STR("user", s->account), LOG_STR("from", s->txn.sender), LOG_STR("to", s->txn.first_rcpt),
+             LOG_U64("recipients", s->txn.accepted), LOG_U64("size", size),
+             LOG_STR("tls", stream_tls_text(s->stream)), LOG_MS("took", now - s->txn.started_ms));
+}
+
+void report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size)
+{
+    metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
+    log_info("smtp.deferred", ID(s), LOG_STR("client", client(s)), LOG_STR("from", s->txn.sender),
+             LOG_STR("to", s->txn.first_rcpt), LOG_U64("recipients", s->txn.accepted), LOG_U64("size", size),
+             LOG_U64("code", code), LOG_CSTR("why", text));
+}
+
+void report_login(const struct smtp_session *s, const char *mechanism)
+{
+    log_info("smtp.login", ID(s), LOG_STR("client", client(s)), LOG_STR("user", s->account),
+             LOG_CSTR("mechanism", mechanism), LOG_STR("tls", stream_tls_text(s->stream)));
+}
+
+void report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status)
+{
+    const char *why = status == AUTH_FAILED ? "wrong name or password" : "malformed";
+    struct compat_line line;
+    if (!is_stranger(s)) {
+        log_info("smtp.login.failed", ID(s), LOG_STR("client", client(s)), LOG_CSTR("mechanism", mechanism),
+                 LOG_CSTR("why", why));
+        return;
+    }
+    compat_sasl_failed(&line, &s->port->settings, client(s), s->client_name, slice_of(mechanism), why);
+    log_info("smtp.login.failed", ID(s), LOG_STR("client", client(s)), LOG_CSTR("mechanism", mechanism),
+             LOG_CSTR("why", why), LOG_COMPAT_LINE(&line));
+}
+
+/* A connection that never came to its first command. */
+void report_lost(const struct listener_arrival *arrival, const struct netaddr *peer, enum listener_loss loss,
+                 const char *text)
+{
+    static const char *const losses[] = {[LISTENER_NO_HEADER] = "no PROXY header",
+                                         [LISTENER_BAD_HEADER] = "malformed PROXY header",
+                                         [LISTENER_UNTRUSTED] = "PROXY from an address not trusted",
+                                         [LISTENER_TLS] = "TLS handshake failed"};
+    const struct netaddr_text address = netaddr_text(peer);
+    log_info("smtp.lost", LOG_CSTR("client", address.text), LOG_STR("listener", arrival->settings->name),
+             LOG_CSTR("end", losses[loss]), LOG_CSTR("why", text));
+}

@@ -1,0 +1,287 @@
+/* session.c: one client's session: its life, its states, its input line by line. Reads what anyone sends;
+ * trusts nothing. Called by role.c (arrivals), by its stream, and by the answers of other roles. */
+#include "smtp/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/random.h"
+
+static const struct stream_ops session_ops;
+
+const char *session_state_name(enum smtp_state state)
+{
+    static const char *const names[SMTP_STATE_COUNT] = {
+        [SMTP_STATE_NEW] = "new",      [SMTP_STATE_READY] = "ready", [SMTP_STATE_MAIL] = "mail",
+        [SMTP_STATE_RCPT] = "rcpt",    [SMTP_STATE_DATA] = "data",   [SMTP_STATE_BDAT] = "bdat",
+        [SMTP_STATE_CHUNK] = "chunk",  [SMTP_STATE_AUTH] = "auth",   [SMTP_STATE_TLS] = "tls",
+        [SMTP_STATE_CLOSED] = "closed"};
+    return state < SMTP_STATE_COUNT ? names[state] : "?";
+}
+
+static bool takes_text(enum smtp_state state)
+{
+    return state == SMTP_STATE_DATA || state == SMTP_STATE_CHUNK;
+}
+
+void session_enter(struct smtp_session *s, enum smtp_state state)
+{
+    const struct settings *settings = s->smtp->settings;
+    if (log_wants(LOG_LEVEL_DEBUG))
+        log_debug("smtp.state", LOG_STR("session", slice_make(s->id, SMTP_ID_LEN)),
+                  LOG_CSTR("from", session_state_name(s->state)), LOG_CSTR("to", session_state_name(state)));
+    if (takes_text(state) != takes_text(s->state))
+        stream_set_timeout(s->stream, takes_text(state) ? settings->timeouts.smtp_data
+                                                        : settings->timeouts.smtp_command);
+    s->state = state;
+}
+
+bool session_is_idle(const struct smtp_session *s)
+{
+    return s->waits == SMTP_WAITS_NOT && s->txn.id == 0 && !takes_text(s->state);
+}
+
+/* ---- life ---- */
+
+static void make_id(char id[SMTP_ID_LEN])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint8_t bytes[SMTP_ID_LEN];
+    random_fill(bytes, sizeof bytes);
+    for (size_t i = 0; i < SMTP_ID_LEN; i++)
+        id[i] = letters[bytes[i] % (sizeof letters - 1)];
+}
+
+static void unlink_session(struct smtp_session *s)
+{
+    auth_abandon(s);
+    ptr_abandon(s);
+    txn_reset(s);
+    limit_leave(s);
+    list_remove(&s->node);
+    s->smtp->session_count--;
+    metric_sub(METRIC_SESSIONS, s->port->settings.service, 1);
+    metric_observe(METRIC_SMTP_SESSION_SECONDS, 0, (loop_now_ms(s->smtp->loop) - s->started_ms) * 1000000u);
+    if (!grant_is_none(&s->grant)) {
+        const struct wire_auth_logout logout = {.grant = s->grant};
+        enum err ignored = wire_send(s->smtp->auth, WIRE_AUTH_LOGOUT, &logout);
+        (void)ignored; /* an auth that starts anew forgets its grants */
+    }
+}
+
+void session_free(struct smtp_session **ref)
+{
+    struct smtp_session *s = ref ? *ref : NULL;
+    if (!s)
+        return;
+    *ref = NULL;
+    unlink_session(s);
+    stream_free(&s->stream);
+    arena_free(&s->arena);
+    arena_free(&s->txn_arena);
+    port_free(&s->port);
+    smtp_session_left(s->smtp);
+    free(s);
+}
+
+/* Ends the session with the replies that are in the output. */
+static void finish(struct smtp_session *s, const char *end)
+{
+    report_session(s, end);
+    stream_finish(&s->stream);
+    session_free(&s);
+}
+
+void session_close(struct smtp_session *s, const char *status, const char *text)
+{
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
+    if (text)
+        reply(s, 421, status, text);
+    txn_reset(s);
+    session_enter(s, SMTP_STATE_CLOSED);
+}
+
+static void greet(struct smtp_session *s)
+{
+    const char *full = limit_arrival(s);
+    struct slice host = s->smtp->settings->hostname;
+    if (full) {
+        session_close(s, "4.3.2", full);
+        return;
+    }
+    smtp_reply_addf(stream_output(s->stream), 220, NULL, "%.*s ESMTP Rockdove", SLICE_ARG(host));
+    ptr_begin(s);
+}
+
+void session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
+                   struct smtp_port *port)
+{
+    struct smtp_session *s = mem_zero(1, sizeof *s);
+    s->smtp = smtp;
+    s->stream = stream;
+    s->port = port;
+    port->refs++;
+    s->trusted = arrival->trusted;
+    s->probe = arrival->probe;
+    s->started_ms = loop_now_ms(smtp->loop);
+    s->client = netaddr_text(stream_client(stream));
+    s->stage = "CONNECT";
+    s->arena = arena_new(SMTP_SESSION_ARENA_MAX);
+    s->txn_arena = arena_new(SMTP_TXN_ARENA_MAX);
+    s->body.chunk = buf_new(SMTP_CHUNK);
+    make_id(s->id);
+    list_push_back(&smtp->sessions, &s->node);
+    smtp->session_count++;
+    metric_add(METRIC_CONNECTIONS, port->settings.service, 1);
+    metric_add(METRIC_SESSIONS, port->settings.service, 1);
+    stream_set_owner(stream, &session_ops, s);
+    stream_set_timeout(stream, smtp->settings->timeouts.smtp_command);
+    greet(s);
+    session_continue(s);
+}
+
+/* ---- input ---- */
+
+/* A line that is none. What stands behind a bare line end may be read differently by whoever relayed it: the
+ * connection is of no more use (RFC 5321 section 2.3.8). */
+static void bad_line(struct smtp_session *s, enum smtp_line_state state)
+{
+    switch (state) {
+    case SMTP_LINE_TOO_LONG:
+        reply_error(s, 500, "5.5.2", "Line too long");
+        break;
+    case SMTP_LINE_NUL:
+        reply_error(s, 500, "5.5.2", "Line holds a NUL byte");
+        break;
+    case SMTP_LINE_BARE_LF:
+    case SMTP_LINE_BARE_CR:
+        reply_error(s, 554, "5.5.2", "Lines end in CRLF: a bare CR or LF was sent");
+        session_close(s, NULL, NULL);
+        break;
+    case SMTP_LINE_OK:
+    case SMTP_LINE_MORE:
+        break;
+    }
+}
+
+static void run_line(struct smtp_session *s, struct slice line)
+{
+    if (s->state == SMTP_STATE_AUTH)
+        auth_line(s, line);
+    else
+        command_run(s, line);
+    arena_reset(s->smtp->scratch);
+    if (s->errors >= SMTP_ERRORS_MAX || s->refused >= SMTP_REFUSED_MAX)
+        session_close(s, "4.7.0", "Too many errors");
+    else if (s->smtp->draining && session_is_idle(s))
+        session_close(s, "4.3.2", "Going down, come back soon");
+}
+
+static bool take_line(struct smtp_session *s)
+{
+    struct slice input = stream_input(s->stream), line = SLICE_EMPTY;
+    size_t before = input.len;
+    bool sasl =
+        s->state == SMTP_STATE_AUTH || (s->port->settings.service == SETTINGS_SUBMISSION && s->txn.id == 0);
+    if (s->waits == SMTP_WAITS_RCPT && !command_is_rcpt(input))
+        return false;
+    enum smtp_line_state state =
+        smtp_line_take(&input, sasl ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &s->skipping, &line);
+    stream_consume(s->stream,
+                   before - input.len); /* the bytes stay where they are until the stream reads again */
+    if (state == SMTP_LINE_MORE)
+        return false;
+    if (state == SMTP_LINE_OK)
+        run_line(s, line);
+    else
+        bad_line(s, state);
+    return true;
+}
+
+/* One line, or what there is of a message. False when it must wait. */
+static bool step(struct smtp_session *s)
+{
+    bool asks_ahead = s->waits == SMTP_WAITS_RCPT && s->txn.call_count < SMTP_RCPT_AHEAD;
+    if ((s->waits != SMTP_WAITS_NOT && !asks_ahead) || stream_is_full(s->stream))
+        return false;
+    switch (s->state) {
+    case SMTP_STATE_CLOSED:
+    case SMTP_STATE_TLS:
+        return false;
+    case SMTP_STATE_DATA:
+        return body_take_data(s);
+    case SMTP_STATE_CHUNK:
+        return body_take_chunk(s);
+    default:
+        return take_line(s);
+    }
+}
+
+/* Nothing more will come, and nothing that came can be done. */
+static bool is_over(const struct smtp_session *s)
+{
+    return s->eof && s->waits == SMTP_WAITS_NOT && !stream_is_full(s->stream) && !s->starved;
+}
+
+void session_continue(struct smtp_session *s)
+{
+    if (s->running)
+        return; /* an answer within a step: the loop below goes on */
+    s->running = true;
+    s->starved = false;
+    while (step(s))
+        ;
+    s->running = false;
+    if (s->state == SMTP_STATE_CLOSED)
+        finish(s, s->quit ? "quit" : "closed");
+    else if (is_over(s))
+        finish(s, "lost");
+    else
+        stream_flush(s->stream);
+}
+
+/* ---- the stream ---- */
+
+static void on_readable(void *ctx, struct stream *stream)
+{
+    (void)stream;
+    session_continue(ctx);
+}
+
+static void on_secured(void *ctx, struct stream *stream)
+{
+    struct smtp_session *s = ctx;
+    (void)stream;
+    metric_add(METRIC_TLS_HANDSHAKES, METRIC_OK, 1);
+    session_enter(s, SMTP_STATE_NEW);
+    session_continue(s);
+}
+
+static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
+{
+    struct smtp_session *s = ctx;
+    switch (end) {
+    case STREAM_EOF:
+        s->eof = true;
+        session_continue(s);
+        break;
+    case STREAM_TIMEOUT:
+        reply(s, 421, "4.4.2", "Timed out");
+        finish(s, "timeout");
+        break;
+    case STREAM_TLS:
+        metric_add(METRIC_TLS_HANDSHAKES, METRIC_FAILED, 1);
+        report_session(s, stream_end_text(stream));
+        session_free(&s);
+        break;
+    case STREAM_RESET:
+        report_session(s, "lost");
+        session_free(&s);
+        break;
+    }
+}
+
+static const struct stream_ops session_ops = {
+    .readable = on_readable, .writable = on_readable, .secured = on_secured, .ended = on_ended};

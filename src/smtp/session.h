@@ -1,0 +1,254 @@
+/* session.h: the inside of the smtp role: its context, one client's session, its transaction.
+ *
+ * What happens to a line: session.c cuts it off the stream, command.c parses it, looks its row up in the
+ * command table and calls the command's function (cmd_*.c). A command that needs another role makes a call
+ * and returns with session->waits set; the answer's callback sends the reply and session_continue() goes on
+ * with the next line.
+ */
+#ifndef SMTP_SESSION_H
+#define SMTP_SESSION_H
+
+#include "base/arena.h"
+#include "base/coll.h"
+#include "grammar/smtp_command.h"
+#include "grammar/smtp_data.h"
+#include "grammar/smtp_reply.h"
+#include "net/listener.h"
+#include "settings/compat.h"
+#include "settings/metrics.h"
+#include "wire/wire.h"
+
+/* Bounds on what one client can make us do. */
+#define SMTP_ERRORS_MAX        20u  /* wrong commands of one session; then 421 */
+#define SMTP_REFUSED_MAX       200u /* recipients refused in one session; then 421 */
+#define SMTP_AUTH_FAILURES_MAX 3u
+#define SMTP_MAILS_MAX         100000u      /* MAILMAX of RFC 9422 */
+#define SMTP_RCPT_AHEAD        16u          /* pipelined RCPTs asked for at once */
+#define SMTP_CHUNK             60000u       /* of a body; WIRE_BLOB_MAX */
+#define SMTP_HEADER_MAX        (1u << 20)   /* bytes of a message's header */
+#define SMTP_DISCARD_MAX       (256u << 20) /* thrown away of a message already refused, waiting for its end */
+#define SMTP_SESSION_ARENA_MAX (64u << 10)
+#define SMTP_TXN_ARENA_MAX     (64u << 10)
+#define SMTP_SCRATCH_MAX       (256u << 10)
+#define SMTP_MECHANISMS_MAX    256u
+#define SMTP_ID_LEN            12
+
+/* How long another role may take. */
+#define SMTP_QUEUE_MS  30000u
+#define SMTP_AUTH_MS   60000u
+#define SMTP_BODY_MS   180000u /* the sandbox reads it */
+#define SMTP_COMMIT_MS 180000u /* on disk in every mailbox */
+#define SMTP_DNS_MS    10000u
+
+/* A listener's settings in a form that outlives a reload: sessions keep what they arrived with. */
+struct smtp_port {
+    unsigned refs;
+    struct settings_listener settings; /* only the name of its texts */
+    struct slice name;
+    uint32_t index;
+};
+
+/* The role's one context. */
+struct smtp {
+    struct loop *loop;
+    struct role_run *run; /* NULL in unit tests */
+    const struct settings *settings;
+    struct ipc_link *queue, *store, *auth, *dns;
+    uint64_t queue_epoch,
+        store_epoch; /* counted up when the link goes down: transactions begun before are lost */
+    struct tls_context *tls, *next_tls;
+    struct listener **listeners; /* per settings->listeners; NULL where not ours */
+    struct smtp_port **ports;
+    size_t listener_count;
+    char mechanisms[SMTP_MECHANISMS_MAX + 1]; /* " PLAIN LOGIN": what auth can do now; empty: auth is away */
+    struct list sessions;
+    size_t session_count;
+    struct map *addresses; /* sessions per client (struct smtp_address) */
+    uint64_t next_txn, next_body;
+    struct arena *scratch; /* of one command, reset behind it */
+    bool draining, drained;
+    struct loop_timer *drain_timer;
+};
+
+enum smtp_state {
+    SMTP_STATE_NEW,   /* not greeted */
+    SMTP_STATE_READY, /* greeted, no transaction */
+    SMTP_STATE_MAIL,  /* a transaction, no recipient yet */
+    SMTP_STATE_RCPT,  /* at least one recipient */
+    SMTP_STATE_DATA,  /* the text behind DATA arrives */
+    SMTP_STATE_BDAT,  /* between two chunks of BDAT */
+    SMTP_STATE_CHUNK, /* inside a chunk of BDAT */
+    SMTP_STATE_AUTH,  /* the next line is a SASL response */
+    SMTP_STATE_TLS,   /* handshake */
+    SMTP_STATE_CLOSED,
+    SMTP_STATE_COUNT
+};
+#define SMTP_IN(state) (1u << (state))
+
+/* Which answer the session waits for; it processes nothing else meanwhile, but RCPT while it waits for RCPT.
+ */
+enum smtp_wait {
+    SMTP_WAITS_NOT,
+    SMTP_WAITS_MAIL,
+    SMTP_WAITS_RCPT,
+    SMTP_WAITS_BODY,
+    SMTP_WAITS_COMMIT,
+    SMTP_WAITS_AUTH
+};
+
+struct smtp_rcpt_call {
+    struct smtp_session *session;
+    uint32_t request; /* 0: answered */
+    struct wire_smtp_reply reply;
+    char *late; /* holds the texts of an answer that came before its turn */
+    size_t address_len;
+    char address[ADDRESS_MAX + 1];
+};
+
+/* One message on its way in. Zeroed between transactions; its memory is the session's `txn_arena`. */
+struct smtp_txn {
+    uint64_t id; /* 0: none is open with the queue */
+    uint64_t epoch;
+    uint64_t started_ms;
+    struct slice sender, first_rcpt;
+    bool smtputf8;
+    unsigned accepted, refused;
+    struct smtp_rcpt_call *calls; /* a ring of SMTP_RCPT_AHEAD */
+    unsigned call_at, call_count;
+};
+
+/* What was given to the store of the message. */
+struct smtp_body {
+    uint64_t id; /* 0: none was begun */
+    uint64_t epoch;
+    struct smtp_data data;
+    struct buf chunk;
+    bool begun, lost; /* lost: refused already, the rest is thrown away */
+    uint64_t discarded, started_ms;
+    uint64_t header_size;
+    uint32_t header_line; /* bytes of the current line of the header */
+    bool header_done;
+    uint64_t bdat_left;
+    bool bdat_last;
+    bool orphan; /* a chunk out of order: its bytes are thrown away, then it gets its 503 */
+};
+
+struct smtp_session {
+    struct list node;
+    struct smtp *smtp;
+    struct stream *stream;
+    struct smtp_port *port;
+    enum smtp_state state;
+    enum smtp_wait waits;
+    uint32_t request; /* of the pending call, where it is not RCPT's or AUTH's */
+    char id[SMTP_ID_LEN];
+    bool trusted, probe, esmtp, eof, starved, running, quit, skipping;
+    uint64_t started_ms;
+    struct netaddr_text client;
+    struct arena *arena, *txn_arena;
+    struct slice helo, client_name, account;
+    struct grant grant;
+    uint64_t exchange;           /* of SASL */
+    struct smtp_auth_call *auth; /* pending */
+    char mechanism[21];
+    struct smtp_ptr *ptr; /* pending look-up of the client's name */
+    unsigned errors, refused, auth_failures;
+    uint64_t mails, accepted, commands;
+    struct smtp_address *address; /* counted there, or NULL */
+    const char *stage;            /* the last command, for the log */
+    struct smtp_txn txn;
+    struct smtp_body body;
+};
+
+/* ---- role.c ---- */
+/* Without run, links and listeners: for role.c, and for tests which put their own in. */
+struct smtp *smtp_new(struct loop *loop, const struct settings *settings);
+void smtp_free(struct smtp *smtp);
+void smtp_peer(struct smtp *smtp, enum role peer, bool up);
+void smtp_store_drained(struct smtp *smtp);
+bool smtp_take_mechanisms(struct smtp *smtp, const struct wire_auth_mechanisms *m);
+void smtp_drain(struct smtp *smtp, uint64_t ms);
+/* A session ended: maybe that was the last one a drain waited for. */
+void smtp_session_left(struct smtp *smtp);
+struct smtp_port *port_new(const struct settings_listener *settings, uint32_t index);
+void port_free(struct smtp_port **port);
+
+/* ---- session.c ---- */
+void session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
+                   struct smtp_port *port);
+/* Ends at once: calls are cancelled, the transaction is dropped. */
+void session_free(struct smtp_session **session);
+/* The one place where the state changes. */
+void session_enter(struct smtp_session *s, enum smtp_state state);
+/* Goes on with the input behind an answer, and sends what was replied. `s` may be gone afterwards. */
+void session_continue(struct smtp_session *s);
+/* Replies 421 where it does not disturb and closes. */
+void session_close(struct smtp_session *s, const char *status, const char *text);
+/* No transaction and no answer is pending. */
+bool session_is_idle(const struct smtp_session *s);
+const char *session_state_name(enum smtp_state state);
+
+/* ---- reply.c ---- */
+void reply(struct smtp_session *s, unsigned code, const char *status, const char *text);
+void reply_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text);
+/* A reply which counts as an error of the client's. */
+void reply_error(struct smtp_session *s, unsigned code, const char *status, const char *text);
+/* Another role did not answer, or said so: 451 4.3.0. */
+void reply_later(struct smtp_session *s);
+/* Passes a reply of the queue on. */
+void reply_wire(struct smtp_session *s, const struct wire_smtp_reply *r);
+
+/* ---- command.c ---- */
+void command_run(struct smtp_session *s, struct slice line);
+/* Is the next line of the input a whole RCPT, which may be run while others wait for their answer? */
+bool command_is_rcpt(struct slice input);
+
+/* ---- cmd_*.c ---- */
+typedef void smtp_handler(struct smtp_session *s, const struct smtp_command *command);
+smtp_handler cmd_ehlo, cmd_helo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat, cmd_rset, cmd_noop, cmd_vrfy,
+    cmd_help, cmd_quit, cmd_starttls, cmd_auth, cmd_not_offered;
+/* Refuses one recipient, behind the replies to those before it. */
+void rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
+                 const char *text);
+/* A SASL response. */
+void auth_line(struct smtp_session *s, struct slice line);
+/* The session ends or is reset while an exchange is open. */
+void auth_abandon(struct smtp_session *s);
+bool auth_is_offered(const struct smtp_session *s);
+
+/* ---- txn.c ---- */
+/* Forgets the transaction, here and with the queue and the store. */
+void txn_reset(struct smtp_session *s);
+/* The queue took it over or refused it: forgets it here only. */
+void txn_done(struct smtp_session *s);
+/* The queue that knew of it is still there. */
+bool txn_is_alive(const struct smtp_session *s);
+
+/* ---- body.c ---- */
+void body_begin(struct smtp_session *s, bool plain);
+/* Takes what belongs to the body off the input; false when it must wait or the body ended. */
+bool body_take_data(struct smtp_session *s);
+bool body_take_chunk(struct smtp_session *s);
+void body_drop(struct smtp_session *s);
+
+/* ---- ptr.c ---- */
+void ptr_begin(struct smtp_session *s);
+void ptr_abandon(struct smtp_session *s);
+
+/* ---- report.c: the role's lines in the log ---- */
+void report_session(const struct smtp_session *s, const char *end);
+void report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
+                     struct slice status, struct slice text);
+void report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size);
+void report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size);
+void report_login(const struct smtp_session *s, const char *mechanism);
+void report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status);
+void report_lost(const struct listener_arrival *arrival, const struct netaddr *client,
+                 enum listener_loss loss, const char *text);
+
+/* ---- limit.c ---- */
+/* NULL, or the text of the 421 the connection gets. */
+const char *limit_arrival(struct smtp_session *s);
+void limit_leave(struct smtp_session *s);
+
+#endif
