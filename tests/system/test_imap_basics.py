@@ -157,7 +157,7 @@ def test_fetch_sections(box):
     assert part("2").replace(b"\r\n", b"")[:8] == b"AAECAwQF"
     answer = box.ok("FETCH 1 BODY.PEEK[TEXT]<5.10>")
     assert answer.find(rb"BODY\[TEXT\]<5> \{10\}\r\n(.{10})")[1] == body[5:15]
-    assert box.ok("FETCH 1 BODY.PEEK[7]").find(rb'BODY\[7\] (NIL|"")')
+    assert box.ok("FETCH 1 BODY.PEEK[7]").find(rb'BODY\[7\] (NIL|""|\{0\})')
 
 
 def test_body_sets_seen_and_peek_does_not(box):
@@ -284,7 +284,7 @@ def test_search(imap, user, criteria, expected):
 def test_search_of_utf8_and_esearch(box):
     box.append("INBOX", mail.plain(subject="=?utf-8?q?gr=C3=B6=C3=9Fer?=", body="straße\r\n"))
     put(box, 3)
-    assert box.ok("SEARCH CHARSET UTF-8 TEXT", "GRÖßER".encode()).find(rb"SEARCH 1\b")
+    assert box.ok("SEARCH CHARSET UTF-8 TEXT ", "GRÖßER".encode()).find(rb"SEARCH 1\b")
     assert box.ok("UID SEARCH RETURN (MIN MAX COUNT ALL) ALL").find(rb"ESEARCH .*UID.*COUNT 4")
     assert box.ok("SEARCH RETURN () ALL").find(rb"ESEARCH .*ALL 1:4")
     answer = box.cmd("SEARCH CHARSET X-NOTHING ALL")
