@@ -175,6 +175,7 @@ def test_bdat_empty_last_and_after_error(smtp, imap, user):
     client.ehlo()
     client.send(b"BDAT 5\r\nhello")
     assert client.reply().code == 503
+    client.cmd("RSET")
     client.envelope("a@remote.test", [user.address])
     message = mail.plain()
     client.send(b"BDAT %d\r\n" % len(message) + message)
