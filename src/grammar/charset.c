@@ -97,12 +97,12 @@ static enum family family_of(struct slice charset)
     return FAMILY_ICU;
 }
 
-static bool is_ascii_superset(struct slice charset)
+bool charset_is_stateful(struct slice charset)
 {
     for (size_t i = 0; i < sizeof stateful / sizeof *stateful; i++)
         if (slice_istarts(charset, stateful[i]))
-            return false;
-    return true;
+            return true;
+    return false;
 }
 
 /* ---- output: whole characters up to the maximum ---- */
@@ -221,9 +221,28 @@ static UConverter *find_converter(struct charset_set *set, struct slice charset)
     return entry->converter;
 }
 
+/* The same without a look at the maximum for each character, when all of them fit. */
+static bool add_utf16_fast(struct buf *out, const UChar *text, int32_t len)
+{
+    size_t most = (size_t)len * 3;
+    if (out->max - out->len < most)
+        return false;
+    uint8_t *target = buf_reserve(out, most);
+    int32_t at = 0, used = 0;
+    while (target && at < len) {
+        UChar32 c;
+        U16_NEXT_OR_FFFD(text, at, len, c);
+        U8_APPEND_UNSAFE(target, used, c ? c : ' ');
+    }
+    buf_added(out, (size_t)used);
+    return true;
+}
+
 static bool add_utf16(struct buf *out, const UChar *text, int32_t len)
 {
     int32_t at = 0;
+    if (!len || add_utf16_fast(out, text, len))
+        return true;
     while (at < len) {
         UChar32 c;
         U16_NEXT_OR_FFFD(text, at, len, c);
@@ -267,7 +286,7 @@ bool charset_is_plain(struct slice charset, struct slice bytes)
         return false;
     if (family == FAMILY_UTF8 || family == FAMILY_UNKNOWN)
         return slice_is_utf8(bytes);
-    return slice_is_ascii(bytes) && is_ascii_superset(charset);
+    return slice_is_ascii(bytes) && !charset_is_stateful(charset);
 }
 
 bool charset_to_utf8(struct charset_set *set, struct slice charset, struct slice bytes, struct buf *out)
@@ -276,7 +295,7 @@ bool charset_to_utf8(struct charset_set *set, struct slice charset, struct slice
     UConverter *converter = NULL;
     if (!bytes.len)
         return true;
-    if (family == FAMILY_ICU && slice_is_ascii(bytes) && is_ascii_superset(charset))
+    if (family == FAMILY_ICU && slice_is_ascii(bytes) && !charset_is_stateful(charset))
         family = FAMILY_UTF8;
     if (family == FAMILY_ICU && !(converter = find_converter(set, charset)))
         family = FAMILY_UNKNOWN;

@@ -26,6 +26,9 @@ bool charset_to_utf8(struct charset_set *set, struct slice charset, struct slice
 /* Whether `bytes` in that charset are well-formed UTF-8 without NUL as they stand: conversion would change
  * nothing. */
 bool charset_is_plain(struct slice charset, struct slice bytes);
+/* Whether bytes below 0x80 may mean something else than ASCII in it: escape sequences, shifts, wide units.
+ * Such texts must not be glued together before conversion. */
+bool charset_is_stateful(struct slice charset);
 /* Whether text in that charset can be read: known to us or ICU. */
 bool charset_is_known(struct charset_set *set, struct slice charset);
 

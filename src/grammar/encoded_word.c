@@ -67,7 +67,7 @@ static void flush(struct decoder *d)
 /* Decodes a word into the waiting bytes: a character may be cut in two between words of one charset. */
 static void add_word(struct decoder *d, const struct word *word)
 {
-    if (!slice_ieq(d->charset, word->charset))
+    if (!slice_ieq(d->charset, word->charset) || charset_is_stateful(word->charset))
         flush(d);
     d->charset = word->charset;
     if (word->base64) {

@@ -24,7 +24,7 @@ static void want_gap(struct writer *w, uint8_t gap)
         w->gap = gap;
 }
 
-/* Adds one whole character. */
+/* Adds one whole character, or several. */
 static void add_char(struct writer *w, const uint8_t *text, size_t len)
 {
     bool gap = w->gap && w->out->len > w->begin;
@@ -268,10 +268,25 @@ static size_t char_len(struct slice s)
     return len < s.len ? len : s.len;
 }
 
+/* Length of the run of visible ASCII at the front that is neither tag nor reference. */
+static size_t plain_run(struct slice s)
+{
+    size_t n = 0;
+    while (n < s.len && s.ptr[n] > ' ' && s.ptr[n] < 0x7f && s.ptr[n] != '<' && s.ptr[n] != '&')
+        n++;
+    return n;
+}
+
 static void take_text(struct writer *w)
 {
     struct slice s = slice_from(w->in, w->at);
-    size_t len = char_len(s);
+    size_t len = plain_run(s);
+    if (len > 1 && len < w->out->max - w->out->len) {
+        w->at += len;
+        add_char(w, s.ptr, len);
+        return;
+    }
+    len = char_len(s);
     w->at += len;
     if (s.ptr[0] <= ' ' || s.ptr[0] == 0x7f || (len == 2 && s.ptr[0] == 0xc2 && s.ptr[1] <= 0xa0))
         want_gap(w, ' ');
