@@ -43,6 +43,8 @@ struct loop *role_loop(struct role_run *run)
 
 struct ipc_link *role_link(struct role_run *run, enum role peer)
 {
+    if (peer == ROLE_SUPERVISOR)
+        return run->supervisor;
     return peer < ROLE_COUNT ? run->peers[peer].link : NULL;
 }
 

@@ -56,7 +56,8 @@ struct role_ops {
 };
 
 struct loop *role_loop(struct role_run *run);
-/* The link to `peer`; always there, maybe down. NULL where the peer matrix has none. */
+/* The link to `peer`; always there, maybe down. NULL where the peer matrix has none. The supervisor's
+ * link too, for what a role asks of it (WIRE_CONTROL). */
 struct ipc_link *role_link(struct role_run *run, enum role peer);
 /* Settings in use. Valid until commit() of the next generation has returned. */
 const struct settings *role_settings(struct role_run *run);
