@@ -12,8 +12,8 @@
 #include "scan/scan.h"
 #include "settings/metrics.h"
 
-#define INLINE_MAX (64 * 1024) /* bytes of a message scanned on the loop's thread: well below a millisecond  \
-                                */
+/* Messages up to so many bytes are scanned on the loop's thread: well below a millisecond. */
+#define INLINE_MAX  (64 * 1024)
 #define THREADS_MAX 4
 
 struct scan {

@@ -94,7 +94,7 @@ static void test_many_converters(void **state)
     struct charset_set *set = charset_set_new();
     for (int round = 0; round < 3; round++) {
         for (int i = 2; i < 17; i++) {
-            char name[20];
+            char name[32];
             AUTO_BUF struct buf out = buf_new(100);
             snprintf(name, sizeof name, "iso-8859-%d", i);
             assert_true(charset_to_utf8(set, slice_of(name), SLICE("\xe4"), &out));
