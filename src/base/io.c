@@ -14,6 +14,13 @@
 
 #include "base/io_fault.h"
 
+#ifdef IO_FAULTS
+#undef io_fsync
+#undef io_fsync_dir
+#undef io_fsync_dir_at
+_Thread_local const char *io_site = "";
+#endif
+
 #define READ_CHUNK 65536 /* first guess where a file's size says nothing (pipes, /proc) */
 
 /* Tests only: what a rule wants of this call, and the time for the record. Nothing in a normal build. */
@@ -60,7 +67,8 @@ enum err io_open_at(int dir, const char *path, int flags, mode_t mode, int *fd, 
     if (fresh)
         io_record_name(begin, 'C', dir, path);
     else if (flags & O_TRUNC)
-        io_record_truncate(begin, got, 0);
+        io_record_truncate(begin, io_id_of_fd(got), 0);
+    io_fault_opened(got, path);
 #endif
     *fd = got;
     return ERR_OK;
@@ -220,7 +228,7 @@ static enum err write_at(int fd, struct slice bytes, int64_t offset, struct why 
     uint64_t position = offset < 0 ? write_position(fd) : (uint64_t)offset;
 #endif
     int errnum = write_fully(fd, bytes, offset);
-    RECORD(io_record_write(begin, fd, position, bytes));
+    RECORD(io_record_write(begin, io_id_of_fd(fd), position, bytes));
     if (errnum == 0 && fault == IO_FAULT_SHORT)
         errnum = ENOSPC;
     return errnum ? failed_fd(why, errnum, "write") : ERR_OK;
@@ -297,7 +305,7 @@ enum err io_fsync(int fd, struct why *why)
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return failed_fd(why, errno, "fsync");
-    RECORD(io_record_fsync(begin, fd));
+    RECORD(io_record_fsync(begin, io_id_of_fd(fd), io_site));
     return ERR_OK;
 }
 
@@ -315,7 +323,7 @@ enum err io_fsync_dir(int dir, struct why *why)
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return failed(why, errno, "fsync", "folder");
-    RECORD(io_record_fsync_dir(begin, dir, "."));
+    RECORD(io_record_fsync_dir(begin, io_id_of_fd(dir), io_site));
     return ERR_OK;
 }
 
@@ -400,7 +408,7 @@ enum err io_truncate(int fd, uint64_t len, struct why *why)
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return failed_fd(why, errno, "truncate");
-    RECORD(io_record_truncate(begin, fd, len));
+    RECORD(io_record_truncate(begin, io_id_of_fd(fd), len));
     return ERR_OK;
 }
 
@@ -525,3 +533,11 @@ bool io_is_sealed(int fd)
     int wanted = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
     return seals >= 0 && (seals & wanted) == wanted;
 }
+
+#ifndef IO_FAULTS
+unsigned io_kept_fds(int fds[2])
+{
+    (void)fds;
+    return 0;
+}
+#endif

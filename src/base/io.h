@@ -61,6 +61,20 @@ enum err io_fsync_dir(int dir, struct why *why) MUST_CHECK;
 /* The same for a folder given by path. */
 enum err io_fsync_dir_at(int dir, const char *path, struct why *why) MUST_CHECK;
 
+#ifdef IO_FAULTS
+/* Tests only: which call of fsync in the source this is, for the record and for leaving out a single one. */
+extern _Thread_local const char *io_site;
+#define IO_SITE_TEXT(line)           #line
+#define IO_SITE(line)                __FILE__ ":" IO_SITE_TEXT(line)
+#define io_fsync(fd, why)            (io_site = IO_SITE(__LINE__), io_fsync(fd, why))
+#define io_fsync_dir(dir, why)       (io_site = IO_SITE(__LINE__), io_fsync_dir(dir, why))
+#define io_fsync_dir_at(dir, p, why) (io_site = IO_SITE(__LINE__), io_fsync_dir_at(dir, p, why))
+#endif
+
+/* Descriptors that a test build holds besides; whoever closes all descriptors of a new process keeps these.
+ * Returns how many were stored (at most 2; none in a normal build). */
+unsigned io_kept_fds(int fds[2]);
+
 enum err io_rename(int from_dir, const char *from, int to_dir, const char *to, struct why *why) MUST_CHECK;
 /* A second name for a file; an existing `to` is ERR_REFUSED. */
 enum err io_link(int from_dir, const char *from, int to_dir, const char *to, struct why *why) MUST_CHECK;
