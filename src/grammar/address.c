@@ -17,7 +17,7 @@
 /* atext (RFC 5322 section 3.2.3) */
 static bool is_atext(uint8_t c)
 {
-    return ascii_is_alnum(c) || (c > ' ' && c < 0x7f && memchr("!#$%&'*+-/=?^_`{|}~", c, 19));
+    return ascii_is_alnum(c) || slice_find(SLICE("!#$%&'*+-/=?^_`{|}~"), c) >= 0;
 }
 
 /* Atom *("." Atom), with UTF8-non-ascii (RFC 6531 section 3.3). */
