@@ -162,6 +162,7 @@ static void free_queue(void *ctx)
     struct queue *q = ctx;
     q->smtp_epoch++; /* nobody is there to answer any more */
     q->drained = true;
+    spool_stop(q->spool);
     if (q->trace)
         trace_free(&q->trace);
     spool_close(&q->spool);

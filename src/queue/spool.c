@@ -14,7 +14,7 @@ struct spool {
     struct db *db;
     struct list waiting, running, failed;
     size_t pending;
-    bool busy;
+    bool busy, stopped;
 };
 
 /* ---- on the database's thread ---- */
@@ -105,7 +105,7 @@ static void worked(void *arg)
 
 static void start(struct spool *spool)
 {
-    if (spool->busy || list_empty(&spool->waiting))
+    if (spool->busy || spool->stopped || list_empty(&spool->waiting))
         return;
     for (size_t i = 0; i < SPOOL_BATCH_MAX && !list_empty(&spool->waiting); i++)
         list_push_back(&spool->running, list_pop_front(&spool->waiting));
@@ -152,11 +152,16 @@ enum err spool_open(struct loop *loop, const char *path, struct spool **spool, s
     return ERR_OK;
 }
 
-static void abandon(struct list *ops)
+void spool_stop(struct spool *spool)
+{
+    if (spool)
+        spool->stopped = true;
+}
+
+static void end_all(struct list *ops)
 {
     for (struct list *node; (node = list_pop_front(ops)) != NULL;) {
         struct spool_op *op = CONTAINER_OF(node, struct spool_op, node);
-        op->err = ERR_LATER;
         op->finish(op);
     }
 }
@@ -167,10 +172,15 @@ void spool_close(struct spool **spool)
     if (!s)
         return;
     *spool = NULL;
-    loop_pool_free(&s->pool); /* what runs is finished, its answers are below */
-    abandon(&s->running);
-    abandon(&s->waiting);
-    abandon(&s->failed);
+    s->stopped = true;
+    loop_pool_free(&s->pool); /* what runs is finished; its answers are the next line */
+    end_all(&s->running);
+    while (!list_empty(&s->failed))
+        list_push_back(&s->waiting, list_pop_front(&s->failed));
+    while (!list_empty(&s->waiting))
+        list_push_back(&s->running, list_pop_front(&s->waiting));
+    work(s);
+    end_all(&s->running);
     loop_timer_free(&s->retry);
     db_close(&s->db);
     free(s);

@@ -33,7 +33,9 @@ typedef void spool_done(void *ctx, enum err err, const struct why *why);
 
 /* Opens (and migrates) the database. Call after confinement. */
 enum err spool_open(struct loop *loop, const char *path, struct spool **spool, struct why *why) MUST_CHECK;
-/* Waits for what is under way, then closes. Takes NULL. */
+/* What is submitted from now on waits for spool_close(). Takes NULL. */
+void spool_stop(struct spool *spool);
+/* Waits for what is under way, runs the rest on this thread, closes. The loop must not be turned afterwards. Takes NULL. */
 void spool_close(struct spool **spool);
 /* Operations not answered yet. */
 size_t spool_pending(const struct spool *spool);
