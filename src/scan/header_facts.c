@@ -56,6 +56,7 @@ static const struct {
 struct values {
     struct slice at[MERGED_MAX];
     size_t count;
+    bool more; /* there were further ones */
 };
 
 struct reader {
@@ -64,6 +65,7 @@ struct reader {
     struct values values[SLOT_COUNT];
     struct buf cached;
     bool cache_full;
+    bool complete; /* every field was looked at */
 };
 
 static void cache_field(struct reader *r, const struct header_field *field)
@@ -85,14 +87,19 @@ static void read_fields(struct reader *r, struct slice header)
     struct header_iter iter = header_iter_new(header);
     struct header_field field;
     while (header_next(&iter, &field)) {
+        if (iter.count > HEADER_FIELDS_MAX)
+            r->complete = false;
         if (field.junk)
             continue;
         cache_field(r, &field);
         for (size_t i = 0; i < SLOT_COUNT; i++) {
             struct values *v = &r->values[i];
-            if (field.name.len == slots[i].name.len && v->count < slots[i].max &&
-                header_is(&field, slots[i].name))
+            if (field.name.len != slots[i].name.len || !header_is(&field, slots[i].name))
+                continue;
+            if (v->count < slots[i].max)
                 v->at[v->count++] = field.value;
+            else
+                v->more = true;
         }
     }
 }
@@ -150,23 +157,34 @@ static struct slice identity_in(struct reader *r, struct address_item *item)
     return clean_in(r, address_item_text_in(r->arena, item), FACTS_MAX_HEADERS);
 }
 
-/* Every address of every From field: a second one must not slip past the check. */
+/* Every address of every From field: none must slip past the sender check. Where some could not be looked at,
+ * an entry that is nobody's address stands for them. */
 static void read_from(struct reader *r, struct facts *facts)
 {
-    struct slice at[FROM_MAX];
+    const struct values *v = &r->values[SLOT_FROM];
+    struct slice at[FROM_MAX + 1];
     size_t count = 0;
-    for (size_t i = 0; i < r->values[SLOT_FROM].count; i++) {
+    bool all = r->complete && !v->more;
+    for (size_t i = 0; i < v->count; i++) {
         struct address_list list;
-        address_list_parse_in(r->arena, r->values[SLOT_FROM].at[i], FROM_MAX, &list);
-        for (size_t k = 0; k < list.count && count < FROM_MAX; k++)
-            if (list.items[k].kind == ADDRESS_MAILBOX && list.items[k].local.len)
+        address_list_parse_in(r->arena, v->at[i], FROM_MAX, &list);
+        all = all && !list.truncated;
+        for (size_t k = 0; k < list.count; k++) {
+            if (list.items[k].kind != ADDRESS_MAILBOX || !list.items[k].local.len)
+                continue;
+            if (count < FROM_MAX)
                 at[count++] = identity_in(r, &list.items[k]);
+            else
+                all = false;
+        }
     }
+    if (!count)
+        facts->flags |= FACTS_NO_FROM;
+    if (!all)
+        at[count++] = SLICE(FACTS_FROM_UNREAD);
     facts->from = (struct facts_list){count ? ARENA_ARRAY(r->arena, struct slice, count) : NULL, count};
     if (count)
         memcpy(facts->from.at, at, count * sizeof *at);
-    else
-        facts->flags |= FACTS_NO_FROM;
 }
 
 /* RFC 5256 section 3: the mailbox of the first address; RFC 5957 section 3: its display name, else the
@@ -259,10 +277,11 @@ static void write_envelope(struct reader *r, struct slice header, struct facts *
 void header_facts_in(struct arena *arena, struct charset_set *set, struct slice header, bool complete,
                      struct facts *facts)
 {
-    struct reader r = {.arena = arena, .set = set, .cached = buf_new(FACTS_MAX_HEADERS)};
+    struct reader r = {
+        .arena = arena, .set = set, .cached = buf_new(FACTS_MAX_HEADERS), .complete = complete};
     read_fields(&r, header);
     facts->headers = arena_dup(arena, buf_slice(&r.cached));
-    if (complete && !r.cache_full)
+    if (r.complete && !r.cache_full)
         facts->flags |= FACTS_HEADERS_COMPLETE;
     buf_free(&r.cached);
     write_envelope(&r, header, facts);

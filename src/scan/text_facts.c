@@ -139,16 +139,21 @@ static void add_file_name(struct reader *r, const struct mime_part *part)
     add_line(r, buf_slice(&name));
 }
 
+/* The first Subject, From and To of a message inside. */
 static void add_inner_header(struct reader *r, const struct mime_part *message)
 {
     static const struct slice wanted[] = {SLICE("Subject"), SLICE("From"), SLICE("To")};
+    bool seen[sizeof wanted / sizeof *wanted] = {0};
     struct header_iter iter = header_iter_new(mime_header(message, r->message));
     struct header_field field;
-    while (header_next(&iter, &field))
-        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-            if (header_is(&field, wanted[i]))
-                add_line(r,
-                         header_text_in(r->arena, r->set, slice_sub(field.value, 0, FIELD_MAX), FIELD_MAX));
+    while (header_next(&iter, &field)) {
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+            if (seen[i] || !header_is(&field, wanted[i]))
+                continue;
+            seen[i] = true;
+            add_line(r, header_text_in(r->arena, r->set, slice_sub(field.value, 0, FIELD_MAX), FIELD_MAX));
+        }
+    }
 }
 
 static void add_part(struct reader *r, const struct mime_part *part)

@@ -64,6 +64,10 @@ struct facts_part {
     struct slice cid;           /* Content-ID without angle brackets, or empty */
 };
 
+/* Stands in `from` for addresses that were not looked at (thousands of them, or header fields): nobody's
+ * address. */
+#define FACTS_FROM_UNREAD "(more)"
+
 struct facts_list {
     struct slice *at;
     size_t count;

@@ -177,6 +177,27 @@ static void test_from(void **state)
     }
 }
 
+/* More From fields, addresses or header than are looked at. */
+static void test_unread_from(void **state)
+{
+    static const struct {
+        const char *unit;
+        size_t times;
+    } rows[] = {{"From: a@b.example\r\n", 17},
+                {"From: a@b.example,\r\n c@d.example\r\n", 100},
+                {"A: b\r\n", 10001},
+                {"A: 0123456789abcdef0123456789abcdef\r\n", 8000}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_BUF struct buf message = buf_new(1 << 20);
+        for (size_t k = 0; k < rows[i].times; k++)
+            buf_add_str(&message, rows[i].unit);
+        buf_add_str(&message, "From: evil@example.net\r\n\r\n");
+        struct facts facts = scan(*state, BODY_SUBMISSION, buf_slice(&message));
+        assert_true(facts.from.count > 0);
+        assert_slice(facts.from.at[facts.from.count - 1], FACTS_FROM_UNREAD);
+    }
+}
+
 static void test_attachments(void **state)
 {
     static const struct {
@@ -249,6 +270,22 @@ static void test_large_structure(void **state)
     assert_true(facts.bodystructure.len > 100);
 }
 
+/* Memory is bounded whatever the headers of the messages inside look like. */
+static void test_inner_headers(void **state)
+{
+    AUTO_BUF struct buf message = buf_new(64 << 20);
+    buf_add_str(&message, "Content-Type: multipart/digest; boundary=b\r\n\r\n");
+    for (int i = 0; i < 800; i++) {
+        buf_add_str(&message, "--b\r\n\r\n");
+        for (int k = 0; k < 5000; k++)
+            buf_add_str(&message, "To:\r\nFrom:\r\n");
+        buf_add_str(&message, "\r\n");
+    }
+    struct fixture *f = *state;
+    (void)scan(f, BODY_APPEND, buf_slice(&message));
+    assert_in_range(arena_used(f->arena), 1, SCAN_ARENA_MAX / 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,9 +293,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_parts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_from, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unread_from, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_attachments, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_references, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_inner_headers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_large_structure, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
