@@ -164,5 +164,7 @@ int main(int argc, char **argv)
     for (const char *at = run.first_refusal; *at; at++)
         putchar(*at == '"' || *at == '\\' || *at < ' ' ? '?' : *at);
     printf("\"}\n");
+    free(conns);
+    free(run.body);
     return finished && run.accepted == run.to_send ? 0 : 1;
 }

@@ -66,7 +66,11 @@ struct log_field {
 #define LOG_COMPAT(prog, message)                                                                            \
     ((struct log_field){.key = "compat", .kind = LOG_KIND_COMPAT, .text = (message), .program = (prog)})
 
-#define LOG_FIELDS(...)              ((const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}})
+#ifdef __cppcheck__ /* which does not know __VA_OPT__ */
+#define LOG_FIELDS(...) NULL
+#else
+#define LOG_FIELDS(...) ((const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){.kind = LOG_KIND_END}})
+#endif
 #define log_event(level, event, ...) log_write(level, event, LOG_FIELDS(__VA_ARGS__))
 #define log_debug(event, ...)        log_write(LOG_LEVEL_DEBUG, event, LOG_FIELDS(__VA_ARGS__))
 #define log_info(event, ...)         log_write(LOG_LEVEL_INFO, event, LOG_FIELDS(__VA_ARGS__))
