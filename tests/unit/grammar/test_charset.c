@@ -68,7 +68,8 @@ static void test_maximum(void **state)
     struct charset_set *set = charset_set_new();
     AUTO_BUF struct buf bytes = buf_new(100000);
     for (int i = 0; i < 3001; i++)
-        buf_add(&bytes, i % 2 ? SLICE("\xd8\x3d\xde\x00") : SLICE("\x00h"));
+        buf_add(&bytes,
+                i % 2 ? i % 4 == 1 ? SLICE("\xd8\x3d\xde\x00") : SLICE("\xd8\x01\xdc\x37") : SLICE("\x00h"));
     for (size_t max = 0; max < 40; max++) {
         AUTO_BUF struct buf icu = buf_new(max), utf8 = buf_new(max), latin = buf_new(max);
         assert_false(charset_to_utf8(set, SLICE("utf-16be"), buf_slice(&bytes), &icu));
@@ -84,6 +85,8 @@ static void test_maximum(void **state)
     assert_true(charset_to_utf8(set, SLICE("utf-16be"), buf_slice(&bytes), &all));
     assert_int_equal(all.len, 1501 + 1500 * 4);
     assert_int_equal(slice_search(buf_slice(&all), SLICE("\xef\xbf\xbd")), -1);
+    for (struct slice rest = buf_slice(&all); rest.len > 10; rest = slice_from(rest, 10))
+        assert_true(slice_starts(rest, SLICE("h😀h𐐷")));
     charset_set_free(&set);
 }
 
