@@ -226,7 +226,8 @@ static bool decode_name(struct imap_scan *s, struct slice raw, struct slice *nam
         return imap_scan_refuse(s, ERR_REFUSED,
                                 s->utf8 ? "Mailbox name is not UTF-8" : "Mailbox name is not modified UTF-7");
     *name = imap_mailbox_canonical_in(s->arena, raw, '/');
-    return true;
+    /* Decoded and composed it may have grown. */
+    return name->len <= IMAP_MAILBOX_NAME_MAX || imap_scan_refuse(s, ERR_REFUSED, "Mailbox name too long");
 }
 
 bool imap_scan_mailbox(struct imap_scan *s, struct slice *name)

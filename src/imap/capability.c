@@ -1,0 +1,83 @@
+/* capability.c: CAPABILITY, per state and account. */
+#include "imap/capability.h"
+
+enum when { WHEN_LOGIN = 1, WHEN_IN = 2, WHEN_ALWAYS = 3 }; /* before login, after it */
+
+static const struct {
+    const char *name;
+    enum capability bit;
+    enum when when;
+} rows[] = {
+    {"SASL-IR", CAP_SASL_IR, WHEN_LOGIN},                    /* RFC 4959 */
+    {"LITERAL+", CAP_LITERAL_PLUS, WHEN_ALWAYS},             /* RFC 7888 */
+    {"ID", CAP_ID, WHEN_ALWAYS},                             /* RFC 2971 */
+    {"ENABLE", CAP_ENABLE, WHEN_ALWAYS},                     /* RFC 5161 */
+    {"IDLE", CAP_IDLE, WHEN_ALWAYS},                         /* RFC 2177 */
+    {"NAMESPACE", CAP_NAMESPACE, WHEN_IN},                   /* RFC 2342 */
+    {"UIDPLUS", CAP_UIDPLUS, WHEN_IN},                       /* RFC 4315 */
+    {"MOVE", CAP_MOVE, WHEN_IN},                             /* RFC 6851 */
+    {"UNSELECT", CAP_UNSELECT, WHEN_IN},                     /* RFC 3691 */
+    {"CHILDREN", CAP_CHILDREN, WHEN_IN},                     /* RFC 3348 */
+    {"SPECIAL-USE", CAP_SPECIAL_USE, WHEN_IN},               /* RFC 6154 */
+    {"CREATE-SPECIAL-USE", CAP_CREATE_SPECIAL_USE, WHEN_IN}, /* RFC 6154 */
+    {"LIST-EXTENDED", CAP_LIST_EXTENDED, WHEN_IN},           /* RFC 5258 */
+    {"LIST-STATUS", CAP_LIST_STATUS, WHEN_IN},               /* RFC 5819 */
+    {"ESEARCH", CAP_ESEARCH, WHEN_IN},                       /* RFC 4731 */
+    {"CONDSTORE", CAP_CONDSTORE, WHEN_IN},                   /* RFC 7162 */
+    {"QRESYNC", CAP_QRESYNC, WHEN_IN},                       /* RFC 7162 */
+    {"STATUS=SIZE", CAP_STATUS_SIZE, WHEN_IN},               /* RFC 8438 */
+    {"QUOTA", CAP_QUOTA, WHEN_IN},                           /* RFC 9208 */
+    {"QUOTA=RES-STORAGE", CAP_QUOTA, WHEN_IN},
+    {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
+    {"WITHIN", CAP_WITHIN, WHEN_IN},           /* RFC 5032 */
+    {"PREVIEW", CAP_PREVIEW, WHEN_IN},         /* RFC 8970 */
+    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN}, /* RFC 7889 */
+};
+#define ROWS (sizeof rows / sizeof *rows)
+
+uint32_t capability_hidden(const struct settings *settings, struct slice account)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < ROWS; i++)
+        if (settings_hides(settings, account, slice_of(rows[i].name)))
+            bits |= rows[i].bit;
+    return bits;
+}
+
+bool capability_has(const struct session *s, uint32_t bit)
+{
+    return (s->hidden & bit) == 0;
+}
+
+static void write_login(const struct session *s, struct buf *out)
+{
+    if (s->starttls && !stream_is_tls(s->stream))
+        buf_add_str(out, " STARTTLS");
+    if (!session_may_login(s)) {
+        buf_add_str(out, " LOGINDISABLED");
+        return;
+    }
+    struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len), name;
+    while (slice_token(&names, ' ', &name)) {
+        buf_add_str(out, " AUTH=");
+        buf_add(out, name);
+    }
+}
+
+void capability_write(const struct session *s, struct buf *out)
+{
+    bool in = s->state != SESSION_GREETED;
+    buf_add_str(out, "IMAP4rev1");
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!(rows[i].when & (in ? WHEN_IN : WHEN_LOGIN)) || !capability_has(s, rows[i].bit))
+            continue;
+        buf_add_byte(out, ' ');
+        buf_add_str(out, rows[i].name);
+        if (rows[i].bit == CAP_APPENDLIMIT) {
+            buf_add_byte(out, '=');
+            buf_add_u64(out, role_settings(s->imap->run)->limits.message_size);
+        }
+    }
+    if (!in)
+        write_login(s, out);
+}

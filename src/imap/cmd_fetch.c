@@ -1,0 +1,421 @@
+/* cmd_fetch.c: FETCH and UID FETCH: the flow (RFC 9051 section 6.4.5, RFC 7162 sections 3.1.4 and 3.2.6).
+ *
+ * Messages are taken in batches. What the image holds is written at once; facts are asked for a batch at a
+ * time, files a few at a time, in order. A batch that sets \Seen sets it before its messages are written.
+ * Everything pauses while the output is full. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "imap/command.h"
+#include "imap/fetch.h"
+#include "wire/facts_row.h"
+
+static void advance(struct session *s);
+
+static struct fetch *fetch_of(struct session *s)
+{
+    return s->run->state;
+}
+
+static const struct imap_fetch *items_of(const struct session *s)
+{
+    return &s->run->command.fetch.items;
+}
+
+static void slot_free(struct fetch_slot *slot)
+{
+    io_close(&slot->fd);
+    free(slot->facts);
+    slot->facts = NULL;
+}
+
+static void fetch_free(void *arg)
+{
+    struct fetch *f = arg;
+    for (size_t i = 0; i < f->waiting; i++)
+        slot_free(&f->slots[(f->first + i) % FETCH_OPENS]);
+}
+
+static void finish(struct session *s)
+{
+    const struct fetch *f = fetch_of(s);
+    if (f->some_failed)
+        session_done(s, "NO [UNAVAILABLE] Some messages could not be read now");
+    else if (f->some_gone)
+        session_done(s, "NO [EXPUNGEISSUED] Some messages were expunged meanwhile");
+    else
+        session_done(s, "OK Fetch completed");
+}
+
+/* ---- batches ---- */
+
+static size_t batch_size(const struct fetch *f)
+{
+    uint64_t average = f->messages ? f->written / f->messages + 1 : FETCH_BATCH_SIZE / 16;
+    uint64_t fit = FETCH_BATCH_SIZE / average;
+    return fit < 8 ? 8 : fit > FETCH_BATCH ? FETCH_BATCH : (size_t)fit;
+}
+
+/* False when there is no further message. */
+static bool next_message(struct session *s, struct imap_message *m)
+{
+    const struct imap_fetch *items = items_of(s);
+    struct fetch *f = fetch_of(s);
+    while (imap_view_next(&f->walk, m)) {
+        if (!items->has_changed_since)
+            return true;
+        if (imap_view_state(&s->selected->view, m->index).modseq > items->changed_since)
+            return true;
+    }
+    return false;
+}
+
+static bool next_batch(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    size_t want = batch_size(f);
+    f->count = f->at = f->rows = f->apart_count = 0;
+    f->flags_too = false;
+    while (f->count < want && next_message(s, &f->batch[f->count]))
+        f->count++;
+    return f->count > 0;
+}
+
+/* Counts what one response took. */
+static bool write_one(struct session *s, struct fetch_message *m)
+{
+    struct fetch *f = fetch_of(s);
+    size_t before = stream_pending(s->stream);
+    if (!fetch_write(s, m))
+        return false;
+    f->messages++;
+    if (!s->closing && stream_pending(s->stream) > before)
+        f->written += stream_pending(s->stream) - before;
+    return true;
+}
+
+/* ---- \Seen ---- */
+
+static void on_seen(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct wire_flags_stored stored;
+    struct fetch *f = fetch_of(s);
+    f->asking = false;
+    err = wire_answer(err, packet, WIRE_FLAGS_STORED, &stored);
+    if (err || stored.err) {
+        session_refused(s, err ? err : stored.err, stored.code, stored.text);
+        return;
+    }
+    imap_view_own(&s->selected->view, stored.modseq);
+    advance(s);
+}
+
+/* True when there was something to set: goes on in on_seen(). */
+static bool mark_seen(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
+    if (!items_of(s)->marks_seen || s->selected->read_only)
+        return false;
+    for (size_t i = 0; i < f->count; i++) {
+        uint64_t flags = imap_view_state(&s->selected->view, f->batch[i].index).flags;
+        if (!(flags & (IMAGE_SEEN | IMAGE_EXPUNGED)))
+            wire_range_add(&pairs, f->batch[i].uid, f->batch[i].uid);
+    }
+    if (pairs.len == 0)
+        return false;
+    f->flags_too = f->asking = true;
+    const struct wire_flags_store store = {.grant = s->grant,
+                                           .watch = s->selected->mailbox->watch,
+                                           .mode = FLAGS_ADD,
+                                           .flags = IMAGE_SEEN,
+                                           .uids = buf_slice(&pairs)};
+    session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &store, on_seen);
+    return true;
+}
+
+/* ---- from the image ---- */
+
+static bool write_from_image(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    struct fetch_message m = {.fd = -1};
+    while (!session_is_full(s)) {
+        if (!next_message(s, &m.message))
+            return true;
+        (void)!fetch_write(s, &m);
+    }
+    (void)f;
+    return false;
+}
+
+/* ---- facts ---- */
+
+/* The row of the next message of the batch. What it lacks is in the file. */
+static void write_row(struct session *s, const struct facts_row *row)
+{
+    struct fetch *f = fetch_of(s);
+    struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
+    struct fetch_message m = {.message = f->batch[f->rows++], .fd = -1, .block = row->header};
+    struct why why;
+    if (imap_view_entry(&s->selected->view, m.message.index)->message != row->message) {
+        f->some_failed = true;
+        return;
+    }
+    if (!row->found) {
+        f->some_gone = true;
+        return;
+    }
+    m.has_facts = !row->large && facts_decode_in(arena, row->facts, &m.facts, &why) == ERR_OK;
+    if (!write_one(s, &m))
+        f->apart[f->apart_count++] = m.message;
+}
+
+static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct fetch *f = fetch_of(s);
+    struct wire_facts_rows rows;
+    struct facts_row row;
+    err = wire_answer(err, packet, WIRE_FACTS_ROWS, &rows);
+    if (err || rows.err) {
+        session_refused(s, err ? err : rows.err, rows.code, rows.text);
+        return;
+    }
+    while (!s->closing && f->rows < f->count && facts_row_take(&rows.rows, &row))
+        write_row(s, &row);
+    if (packet->more || s->closing)
+        return;
+    f->some_failed = f->some_failed || f->rows < f->count;
+    f->asking = false;
+    f->at = f->count;
+    advance(s);
+}
+
+static void ask_facts(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    AUTO_BUF struct buf ids = buf_new(WIRE_BLOB_MAX);
+    for (size_t i = 0; i < f->count; i++)
+        buf_add_le64(&ids, imap_view_entry(&s->selected->view, f->batch[i].index)->message);
+    f->asking = true;
+    const struct wire_facts_get get = {
+        .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};
+    session_ask(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows);
+}
+
+/* ---- files ---- */
+
+/* Facts longer than a packet come in a memfd. */
+static bool keep_facts(struct fetch_slot *slot, struct slice facts, int fd)
+{
+    struct stat st;
+    size_t got = 0;
+    if (fd < 0) {
+        slot->facts = (uint8_t *)mem_dup(facts.ptr, facts.len);
+        slot->facts_len = facts.len;
+        return true;
+    }
+    if (io_fstat(fd, &st, NULL) != ERR_OK || st.st_size <= 0 || st.st_size > FACTS_MAX_ENCODED)
+        return false;
+    slot->facts = mem_alloc((size_t)st.st_size);
+    slot->facts_len = (size_t)st.st_size;
+    return io_pread(fd, slot->facts, slot->facts_len, 0, &got, NULL) == ERR_OK && got == slot->facts_len;
+}
+
+static void on_file(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    struct fetch *f = fetch_of(s);
+    struct fetch_slot *slot = arg;
+    struct wire_body_file file;
+    err = wire_answer(err, packet, WIRE_BODY_FILE, &file);
+    slot->waits = false;
+    slot->failed = true;
+    if (err || file.err) {
+        bool gone = !err && (file.err == ERR_ABSENT || file.code == STORE_CODE_EXPUNGEISSUED);
+        f->some_gone = f->some_gone || gone;
+        f->some_failed = f->some_failed || !gone;
+    } else {
+        slot->fd = ipc_take_fd(packet, 0);
+        slot->size = file.size;
+        slot->block_len = file.header_len;
+        slot->failed =
+            slot->fd < 0 || !keep_facts(slot, file.facts, packet->fd_count > 1 ? packet->fds[1] : -1);
+        f->some_failed = f->some_failed || slot->failed;
+    }
+    advance(s);
+}
+
+static void open_one(struct session *s, struct imap_message message)
+{
+    struct fetch *f = fetch_of(s);
+    struct fetch_slot *slot = &f->slots[(f->first + f->waiting++) % FETCH_OPENS];
+    *slot = (struct fetch_slot){.message = message, .waits = true, .fd = -1};
+    const struct wire_body_open open = {.grant = s->grant,
+                                        .watch = s->selected->mailbox->watch,
+                                        .message =
+                                            imap_view_entry(&s->selected->view, message.index)->message};
+    if (session_call(s, ROLE_STORE, WIRE_BODY_OPEN, &open, on_file, slot))
+        return;
+    slot->waits = false;
+    slot->failed = f->some_failed = true;
+}
+
+static void write_slot(struct session *s, struct fetch_slot *slot)
+{
+    struct fetch *f = fetch_of(s);
+    struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
+    struct fetch_message m = {
+        .message = slot->message, .fd = slot->fd, .size = slot->size, .block_len = slot->block_len};
+    struct why why;
+    m.has_facts = facts_decode_in(arena, slice_make(slot->facts, slot->facts_len), &m.facts, &why) == ERR_OK;
+    if (!m.has_facts)
+        log_error("imap.facts", LOG_CSTR("session", s->id), LOG_U64("uid", m.message.uid), LOG_WHY(&why));
+    if (!write_one(s, &m))
+        f->some_failed = true;
+}
+
+/* Asks for the files of `from[*at … count)` and writes what came, in order. True when all are written. */
+static bool move_files(struct session *s, const struct imap_message *from, size_t *at, size_t count)
+{
+    struct fetch *f = fetch_of(s);
+    for (;;) {
+        while (*at < count && f->waiting < FETCH_OPENS)
+            open_one(s, from[(*at)++]);
+        if (f->waiting == 0)
+            return *at == count;
+        struct fetch_slot *slot = &f->slots[f->first];
+        if (slot->waits || session_is_full(s))
+            return false;
+        if (!slot->failed)
+            write_slot(s, slot);
+        if (s->closing)
+            return false;
+        slot_free(slot);
+        f->first = (f->first + 1) % FETCH_OPENS;
+        f->waiting--;
+    }
+}
+
+/* ---- the flow ---- */
+
+/* The present batch, as far as it goes now; true when it is done. */
+static bool move_batch(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    if (f->need == NEED_FILE)
+        return move_files(s, f->batch, &f->at, f->count);
+    if (f->at < f->count) {
+        ask_facts(s);
+        return false;
+    }
+    size_t done = f->apart_done;
+    bool all = move_files(s, f->apart, &done, f->apart_count);
+    f->apart_done = done;
+    return all;
+}
+
+static void advance(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    struct run *run = s->run;
+    run->resume = advance;
+    if (f->need == NEED_IMAGE) {
+        if (write_from_image(s))
+            finish(s);
+        return;
+    }
+    while (!s->closing && s->run == run && !run->ending && !f->asking) {
+        if (!move_batch(s))
+            return;
+        if (session_is_full(s))
+            return;
+        if (!next_batch(s)) {
+            finish(s);
+            return;
+        }
+        f->apart_done = 0;
+        if (mark_seen(s))
+            return;
+    }
+}
+
+/* ---- VANISHED (RFC 7162 section 3.2.6) ---- */
+
+static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    struct imap_set_builder *gone = arg;
+    struct wire_vanished vanished;
+    err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
+    if (err || vanished.err) {
+        session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
+        return;
+    }
+    const struct imap_set *asked = &s->run->command.fetch.set;
+    uint32_t first, last;
+    while (wire_range_take(&vanished.uids, &first, &last))
+        for (size_t i = 0; i < asked->count; i++) {
+            uint32_t lo = first > asked->ranges[i].lo ? first : asked->ranges[i].lo;
+            uint32_t hi = last < asked->ranges[i].hi ? last : asked->ranges[i].hi;
+            if (lo <= hi)
+                imap_set_builder_add_range(gone, lo, hi);
+        }
+    if (packet->more)
+        return;
+    struct imap_set set = imap_set_builder_view(gone);
+    struct buf *out = session_output(s);
+    if (set.count > 0) {
+        buf_add_str(out, "* VANISHED (EARLIER) ");
+        imap_set_write(out, &set);
+        buf_add_str(out, "\r\n");
+    }
+    advance(s);
+}
+
+static void builder_free(void *arg)
+{
+    imap_set_builder_free(arg);
+}
+
+static void ask_vanished(struct session *s)
+{
+    struct imap_set_builder *gone = ARENA_NEW(s->run->arena, struct imap_set_builder);
+    *gone = imap_set_builder_new();
+    arena_defer(s->run->arena, builder_free, gone);
+    const struct wire_vanished_get get = {
+        .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = items_of(s)->changed_since};
+    if (!session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
+        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+}
+
+void cmd_fetch(struct session *s)
+{
+    struct run *run = s->run;
+    struct imap_command *c = &run->command;
+    enum fetch_need need;
+    if (fetch_needs(&c->fetch.items, &need) != ERR_OK) {
+        session_done(s, "BAD Unknown FETCH item");
+        return;
+    }
+    if (c->fetch.items.vanished && !s->qresync) {
+        session_done(s, "BAD QRESYNC was not enabled");
+        return;
+    }
+    if (c->fetch.items.simple & IMAP_FETCH_MODSEQ)
+        session_use_condstore(s);
+    if (!session_resolve(s, &c->fetch.set))
+        return;
+    struct fetch *f = ARENA_NEW(run->arena, struct fetch);
+    f->need = need;
+    f->walk = imap_view_walk(&s->selected->view, &c->fetch.set, c->uid);
+    arena_defer(run->arena, fetch_free, f);
+    run->state = f;
+    if (c->fetch.items.vanished)
+        ask_vanished(s);
+    else
+        advance(s);
+}

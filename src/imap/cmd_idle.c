@@ -1,0 +1,56 @@
+/* cmd_idle.c: IDLE (RFC 2177): news as they happen until the client says DONE. */
+#include "imap/command.h"
+
+#define DONE_MAX 100 /* octets of the line that ends it */
+#define ROUNDS   3   /* then others get their turn; the next notice of store goes on */
+
+static void tell_news(struct session *s)
+{
+    if (!s->selected)
+        return;
+    if (s->selected->gone) {
+        session_bye(s, "The selected mailbox was deleted");
+        return;
+    }
+    /* What changes while it is told is told in the next round; when the output is full, `resume` goes on. */
+    for (int round = 0; round < ROUNDS; round++) {
+        sync_begin(s, true);
+        if (!sync_step(s) || !sync_is_pending(s))
+            break;
+    }
+    stream_flush(s->stream);
+}
+
+static void read_done(struct session *s)
+{
+    struct slice line;
+    size_t used;
+    if (!imap_line_take(stream_input(s->stream), DONE_MAX, &line, &used)) {
+        if (used > 0)
+            session_bye(s, "Expected DONE");
+        return;
+    }
+    bool done = slice_ieq(line, SLICE("DONE"));
+    stream_consume(s->stream, used);
+    metric_sub(METRIC_IMAP_IDLE, 0, 1);
+    s->run->stop = NULL;
+    session_done(s, done ? "OK Idle completed" : "BAD Expected DONE");
+}
+
+static void stopped(struct session *s)
+{
+    (void)s;
+    metric_sub(METRIC_IMAP_IDLE, 0, 1);
+}
+
+void cmd_idle(struct session *s)
+{
+    struct run *run = s->run;
+    buf_add_str(session_output(s), "+ idling\r\n");
+    metric_add(METRIC_IMAP_IDLE, 0, 1);
+    run->input = read_done;
+    run->resume = tell_news;
+    run->changed = tell_news;
+    run->stop = stopped;
+    tell_news(s);
+}

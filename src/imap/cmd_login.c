@@ -1,0 +1,267 @@
+/* cmd_login.c: LOGIN and AUTHENTICATE (RFC 9051 section 6.2). What the client sends goes to `auth` unread;
+ * nothing of it is kept or logged but the name. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "grammar/base64.h"
+#include "imap/capability.h"
+#include "imap/command.h"
+#include "settings/compat.h"
+
+#define CREDENTIALS_MAX 12000 /* octets of a decoded SASL message */
+
+struct login {
+    char mechanism[33];
+    struct slice user; /* as claimed, for the log */
+    uint64_t exchange; /* of auth, while it goes on */
+    uint64_t started_ns;
+};
+
+static struct login *login_of(struct session *s)
+{
+    return s->run->state;
+}
+
+static void log_failure(struct session *s, const char *why)
+{
+    struct login *login = login_of(s);
+    uint64_t ms = clock_mono_ms() - s->started_ms;
+    struct compat_line line;
+    bool tls = stream_is_tls(s->stream);
+    struct slice client = slice_of(s->client_text.text);
+    if (s->probe || s->trusted) {
+        log_info("imap.login_failed", LOG_CSTR("session", s->id), LOG_STR("client", client),
+                 LOG_STR("user", login->user), LOG_CSTR("why", why));
+        return;
+    }
+    compat_imap_failed(&line, client, slice_of(s->server_ip), login->user, slice_of(login->mechanism),
+                       s->failures, (unsigned)(ms / 1000), tls);
+    log_warn("imap.login_failed", LOG_CSTR("session", s->id), LOG_STR("client", client),
+             LOG_STR("user", login->user), LOG_CSTR("mechanism", login->mechanism), LOG_BOOL("tls", tls),
+             LOG_CSTR("why", why), LOG_COMPAT_LINE(&line));
+}
+
+static void count_login(struct session *s, enum metric_login result)
+{
+    metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_IMAP, result), 1);
+    metric_observe(METRIC_LOGIN_SECONDS, 0, clock_mono_ns() - login_of(s)->started_ns);
+}
+
+static void login_failed(struct session *s)
+{
+    s->failures++;
+    count_login(s, METRIC_LOGIN_FAILED);
+    log_failure(s, "wrong name or password");
+    session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
+    if (s->failures >= IMAP_LOGIN_FAILURES)
+        session_bye(s, "Too many failed logins");
+}
+
+/* The connections of one account from one address are counted (settings: limits.imap). */
+static bool count_user(struct session *s)
+{
+    const struct settings *settings = role_settings(s->imap->run);
+    uint64_t limit = s->trusted ? 0 : settings->limits.imap.connections_per_user_and_address;
+    struct netaddr one = netaddr_client(&s->client);
+    AUTO_BUF struct buf key = buf_new(WIRE_NAME_MAX + sizeof one.bytes);
+    buf_add(&key, slice_make(one.bytes, sizeof one.bytes));
+    buf_add_str(&key, s->account);
+    s->user = imap_user_add(s->imap->users, buf_slice(&key), limit);
+    return s->user != NULL;
+}
+
+static void login_ok(struct session *s, const struct wire_auth_result *result)
+{
+    struct login *login = login_of(s);
+    s->grant = result->grant;
+    s->account = mem_dup(result->account.ptr, result->account.len);
+    count_login(s, METRIC_LOGIN_OK);
+    if (!count_user(s)) {
+        log_failure(s, "too many connections of this user and address");
+        session_done(s, "NO [LIMIT] Too many connections of this user from your address");
+        session_bye(s, "Too many connections");
+        return;
+    }
+    s->hidden = capability_hidden(role_settings(s->imap->run), result->account);
+    session_set_state(s, SESSION_LOGGED_IN);
+    log_info("imap.login", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
+             LOG_STR("user", result->account), LOG_CSTR("mechanism", login->mechanism),
+             LOG_STR("tls", stream_tls_text(s->stream)));
+    AUTO_BUF struct buf answer = buf_new(4096);
+    buf_add_str(&answer, "OK [CAPABILITY ");
+    capability_write(s, &answer);
+    buf_add_str(&answer, "] Logged in");
+    session_answer(s, buf_slice(&answer));
+}
+
+static void on_result(struct session *s, void *arg, enum err err, struct ipc_packet *packet);
+
+static void cancel_exchange(struct session *s)
+{
+    struct login *login = login_of(s);
+    if (!login || login->exchange == 0)
+        return;
+    const struct wire_auth_cancel cancel = {.exchange = login->exchange};
+    enum err err = wire_send(role_link(s->imap->run, ROLE_AUTH), WIRE_AUTH_CANCEL, &cancel);
+    (void)err; /* auth away: the exchange died with it */
+    login->exchange = 0;
+}
+
+/* The client's answer to a challenge: base64, or "*" to give up. */
+static void read_response(struct session *s)
+{
+    struct slice line, data;
+    size_t used;
+    if (!imap_line_take(stream_input(s->stream), IMAP_LOGIN_LINE_MAX, &line, &used)) {
+        if (used == 0)
+            return;
+        cancel_exchange(s);
+        session_done(s, "BAD Malformed authentication response");
+        session_bye(s, "Malformed authentication response");
+        return;
+    }
+    struct run *run = s->run;
+    run->input = NULL;
+    line = arena_dup(run->arena, line);
+    stream_consume(s->stream, used);
+    bool gave_up = slice_eq(line, SLICE("*"));
+    if (gave_up || !base64_decode_in(run->arena, line, &data) || data.len > CREDENTIALS_MAX) {
+        cancel_exchange(s);
+        session_done(s, gave_up ? "BAD Authentication cancelled" : "BAD Malformed base64");
+        return;
+    }
+    const struct wire_auth_step step = {.exchange = login_of(s)->exchange, .data = data};
+    session_ask(s, ROLE_AUTH, WIRE_AUTH_STEP, &step, on_result);
+}
+
+static void challenge(struct session *s, const struct wire_auth_result *result)
+{
+    struct buf *out = session_output(s);
+    login_of(s)->exchange = result->exchange;
+    buf_add_str(out, "+ ");
+    base64_encode(out, result->challenge, 0);
+    buf_add_str(out, "\r\n");
+    s->run->input = read_response;
+}
+
+static void on_result(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct wire_auth_result result;
+    login_of(s)->exchange = 0;
+    if (wire_answer(err, packet, WIRE_AUTH_RESULT, &result) != ERR_OK)
+        result.status = AUTH_LATER;
+    switch (result.status) {
+    case AUTH_OK:
+        login_ok(s, &result);
+        break;
+    case AUTH_CONTINUE:
+        challenge(s, &result);
+        break;
+    case AUTH_FAILED:
+        login_failed(s);
+        break;
+    case AUTH_MALFORMED:
+        session_done(s, "BAD Malformed authentication message");
+        break;
+    case AUTH_NO_MECHANISM:
+        session_done(s, "NO [CANNOT] Authentication mechanism not supported");
+        break;
+    default:
+        count_login(s, METRIC_LOGIN_LATER);
+        session_done(s, "NO [UNAVAILABLE] Logins are not possible at the moment");
+        break;
+    }
+    if (!s->closing)
+        session_pump(s); /* a response may be there already */
+}
+
+static void begin(struct session *s, struct slice mechanism, bool has_initial, struct slice initial)
+{
+    struct login *login = login_of(s);
+    for (size_t i = 0; i < mechanism.len && i + 1 < sizeof login->mechanism; i++)
+        login->mechanism[i] = (char)ascii_upper(mechanism.ptr[i]);
+    login->started_ns = clock_mono_ns();
+    s->run->stop = cancel_exchange;
+    const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
+                                            .tls = stream_is_tls(s->stream) || s->insecure_auth,
+                                            .has_initial = has_initial,
+                                            .mechanism = slice_of(login->mechanism),
+                                            .initial = initial,
+                                            .client = slice_of(s->client_text.text),
+                                            .session = slice_of(s->id)};
+    session_ask(s, ROLE_AUTH, WIRE_AUTH_BEGIN, &message, on_result);
+}
+
+static bool refuse_insecure(struct session *s)
+{
+    if (session_may_login(s))
+        return false;
+    session_done(s, "NO [PRIVACYREQUIRED] Logins need TLS here");
+    return true;
+}
+
+void cmd_login(struct session *s)
+{
+    struct run *run = s->run;
+    struct slice user = run->command.login.user, password = run->command.login.password;
+    struct login *login = ARENA_NEW(run->arena, struct login);
+    run->state = login;
+    login->user = user;
+    if (refuse_insecure(s))
+        return;
+    if (user.len + password.len + 2 > CREDENTIALS_MAX || user.len == 0 || password.len == 0) {
+        memcpy(login->mechanism, "PLAIN", sizeof "PLAIN");
+        login_failed(s);
+        return;
+    }
+    AUTO_BUF struct buf initial = buf_new(CREDENTIALS_MAX);
+    buf_add_byte(&initial, 0);
+    buf_add(&initial, user);
+    buf_add_byte(&initial, 0);
+    buf_add(&initial, password);
+    begin(s, SLICE("PLAIN"), true, buf_slice(&initial));
+    mem_wipe(initial.data, initial.len);
+}
+
+static bool is_offered(const struct session *s, struct slice mechanism)
+{
+    struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len), name;
+    while (slice_token(&names, ' ', &name))
+        if (slice_ieq(name, mechanism))
+            return true;
+    return false;
+}
+
+/* The authentication identity of PLAIN (RFC 4616): behind the first NUL. */
+static struct slice plain_user(struct slice mechanism, struct slice initial)
+{
+    struct slice rest = initial, identity = SLICE_EMPTY;
+    if (slice_ieq(mechanism, SLICE("PLAIN")) && slice_token(&rest, 0, &identity))
+        (void)!slice_token(&rest, 0, &identity);
+    return identity;
+}
+
+void cmd_authenticate(struct session *s)
+{
+    struct run *run = s->run;
+    struct imap_command *c = &run->command;
+    struct login *login = ARENA_NEW(run->arena, struct login);
+    struct slice initial = SLICE_EMPTY;
+    run->state = login;
+    if (refuse_insecure(s))
+        return;
+    if (!is_offered(s, c->authenticate.mechanism)) {
+        session_done(s, "NO [CANNOT] Authentication mechanism not supported");
+        return;
+    }
+    if (c->authenticate.has_initial &&
+        (!base64_decode_in(run->arena, c->authenticate.initial, &initial) || initial.len > CREDENTIALS_MAX)) {
+        session_done(s, "BAD Malformed base64");
+        return;
+    }
+    login->user = plain_user(c->authenticate.mechanism, initial);
+    begin(s, c->authenticate.mechanism, c->authenticate.has_initial, initial);
+}

@@ -1,0 +1,123 @@
+/* cmd_mailbox.c: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 9051 sections 6.3.4 to 6.3.8, RFC 6154).
+ */
+#include "imap/capability.h"
+#include "imap/command.h"
+#include "wire/mailbox.h"
+
+static void on_done(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    static const struct {
+        enum imap_verb verb;
+        const char *name;
+    } names[] = {{IMAP_CREATE, "Create"},
+                 {IMAP_DELETE, "Delete"},
+                 {IMAP_RENAME, "Rename"},
+                 {IMAP_SUBSCRIBE, "Subscribe"},
+                 {IMAP_UNSUBSCRIBE, "Unsubscribe"}};
+    if (!session_result(s, err, packet))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].verb == s->run->command.verb) {
+            session_done(s, "OK %s completed", names[i].name);
+            return;
+        }
+}
+
+/* A name that ends with the delimiter says that names below it will follow (RFC 9051 section 6.3.4). */
+static struct slice without_delimiter(struct slice name)
+{
+    if (slice_ends(name, SLICE("/")))
+        name.len--;
+    return name;
+}
+
+static bool name_is_new(struct session *s, struct slice name)
+{
+    struct why why;
+    if (imap_mailbox_check_new(name, '/', &why) == ERR_OK)
+        return true;
+    session_done(s, "NO [CANNOT] %s", why.text);
+    return false;
+}
+
+/* The use as store names it; one at most is possible. */
+static uint32_t special_use(uint32_t bits)
+{
+    switch (bits) {
+    case 0:
+        return SPECIAL_NONE;
+    case IMAP_USE_ALL:
+        return SPECIAL_ALL;
+    case IMAP_USE_ARCHIVE:
+        return SPECIAL_ARCHIVE;
+    case IMAP_USE_DRAFTS:
+        return SPECIAL_DRAFTS;
+    case IMAP_USE_FLAGGED:
+        return SPECIAL_FLAGGED;
+    case IMAP_USE_JUNK:
+        return SPECIAL_JUNK;
+    case IMAP_USE_SENT:
+        return SPECIAL_SENT;
+    case IMAP_USE_TRASH:
+        return SPECIAL_TRASH;
+    default:
+        return SPECIAL_COUNT;
+    }
+}
+
+void cmd_create(struct session *s)
+{
+    const struct imap_command *c = &s->run->command;
+    struct slice name = without_delimiter(c->create.mailbox);
+    uint32_t use = special_use(c->create.use);
+    if (c->create.unknown_use || use == SPECIAL_COUNT || use == SPECIAL_ALL || use == SPECIAL_FLAGGED) {
+        session_done(s, "NO [USEATTR] This special use is not possible"); /* RFC 6154 section 3 */
+        return;
+    }
+    if (imap_mailbox_is_inbox(name)) {
+        session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
+        return;
+    }
+    if (!name_is_new(s, name))
+        return;
+    const struct wire_mbox_create create = {.grant = s->grant, .special_use = use, .name = name};
+    session_ask(s, ROLE_STORE, WIRE_MBOX_CREATE, &create, on_done);
+}
+
+void cmd_delete(struct session *s)
+{
+    struct slice name = s->run->command.mailbox.mailbox;
+    if (imap_mailbox_is_inbox(name)) {
+        session_done(s, "NO [CANNOT] INBOX cannot be deleted");
+        return;
+    }
+    struct selected *sel = s->selected;
+    if (sel && slice_eq(name, slice_make(sel->name, sel->name_len)))
+        session_unselect(s); /* our own selection is no reason to keep it, and no BYE for us */
+    const struct wire_mbox_name message = {.grant = s->grant, .name = name};
+    session_ask(s, ROLE_STORE, WIRE_MBOX_DELETE, &message, on_done);
+}
+
+void cmd_rename(struct session *s)
+{
+    const struct imap_command *c = &s->run->command;
+    struct slice to = without_delimiter(c->rename.to);
+    if (imap_mailbox_is_inbox(to)) {
+        session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
+        return;
+    }
+    if (!name_is_new(s, to))
+        return;
+    const struct wire_mbox_rename message = {
+        .grant = s->grant, .from = without_delimiter(c->rename.from), .to = to};
+    session_ask(s, ROLE_STORE, WIRE_MBOX_RENAME, &message, on_done);
+}
+
+void cmd_subscribe(struct session *s)
+{
+    const struct imap_command *c = &s->run->command;
+    const struct wire_mbox_subscribe message = {
+        .grant = s->grant, .on = c->verb == IMAP_SUBSCRIBE, .name = without_delimiter(c->mailbox.mailbox)};
+    session_ask(s, ROLE_STORE, WIRE_MBOX_SUBSCRIBE, &message, on_done);
+}

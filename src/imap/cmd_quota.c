@@ -1,0 +1,81 @@
+/* cmd_quota.c: GETQUOTA, GETQUOTAROOT, SETQUOTA (RFC 9208). An account has one root, named "User quota". */
+#include "grammar/imap_write.h"
+#include "imap/command.h"
+
+#define ROOT SLICE("User quota")
+
+static bool is_root(struct slice name)
+{
+    return slice_eq(name, ROOT) || name.len == 0;
+}
+
+static void write_resource(struct buf *out, const char *name, uint64_t used, uint64_t limit,
+                           const char **separator)
+{
+    if (limit == 0)
+        return;
+    buf_addf(out, "%s%s %llu %llu", *separator, name, (unsigned long long)used, (unsigned long long)limit);
+    *separator = " ";
+}
+
+/* STORAGE counts units of 1024 octets. */
+static void write_quota(struct buf *out, const struct wire_quota *q)
+{
+    const char *separator = "";
+    buf_add_str(out, "* QUOTA ");
+    imap_write_string(out, ROOT);
+    buf_add_str(out, " (");
+    write_resource(out, "STORAGE", (q->used_bytes + 1023) / 1024, q->limit_bytes / 1024, &separator);
+    write_resource(out, "MESSAGE", q->used_messages, q->limit_messages, &separator);
+    buf_add_str(out, ")\r\n");
+}
+
+static void on_quota(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct wire_quota quota;
+    const struct imap_command *c = &s->run->command;
+    err = wire_answer(err, packet, WIRE_QUOTA, &quota);
+    if (err || quota.err) {
+        session_refused(s, err ? err : quota.err, quota.code, quota.text);
+        return;
+    }
+    bool limited = quota.limit_bytes || quota.limit_messages;
+    struct buf *out = session_output(s);
+    if (c->verb == IMAP_GETQUOTAROOT) {
+        buf_add_str(out, "* QUOTAROOT ");
+        imap_write_mailbox(out, c->mailbox.mailbox, s->utf8);
+        if (limited) {
+            buf_add_byte(out, ' ');
+            imap_write_string(out, ROOT);
+        }
+        buf_add_str(out, "\r\n");
+    }
+    if (limited || c->verb == IMAP_GETQUOTA)
+        write_quota(out, &quota);
+    session_done(s, "OK Quota completed");
+}
+
+static void ask(struct session *s)
+{
+    const struct wire_quota_get get = {.grant = s->grant};
+    session_ask(s, ROLE_STORE, WIRE_QUOTA_GET, &get, on_quota);
+}
+
+void cmd_getquota(struct session *s)
+{
+    if (is_root(s->run->command.quota.root))
+        ask(s);
+    else
+        session_done(s, "NO [NONEXISTENT] No such quota root");
+}
+
+void cmd_getquotaroot(struct session *s)
+{
+    ask(s);
+}
+
+void cmd_setquota(struct session *s)
+{
+    session_done(s, "NO [NOPERM] Quotas are set by the administrator");
+}

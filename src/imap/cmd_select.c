@@ -1,0 +1,268 @@
+/* cmd_select.c: SELECT, EXAMINE, CLOSE, UNSELECT (RFC 9051 sections 6.3.2, 6.3.3, 6.4.1, 6.4.2; QRESYNC: RFC
+ * 7162). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "imap/capability.h"
+#include "imap/command.h"
+
+/* A SELECT under way. It outlives its session: store counts the use of the mailbox when it answers. */
+struct select_call {
+    struct imap *imap;
+    struct session *session; /* NULL: the session ended meanwhile */
+    struct grant grant;
+};
+
+/* ---- leaving ---- */
+
+void session_unselect(struct session *s)
+{
+    struct selected *sel = s->selected;
+    if (!sel)
+        return;
+    s->selected = NULL;
+    list_remove(&sel->node);
+    sync_free(&sel->sync);
+    imap_view_close(&sel->view);
+    imap_mailbox_release(s->imap, sel->mailbox, &s->grant);
+    free(sel->name);
+    free(sel);
+    if (s->state == SESSION_SELECTED)
+        session_set_state(s, SESSION_LOGGED_IN);
+}
+
+void cmd_unselect(struct session *s)
+{
+    session_unselect(s);
+    session_done(s, "OK Unselect completed");
+}
+
+static void on_closed(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct wire_expunged expunged;
+    err = wire_answer(err, packet, WIRE_EXPUNGED, &expunged);
+    if (err || expunged.err) {
+        session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
+        return;
+    }
+    session_unselect(s);
+    session_done(s, "OK Close completed");
+}
+
+/* Expunges without telling (RFC 9051 section 6.4.1). */
+void cmd_close(struct session *s)
+{
+    if (s->selected->read_only) {
+        session_unselect(s);
+        session_done(s, "OK Close completed");
+        return;
+    }
+    const struct wire_expunge expunge = {.grant = s->grant, .watch = s->selected->mailbox->watch};
+    session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &expunge, on_closed);
+}
+
+/* ---- entering ---- */
+
+struct selected *selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
+                              bool read_only, const struct wire_mbox_selected *reply)
+{
+    struct selected *sel = mem_zero(1, sizeof *sel);
+    sel->session = s;
+    sel->mailbox = mailbox;
+    sel->name = mem_dup(name.ptr, name.len);
+    sel->name_len = name.len;
+    sel->read_only = read_only;
+    sel->mailbox_id = reply->mailbox;
+    imap_view_open(&sel->view, mailbox->live, reply->recent_from);
+    list_push_back(&mailbox->sessions, &sel->node);
+    s->selected = sel;
+    session_set_state(s, SESSION_SELECTED);
+    return sel;
+}
+
+/* Sequence number of the first message without \Seen, 0 when all have it. */
+static uint32_t first_unseen(const struct imap_view *v)
+{
+    for (uint32_t i = 0; i < v->known; i++) {
+        uint64_t flags = atomic_load_explicit(&v->map->image->entries[i].flags, memory_order_relaxed);
+        if (flags & (IMAGE_SEEN | IMAGE_EXPUNGED))
+            continue;
+        uint32_t seq = imap_view_seq(v, i);
+        if (seq)
+            return seq;
+    }
+    return 0;
+}
+
+static void write_mailbox_state(struct session *s, uint32_t uidvalidity)
+{
+    struct imap_view *v = &s->selected->view;
+    struct buf *out = session_output(s);
+    write_known_flags(s);
+    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", imap_view_exists(v), imap_view_recent(v));
+    uint32_t unseen = first_unseen(v);
+    if (unseen)
+        buf_addf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
+    buf_addf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", uidvalidity);
+    buf_addf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", imap_view_uidnext(v));
+    if (capability_has(s, CAP_CONDSTORE))
+        buf_addf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)v->modseq);
+}
+
+static void finish_select(struct session *s)
+{
+    session_done(s, "OK [READ-%s] %s completed", s->selected->read_only ? "ONLY" : "WRITE",
+                 s->run->command.verb == IMAP_SELECT ? "Select" : "Examine");
+}
+
+/* ---- QRESYNC (RFC 7162 section 3.2.5) ---- */
+
+/* Those of `gone` that the client may know. */
+static void write_vanished_earlier(struct session *s, const struct imap_set *gone)
+{
+    struct imap_select_args *args = &s->run->command.select;
+    struct imap_set_builder uids = imap_set_builder_new();
+    if (args->has_known_uids)
+        imap_set_normalise(&args->known_uids, UINT32_MAX);
+    for (size_t i = 0; i < gone->count; i++) {
+        struct imap_range g = gone->ranges[i];
+        if (!args->has_known_uids) {
+            imap_set_builder_add_range(&uids, g.lo, g.hi);
+            continue;
+        }
+        for (size_t k = 0; k < args->known_uids.count; k++) {
+            struct imap_range r = args->known_uids.ranges[k];
+            uint32_t lo = g.lo > r.lo ? g.lo : r.lo, hi = g.hi < r.hi ? g.hi : r.hi;
+            if (lo <= hi)
+                imap_set_builder_add_range(&uids, lo, hi);
+        }
+    }
+    struct imap_set set = imap_set_builder_view(&uids);
+    struct buf *out = session_output(s);
+    if (set.count > 0) {
+        buf_add_str(out, "* VANISHED (EARLIER) ");
+        imap_set_write(out, &set);
+        buf_add_str(out, "\r\n");
+    }
+    imap_set_builder_free(&uids);
+}
+
+static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    struct imap_set_builder *gone = arg;
+    struct wire_vanished vanished;
+    err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
+    if (err || vanished.err) {
+        imap_set_builder_free(gone);
+        session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
+        return;
+    }
+    uint32_t first, last;
+    while (wire_range_take(&vanished.uids, &first, &last))
+        imap_set_builder_add_range(gone, first, last);
+    if (packet->more)
+        return;
+    struct imap_set set = imap_set_builder_view(gone);
+    write_vanished_earlier(s, &set);
+    imap_set_builder_free(gone);
+    /* Whatever changed since the client's modseq is news. */
+    s->selected->view.modseq = s->run->command.select.modseq;
+    s->run->sync = SYNC_NO_EXPUNGE;
+    finish_select(s);
+}
+
+static void free_builder(void *arg)
+{
+    imap_set_builder_free(arg);
+}
+
+static void resynchronise(struct session *s)
+{
+    struct imap_set_builder *gone = ARENA_NEW(s->run->arena, struct imap_set_builder);
+    *gone = imap_set_builder_new();
+    arena_defer(s->run->arena, free_builder, gone);
+    const struct wire_vanished_get get = {
+        .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = s->run->command.select.modseq};
+    if (!session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
+        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+}
+
+/* ---- the answer of store ---- */
+
+static void opened(struct session *s, struct imap_mailbox *mailbox, const struct wire_mbox_selected *reply)
+{
+    struct imap_select_args *args = &s->run->command.select;
+    selected_new(s, mailbox, args->mailbox, s->run->command.verb == IMAP_EXAMINE, reply);
+    write_mailbox_state(s, reply->uidvalidity);
+    if (args->qresync && args->uid_validity == reply->uidvalidity && args->modseq < s->selected->view.modseq)
+        resynchronise(s);
+    else
+        finish_select(s);
+}
+
+static void on_selected(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct select_call *call = ctx;
+    struct imap *imap = call->imap;
+    struct session *s = call->session;
+    struct imap_mailbox *mailbox = NULL;
+    struct wire_mbox_selected reply;
+    struct why why = {{0}};
+    imap->selects--;
+    err = wire_answer(err, packet, WIRE_MBOX_SELECTED, &reply);
+    if (!err && !reply.err) {
+        int fd = packet->fd_count > 0 ? packet->fds[0] : -1;
+        err = imap_mailbox_use(imap, reply.watch, fd, &mailbox, &why);
+        if (err)
+            reply.text = slice_of(why.text);
+    } else if (!err) {
+        err = reply.err;
+    }
+    if (s) {
+        session_enter(s);
+        s->run->state = NULL;
+        if (err)
+            session_refused(s, err, reply.code, reply.text);
+        else
+            opened(s, mailbox, &reply);
+        session_leave(s);
+    } else if (mailbox) {
+        imap_mailbox_release(imap, mailbox, &call->grant);
+    }
+    imap_mailboxes_sweep(imap);
+    free(call);
+}
+
+static void session_ended(struct session *s)
+{
+    struct select_call *call = s->run->state;
+    if (call)
+        call->session = NULL;
+}
+
+void cmd_select(struct session *s)
+{
+    struct imap_select_args *args = &s->run->command.select;
+    if (args->qresync && !s->qresync) {
+        session_done(s, "BAD QRESYNC was not enabled");
+        return;
+    }
+    if (s->selected) {
+        session_unselect(s);
+        buf_add_str(session_output(s), "* OK [CLOSED] Previous mailbox closed\r\n");
+    }
+    if (args->condstore)
+        session_use_condstore(s);
+    struct select_call *call = mem_zero(1, sizeof *call);
+    *call = (struct select_call){.imap = s->imap, .session = s, .grant = s->grant};
+    s->run->state = call;
+    s->run->stop = session_ended;
+    const struct wire_mbox_select select = {
+        .grant = s->grant, .read_only = s->run->command.verb == IMAP_EXAMINE, .name = args->mailbox};
+    s->imap->selects++;
+    wire_call(role_link(s->imap->run, ROLE_STORE), WIRE_MBOX_SELECT, &select, IMAP_CALL_MS, on_selected,
+              call);
+}

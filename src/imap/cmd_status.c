@@ -1,0 +1,74 @@
+/* cmd_status.c: STATUS (RFC 9051 section 6.3.11, RFC 8438, RFC 7162). Input: a row of store. */
+#include "grammar/imap_write.h"
+#include "imap/command.h"
+#include "imap/status.h"
+
+static void write_item(struct buf *out, const char *name, uint64_t value, const char **separator)
+{
+    buf_add_str(out, *separator);
+    buf_add_str(out, name);
+    buf_add_byte(out, ' ');
+    buf_add_u64(out, value);
+    *separator = " ";
+}
+
+void status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items)
+{
+    uint64_t append_limit = role_settings(s->imap->run)->limits.message_size;
+    const struct {
+        uint32_t bit;
+        const char *name;
+        uint64_t value;
+    } values[] = {
+        {IMAP_STATUS_MESSAGES, "MESSAGES", row->messages},
+        {IMAP_STATUS_RECENT, "RECENT", row->recent},
+        {IMAP_STATUS_UIDNEXT, "UIDNEXT", row->uidnext},
+        {IMAP_STATUS_UIDVALIDITY, "UIDVALIDITY", row->uidvalidity},
+        {IMAP_STATUS_UNSEEN, "UNSEEN", row->unseen},
+        {IMAP_STATUS_DELETED, "DELETED", row->deleted},
+        {IMAP_STATUS_SIZE, "SIZE", row->bytes},
+        {IMAP_STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ", row->modseq},
+        {IMAP_STATUS_APPENDLIMIT, "APPENDLIMIT", append_limit},
+    };
+    struct buf *out = session_output(s);
+    const char *separator = "";
+    buf_add_str(out, "* STATUS ");
+    imap_write_mailbox(out, name, s->utf8);
+    buf_add_str(out, " (");
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if (items & values[i].bit)
+            write_item(out, values[i].name, values[i].value, &separator);
+    buf_add_str(out, ")\r\n");
+}
+
+static void on_row(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    const struct imap_command *c = &s->run->command;
+    struct wire_mbox_rows rows;
+    struct mailbox_row row;
+    err = wire_answer(err, packet, WIRE_MBOX_ROWS, &rows);
+    if (err || rows.err) {
+        session_refused(s, err ? err : rows.err, rows.code, rows.text);
+        return;
+    }
+    if (!mailbox_row_take(&rows.rows, &row) || (row.flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT))) {
+        session_done(s, "NO [NONEXISTENT] No such mailbox");
+        return;
+    }
+    status_write(s, &row, c->status.mailbox, c->status.items);
+    session_done(s, "OK Status completed");
+}
+
+void cmd_status(struct session *s)
+{
+    const struct imap_command *c = &s->run->command;
+    if (c->status.items & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE)) {
+        session_done(s, "BAD Unknown STATUS item");
+        return;
+    }
+    if (c->status.items & IMAP_STATUS_HIGHESTMODSEQ)
+        session_use_condstore(s);
+    const struct wire_mbox_name message = {.grant = s->grant, .name = c->status.mailbox};
+    session_ask(s, ROLE_STORE, WIRE_MBOX_STATUS, &message, on_row);
+}

@@ -1,0 +1,60 @@
+/* fetch.h: FETCH: the flow (cmd_fetch.c), where its bytes come from (fetch_open.c), what is written
+ * (fetch_write.c). */
+#ifndef IMAP_FETCH_H
+#define IMAP_FETCH_H
+
+#include "imap/session.h"
+#include "wire/facts.h"
+
+#define FETCH_BATCH      128     /* messages asked for at once, at most */
+#define FETCH_BATCH_SIZE 1000000 /* octets of answers one batch should not exceed, going by the ones before  \
+                                  */
+#define FETCH_OPENS      8       /* messages whose files are asked for at once */
+#define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
+
+/* One message to be written: what is known of it. */
+struct fetch_message {
+    struct imap_message message;
+    bool has_facts;
+    struct facts facts;
+    struct slice block; /* our header block, when the facts came without the file */
+    int fd;             /* the file, or -1 */
+    uint64_t size;      /* of the file */
+    uint64_t block_len; /* of our header block in the file */
+};
+
+enum fetch_need { NEED_IMAGE, NEED_FACTS, NEED_FILE };
+
+/* A message whose file was asked for. */
+struct fetch_slot {
+    struct imap_message message;
+    bool waits, failed;
+    int fd;
+    uint64_t size, block_len;
+    uint8_t *facts; /* encoded; NULL: none */
+    size_t facts_len;
+};
+
+struct fetch {
+    struct imap_view_walk walk;
+    enum fetch_need need;
+    bool flags_too; /* \Seen was set by this FETCH: tell the flags (RFC 9051 section 6.4.5) */
+    bool some_gone, some_failed;
+    struct imap_message batch[FETCH_BATCH];
+    size_t count, at;                       /* of the batch; `at`: next one to ask for or to write */
+    size_t rows;                            /* facts rows of this batch that came */
+    bool asking;                            /* for facts, or to mark as seen */
+    struct imap_message apart[FETCH_BATCH]; /* whose facts need the file after all */
+    size_t apart_count, apart_done;
+    struct fetch_slot slots[FETCH_OPENS]; /* a ring */
+    size_t first, waiting;
+    uint64_t written, messages; /* octets and messages so far, for the size of batches */
+};
+
+/* What the items need; ERR_BAD for items we do not have. */
+enum err fetch_needs(const struct imap_fetch *items, enum fetch_need *need) MUST_CHECK;
+/* Writes one whole response. False when the facts in hand do not suffice (then nothing is written). Takes
+ * m->fd. */
+bool fetch_write(struct session *s, struct fetch_message *m) MUST_CHECK;
+
+#endif

@@ -1,0 +1,406 @@
+/* role.c: the imap role: listeners, links, open mailboxes, reload, drain. Input: notices of store and auth
+ * (trusted more than we are); connections go to session.c. Started by proc/. */
+#include "imap/role.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "imap/imap.h"
+#include "imap/session.h"
+
+/* ---- connections per account and address ---- */
+
+struct user *imap_user_add(struct map *users, struct slice key, uint64_t limit)
+{
+    struct user *user = map_get(users, key);
+    if (!user) {
+        user = mem_zero(1, sizeof *user + key.len);
+        user->key_len = key.len;
+        memcpy(user->key, key.ptr, key.len);
+        if (!map_put(users, slice_make(user->key, key.len), user)) {
+            free(user);
+            return NULL;
+        }
+    }
+    if (limit && user->count >= limit)
+        return NULL;
+    user->count++;
+    return user;
+}
+
+void imap_user_remove(struct map *users, struct user **ref)
+{
+    struct user *user = *ref;
+    *ref = NULL;
+    if (!user || --user->count > 0)
+        return;
+    (void)map_remove(users, slice_make(user->key, user->key_len));
+    free(user);
+}
+
+/* ---- open mailboxes ---- */
+
+static void mailbox_free(struct imap *imap, struct imap_mailbox *mailbox)
+{
+    (void)idmap_remove(imap->mailboxes, mailbox->watch);
+    imap_map_unref(&mailbox->live);
+    free(mailbox);
+}
+
+static struct imap_mailbox *mailbox_new(struct imap *imap, uint64_t watch)
+{
+    struct imap_mailbox *mailbox = mem_zero(1, sizeof *mailbox);
+    mailbox->watch = watch;
+    list_init(&mailbox->sessions);
+    if (idmap_put(imap->mailboxes, watch, mailbox))
+        return mailbox;
+    free(mailbox);
+    return NULL;
+}
+
+enum err imap_mailbox_use(struct imap *imap, uint64_t watch, int fd, struct imap_mailbox **mailbox,
+                          struct why *why)
+{
+    struct imap_mailbox *found = idmap_get(imap->mailboxes, watch);
+    struct imap_map *map = NULL;
+    if (fd >= 0 && imap_map_open(fd, &map, why) != ERR_OK)
+        return ERR_INTERNAL;
+    if (!found && !map)
+        return err_set(why, ERR_INTERNAL, "store named a mailbox it never shared");
+    if (!found)
+        found = mailbox_new(imap, watch);
+    if (!found) {
+        imap_map_unref(&map);
+        return err_set(why, ERR_LATER, "too many open mailboxes");
+    }
+    if (map) {
+        imap_map_unref(&found->live);
+        found->live = map;
+    }
+    found->uses++;
+    *mailbox = found;
+    return ERR_OK;
+}
+
+void imap_mailboxes_sweep(struct imap *imap)
+{
+    if (imap->selects > 0)
+        return;
+    size_t at = 0;
+    uint64_t watch;
+    for (struct imap_mailbox *m; (m = idmap_next(imap->mailboxes, &at, &watch));)
+        if (m->uses == 0) {
+            mailbox_free(imap, m);
+            at = 0; /* nothing may be removed while walking */
+        }
+}
+
+void imap_mailbox_release(struct imap *imap, struct imap_mailbox *mailbox, const struct grant *grant)
+{
+    const struct wire_mbox_unselect unselect = {.grant = *grant, .watch = mailbox->watch};
+    enum err err = wire_send(role_link(imap->run, ROLE_STORE), WIRE_MBOX_UNSELECT, &unselect);
+    (void)err; /* store away: it holds nothing of us any more */
+    if (--mailbox->uses == 0 && imap->selects == 0)
+        mailbox_free(imap, mailbox);
+}
+
+/* ---- notices ---- */
+
+/* The mailbox moved to a new image: sessions go over to it when they may tell of expunges. */
+static void adopt_image(struct imap_mailbox *mailbox, int fd)
+{
+    struct imap_map *map = NULL;
+    struct why why;
+    if (imap_map_open(fd, &map, &why) != ERR_OK) {
+        log_error("imap.image", LOG_WHY(&why));
+        return;
+    }
+    imap_map_unref(&mailbox->live);
+    mailbox->live = map;
+    LIST_EACH(&mailbox->sessions, node)
+    {
+        struct selected *sel = CONTAINER_OF(node, struct selected, node);
+        imap_map_unref(&sel->view.live);
+        sel->view.live = imap_map_ref(map);
+    }
+}
+
+static void tell_session(struct selected *sel, bool gone)
+{
+    struct session *s = sel->session;
+    session_enter(s);
+    sel->gone = sel->gone || gone;
+    if (s->run && s->run->changed)
+        s->run->changed(s);
+    else if (gone && !s->run)
+        session_bye(s, "The selected mailbox was deleted");
+    session_leave(s);
+}
+
+static bool on_mbox_changed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    (void)link;
+    struct imap *imap = ctx;
+    const struct wire_mbox_changed *changed = message;
+    struct imap_mailbox *mailbox = idmap_get(imap->mailboxes, changed->watch);
+    if (!mailbox)
+        return true; /* unselected meanwhile */
+    if (packet->fd_count > 0)
+        adopt_image(mailbox, packet->fds[0]);
+    mailbox->uses++; /* a session that ends here must not free it under our hands */
+    LIST_EACH(&mailbox->sessions, node)
+    {
+        tell_session(CONTAINER_OF(node, struct selected, node), changed->gone != 0);
+    }
+    if (--mailbox->uses == 0 && imap->selects == 0)
+        mailbox_free(imap, mailbox);
+    return true;
+}
+
+static bool on_store_state(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    (void)link;
+    (void)packet;
+    ((struct imap *)ctx)->space_low = ((const struct wire_store_state *)message)->space_low != 0;
+    return true;
+}
+
+static bool on_mechanisms(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    (void)link;
+    (void)packet;
+    struct imap *imap = ctx;
+    struct slice names = ((const struct wire_auth_mechanisms *)message)->names;
+    imap->mechanisms_len = names.len < sizeof imap->mechanisms ? names.len : 0;
+    memcpy(imap->mechanisms, names.ptr, imap->mechanisms_len);
+    return true;
+}
+
+static const struct role_dispatch dispatch[] = {
+    {WIRE_MBOX_CHANGED, on_mbox_changed},
+    {WIRE_STORE_STATE, on_store_state},
+    {WIRE_AUTH_MECHANISMS, on_mechanisms},
+    {WIRE_NONE, NULL},
+};
+
+/* Store died: the images we map are the dead one's. Their sessions reconnect; commands under way were
+ * answered. */
+static void store_down(struct imap *imap)
+{
+    LIST_EACH(&imap->sessions, node)
+    {
+        struct session *s = CONTAINER_OF(node, struct session, node);
+        if (s->selected)
+            session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
+    }
+    imap_mailboxes_sweep(imap);
+}
+
+static void on_peer(void *ctx, enum role peer, bool up)
+{
+    if (peer == ROLE_STORE && !up)
+        store_down(ctx);
+}
+
+/* Store takes chunks of messages again. */
+static void on_peer_drained(void *ctx, enum role peer)
+{
+    struct imap *imap = ctx;
+    if (peer != ROLE_STORE)
+        return;
+    LIST_EACH(&imap->sessions, node)
+    {
+        struct session *s = CONTAINER_OF(node, struct session, node);
+        session_pump(s);
+    }
+}
+
+/* ---- listeners ---- */
+
+static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
+{
+    metric_add(METRIC_CONNECTIONS, METRIC_IMAP, 1);
+    session_new(ctx, stream, arrival);
+}
+
+static void on_lost(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
+                    enum listener_loss loss, const char *text)
+{
+    (void)ctx;
+    (void)loss;
+    struct netaddr_text address = netaddr_text(client);
+    log_info("imap.lost", LOG_CSTR("client", address.text), LOG_STR("listener", arrival->settings->name),
+             LOG_CSTR("why", text));
+}
+
+static const struct listener_ops listener_ops = {.arrived = on_arrived, .lost = on_lost};
+
+static bool is_ours(const struct settings *settings, size_t index)
+{
+    return index < settings->listeners.count && settings->listeners.items[index].service == SETTINGS_IMAP;
+}
+
+/* The certificates of these settings as a context; NULL without an error when there are none. */
+static enum err make_tls(const struct settings *settings, struct imap *imap,
+                         const struct role_file *(*file)(struct role_run *, enum sup_file, uint32_t),
+                         struct tls_context **context, struct why *why)
+{
+    struct arena *arena AUTO_ARENA = arena_new(1 << 20);
+    *context = NULL;
+    if (settings->tls.count == 0)
+        return ERR_OK;
+    struct tls_pair *pairs = ARENA_ARRAY(arena, struct tls_pair, settings->tls.count);
+    for (uint32_t i = 0; i < settings->tls.count; i++) {
+        const struct role_file *cert = file(imap->run, SUP_FILE_TLS_CERT, i);
+        const struct role_file *key = file(imap->run, SUP_FILE_TLS_KEY, i);
+        if (!cert || !key || cert->missing.len || key->missing.len)
+            return err_set(why, ERR_BAD, "certificate or key %u is missing", i + 1);
+        pairs[i] = (struct tls_pair){.cert_pem = cert->content, .key_pem = key->content, .name = cert->path};
+    }
+    return tls_context_new(pairs, settings->tls.count, context, why);
+}
+
+static void update_listeners(struct imap *imap)
+{
+    const struct settings *settings = role_settings(imap->run);
+    for (uint32_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
+        int fd = is_ours(settings, i) ? role_listener(imap->run, i) : -1;
+        if (fd < 0)
+            listener_free(&imap->listeners[i]);
+        else if (imap->listeners[i])
+            listener_update(imap->listeners[i], i, settings, imap->tls);
+        else
+            imap->listeners[i] = listener_new(imap->loop, fd, i, settings, imap->tls, &listener_ops, imap);
+    }
+}
+
+/* ---- life ---- */
+
+static void end_drain(void *arg);
+
+static void role_free(void *ctx)
+{
+    struct imap *imap = ctx;
+    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++)
+        listener_free(&imap->listeners[i]);
+    LIST_EACH(&imap->sessions, node)
+    {
+        session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
+    }
+    loop_timer_free(&imap->drain_timer);
+    tls_context_free(&imap->tls);
+    tls_context_free(&imap->next_tls);
+    imap->selects = 0;
+    imap_mailboxes_sweep(imap);
+    idmap_free(&imap->mailboxes);
+    map_free(&imap->users);
+    map_free(&imap->addresses);
+    free(imap);
+}
+
+static void *load(struct role_run *run, struct why *why)
+{
+    struct imap *imap = mem_zero(1, sizeof *imap);
+    imap->run = run;
+    imap->loop = role_loop(run);
+    list_init(&imap->sessions);
+    imap->mailboxes = idmap_new(IMAP_MAILBOXES_MAX);
+    imap->users = map_new(IMAP_USERS_MAX);
+    imap->addresses = map_new(IMAP_USERS_MAX);
+    imap->drain_timer = loop_timer_new(imap->loop, end_drain, imap);
+    imap->mechanisms_len = strlen("PLAIN LOGIN"); /* until auth has told */
+    memcpy(imap->mechanisms, "PLAIN LOGIN", imap->mechanisms_len);
+    if (make_tls(role_settings(run), imap, role_file, &imap->tls, why) == ERR_OK)
+        return imap;
+    role_free(imap);
+    return NULL;
+}
+
+static enum err start(void *ctx, struct why *why)
+{
+    (void)why;
+    update_listeners(ctx);
+    return ERR_OK;
+}
+
+static enum err prepare(void *ctx, struct why *why)
+{
+    struct imap *imap = ctx;
+    tls_context_free(&imap->next_tls);
+    return make_tls(role_next_settings(imap->run), imap, role_next_file, &imap->next_tls, why);
+}
+
+/* Sessions keep nothing of the old settings. */
+static void commit(void *ctx)
+{
+    struct imap *imap = ctx;
+    tls_context_free(&imap->tls);
+    imap->tls = imap->next_tls;
+    imap->next_tls = NULL;
+    update_listeners(imap);
+}
+
+static void abort_reload(void *ctx)
+{
+    tls_context_free(&((struct imap *)ctx)->next_tls);
+}
+
+static void finish_if_empty(struct imap *imap)
+{
+    if (!imap->draining || imap->session_count > 0)
+        return;
+    loop_timer_stop(imap->drain_timer);
+    imap->draining = false;
+    role_drained(imap->run);
+}
+
+void imap_session_gone(struct imap *imap)
+{
+    finish_if_empty(imap);
+}
+
+static void end_drain(void *arg)
+{
+    struct imap *imap = arg;
+    LIST_EACH(&imap->sessions, node)
+    {
+        session_drop(CONTAINER_OF(node, struct session, node), "drain time is over");
+    }
+    finish_if_empty(imap);
+}
+
+/* Sessions that wait are told at once, the others when their command is done (session_pump does not take
+ * another). */
+static void drain(void *ctx, uint64_t ms)
+{
+    struct imap *imap = ctx;
+    imap->draining = true;
+    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++)
+        listener_free(&imap->listeners[i]);
+    loop_timer_set(imap->drain_timer, ms);
+    imap->session_count++; /* not over before all were told */
+    LIST_EACH(&imap->sessions, node)
+    {
+        struct session *s = CONTAINER_OF(node, struct session, node);
+        if (!s->run || s->run->input)
+            session_bye(s, "[UNAVAILABLE] The server is going down");
+    }
+    imap->session_count--;
+    finish_if_empty(imap);
+}
+
+const struct role_ops imap_role = {
+    .role = ROLE_IMAP,
+    .dispatch = dispatch,
+    .load = load,
+    .start = start,
+    .prepare = prepare,
+    .commit = commit,
+    .abort = abort_reload,
+    .peer = on_peer,
+    .drained = on_peer_drained,
+    .drain = drain,
+    .free = role_free,
+};

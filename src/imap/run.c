@@ -1,0 +1,224 @@
+/* run.c: the running command: requests to other roles, the answer. Input: replies of store and auth. Called
+ * by the commands. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "imap/capability.h"
+#include "imap/session.h"
+
+#define ANSWER_MAX 2048 /* octets of a tagged answer without its number sets */
+
+void run_free(struct session *s)
+{
+    struct run *run = s->run;
+    if (!run)
+        return;
+    s->run = NULL;
+    for (size_t i = 0; i < IMAP_CALLS; i++)
+        if (run->calls[i].request)
+            ipc_cancel(run->calls[i].link, run->calls[i].request);
+    arena_free(&run->arena);
+    free(run);
+}
+
+/* ---- requests ---- */
+
+static void on_answer(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct call *call = ctx;
+    struct session *s = call->session;
+    if (err || !packet->more)
+        call->request = 0;
+    session_enter(s);
+    call->done(s, call->arg, err, packet);
+    session_leave(s);
+}
+
+bool session_call(struct session *s, enum role role, enum wire_type type, const void *message,
+                  call_done *done, void *arg)
+{
+    struct run *run = s->run;
+    for (size_t i = 0; i < IMAP_CALLS; i++) {
+        struct call *call = &run->calls[i];
+        if (call->request)
+            continue;
+        *call = (struct call){.session = s, .link = role_link(s->imap->run, role), .done = done, .arg = arg};
+        call->request = wire_call(call->link, type, message, IMAP_CALL_MS, on_answer, call);
+        return true;
+    }
+    return false;
+}
+
+void session_ask(struct session *s, enum role role, enum wire_type type, const void *message, call_done *done)
+{
+    if (!session_call(s, role, type, message, done, NULL))
+        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+}
+
+bool session_result(struct session *s, enum err err, struct ipc_packet *packet)
+{
+    struct wire_result result;
+    err = wire_answer(err, packet, WIRE_RESULT, &result);
+    if (!err && result.err == ERR_OK)
+        return true;
+    session_refused(s, err ? err : result.err, result.code, result.text);
+    return false;
+}
+
+/* ---- answers ---- */
+
+/* What people and programs are told for a code of store (RFC 5530). */
+static const struct {
+    const char *code, *text;
+} refusals[STORE_CODE_COUNT] = {
+    [STORE_CODE_NONE] = {"", "Not possible"},
+    [STORE_CODE_NONEXISTENT] = {"[NONEXISTENT] ", "No such mailbox"},
+    [STORE_CODE_ALREADYEXISTS] = {"[ALREADYEXISTS] ", "Mailbox exists already"},
+    [STORE_CODE_TRYCREATE] = {"[TRYCREATE] ", "No such mailbox"},
+    [STORE_CODE_OVERQUOTA] = {"[OVERQUOTA] ", "Not enough quota"},
+    [STORE_CODE_CANNOT] = {"[CANNOT] ", "Not possible"},
+    [STORE_CODE_LIMIT] = {"[LIMIT] ", "Too much at once"},
+    [STORE_CODE_INUSE] = {"[INUSE] ", "In use, try again later"},
+    [STORE_CODE_NOPERM] = {"[NOPERM] ", "Not permitted"},
+    [STORE_CODE_UNAVAILABLE] = {"[UNAVAILABLE] ", "Try again later"},
+    [STORE_CODE_EXPIRED] = {"[EXPIRED] ", "Log in again"},
+    [STORE_CODE_EXPUNGEISSUED] = {"[EXPUNGEISSUED] ", "Some of the messages are gone"},
+    [STORE_CODE_HASCHILDREN] = {"[HASCHILDREN] ", "Mailbox has children"},
+};
+
+/* Our own texts, but they may quote a mailbox name. */
+static struct slice clean_in(struct arena *arena, struct slice text)
+{
+    uint8_t *clean = ARENA_ARRAY(arena, uint8_t, text.len + 1);
+    for (size_t i = 0; i < text.len; i++)
+        clean[i] = ascii_is_print(text.ptr[i]) ? text.ptr[i] : '?';
+    return slice_make(clean, text.len);
+}
+
+void session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text)
+{
+    if (code >= STORE_CODE_COUNT)
+        code = STORE_CODE_NONE;
+    if (code == STORE_CODE_NONE && err == ERR_LATER)
+        code = STORE_CODE_UNAVAILABLE;
+    if (code == STORE_CODE_NONE && err == ERR_INTERNAL) {
+        log_error("imap.failed", LOG_CSTR("session", s->id), LOG_STR("user", session_account(s)),
+                  LOG_CSTR("command", imap_verb_name(s->run->command.verb)), LOG_STR("why", text));
+        session_done(s, "NO [SERVERBUG] Internal error");
+        return;
+    }
+    if (text.len == 0)
+        text = slice_of(refusals[code].text);
+    text = clean_in(s->run->arena, text);
+    session_done(s, "NO %s%.*s", refusals[code].code, SLICE_ARG(text));
+    if (code == STORE_CODE_EXPIRED)
+        session_bye(s, "[EXPIRED] The login is over");
+}
+
+void session_done(struct session *s, const char *format, ...)
+{
+    struct run *run = s->run;
+    va_list args;
+    if (!run || run->ending || s->closing)
+        return;
+    va_start(args, format);
+    char text[ANSWER_MAX];
+    int len = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    size_t kept = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
+    session_answer(s, slice_make(text, kept));
+}
+
+void session_answer(struct session *s, struct slice answer)
+{
+    struct run *run = s->run;
+    run->answer = arena_dup(run->arena, answer);
+    run->outcome = answer.ptr[0] == 'O'   ? METRIC_IMAP_OK
+                   : answer.ptr[0] == 'N' ? METRIC_IMAP_NO
+                                          : METRIC_IMAP_BAD;
+    run->ending = true;
+    run->resume = NULL;
+    if (s->selected && run->sync != SYNC_NONE)
+        sync_begin(s, run->sync == SYNC_ALL);
+    session_ending(s);
+}
+
+static void write_answer(struct session *s)
+{
+    struct run *run = s->run;
+    struct buf *out = session_output(s);
+    if (run->command.tag.len)
+        buf_add(out, run->command.tag);
+    else
+        buf_add_byte(out, '*');
+    buf_add_byte(out, ' ');
+    buf_add(out, run->answer);
+    buf_add_str(out, "\r\n");
+    metric_add(METRIC_IMAP_REPLIES, run->outcome, 1);
+    metric_add(METRIC_IMAP_COMMANDS,
+               metrics_command(&metrics_imap_commands, slice_of(imap_verb_name(run->command.verb))), 1);
+    metric_observe(METRIC_IMAP_COMMAND_SECONDS, 0, clock_mono_ns() - run->started_ns);
+}
+
+void session_ending(struct session *s)
+{
+    if (!sync_step(s))
+        return; /* the output is full: on_writable comes back here */
+    write_answer(s);
+    run_free(s);
+    if (s->selected && s->selected->gone)
+        session_bye(s, "The selected mailbox was deleted");
+    else if (s->imap->draining)
+        session_bye(s, "[UNAVAILABLE] The server is going down");
+    else
+        session_pump(s);
+}
+
+/* ---- sets for store ---- */
+
+bool session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs)
+{
+    buf_clear(pairs);
+    for (size_t n = 0; n < IMAP_PAIRS_MAX && *at < set->count; n++, ++*at)
+        wire_range_add(pairs, set->ranges[*at].lo, set->ranges[*at].hi);
+    return pairs->len > 0;
+}
+
+bool session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set)
+{
+    size_t count = pairs.len / 8, n = 0;
+    struct imap_range *ranges = ARENA_ARRAY(arena, struct imap_range, count + 1);
+    uint32_t last = 0;
+    while (n < count && wire_range_take(&pairs, &ranges[n].lo, &ranges[n].hi)) {
+        if (ranges[n].lo <= last || ranges[n].hi < ranges[n].lo)
+            return false;
+        last = ranges[n++].hi;
+    }
+    *set = (struct imap_set){.ranges = ranges, .count = n};
+    return pairs.len == 0;
+}
+
+void session_keywords(struct buf *list, const struct imap_flags *flags)
+{
+    for (size_t i = 0; i < flags->keyword_count; i++)
+        wire_strings_add(list, flags->keywords[i]);
+}
+
+void session_use_condstore(struct session *s)
+{
+    if (capability_has(s, CAP_CONDSTORE))
+        s->condstore = true;
+}
+
+bool session_resolve(struct session *s, struct imap_set *set)
+{
+    if (set->saved)
+        session_done(s, "BAD There is no saved search result");
+    else if (imap_view_resolve(&s->selected->view, set, s->run->command.uid))
+        return true;
+    else
+        session_done(s, "BAD Message number out of range");
+    return false;
+}

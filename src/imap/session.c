@@ -1,0 +1,381 @@
+/* session.c: the life of one IMAP connection: greeting, commands off the input, the end. Input: anyone who
+ * connects. Called by role.c and by the stream's callbacks. */
+#include "imap/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "imap/capability.h"
+#include "imap/command.h"
+
+#define INPUT_SLACK 4096 /* of the input buffer above what a command may take */
+
+static const struct imap_frame_limits login_limits = {.line = IMAP_LOGIN_LINE_MAX,
+                                                      .literals = IMAP_LOGIN_LINE_MAX};
+static const struct imap_frame_limits full_limits = {.line = IMAP_LINE_MAX, .literals = IMAP_LITERALS_MAX};
+
+static const char *const state_names[] = {"greeted", "logged-in", "selected", "logged-out"};
+
+static void use_limits(struct session *s, struct imap_frame_limits limits)
+{
+    s->framer = imap_framer_new(limits);
+    stream_set_input_max(s->stream, limits.line + limits.literals + INPUT_SLACK);
+}
+
+void session_set_state(struct session *s, enum session_state state)
+{
+    log_debug("imap.state", LOG_CSTR("session", s->id), LOG_CSTR("from", state_names[s->state]),
+              LOG_CSTR("to", state_names[state]));
+    if (s->state == SESSION_GREETED && state == SESSION_LOGGED_IN) {
+        use_limits(s, full_limits);
+        stream_set_deadline(s->stream, 0);
+        stream_set_timeout(s->stream, role_settings(s->imap->run)->timeouts.imap_idle);
+    }
+    s->state = state;
+}
+
+struct buf *session_output(struct session *s)
+{
+    return stream_output(s->stream);
+}
+
+struct slice session_account(const struct session *s)
+{
+    return slice_of(s->account);
+}
+
+bool session_is_full(const struct session *s)
+{
+    return stream_is_full(s->stream);
+}
+
+bool session_may_login(const struct session *s)
+{
+    return s->insecure_auth || stream_is_tls(s->stream);
+}
+
+/* ---- the end ---- */
+
+static void log_end(const struct session *s)
+{
+    uint64_t ms = clock_mono_ms() - s->started_ms;
+    if (s->probe && s->commands == 0)
+        return; /* a health check */
+    log_info("imap.closed", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
+             LOG_STR("user", session_account(s)), LOG_U64("commands", s->commands), LOG_MS("took", ms));
+}
+
+static void tell_logout(struct session *s)
+{
+    const struct wire_auth_logout logout = {.grant = s->grant};
+    enum err err = grant_is_none(&s->grant)
+                       ? ERR_OK
+                       : wire_send(role_link(s->imap->run, ROLE_AUTH), WIRE_AUTH_LOGOUT, &logout);
+    (void)err; /* auth away: it will not replay a grant nobody uses */
+}
+
+static void destroy(struct session *s)
+{
+    struct imap *imap = s->imap;
+    if (s->run && s->run->stop)
+        s->run->stop(s);
+    run_free(s);
+    session_unselect(s);
+    tell_logout(s);
+    imap_user_remove(imap->users, &s->user);
+    imap_user_remove(imap->addresses, &s->address);
+    log_end(s);
+    list_remove(&s->node);
+    imap->session_count--;
+    metric_sub(METRIC_SESSIONS, METRIC_IMAP, 1);
+    free(s->account);
+    free(s);
+    imap_session_gone(imap);
+}
+
+void session_enter(struct session *s)
+{
+    s->busy++;
+}
+
+void session_leave(struct session *s)
+{
+    if (--s->busy == 0 && s->closing)
+        destroy(s);
+}
+
+/* With what is written already (`politely`), or at once. */
+static void close_session(struct session *s, bool politely)
+{
+    if (s->closing)
+        return;
+    session_enter(s);
+    s->closing = true;
+    if (politely)
+        stream_finish(&s->stream);
+    else
+        stream_free(&s->stream);
+    session_leave(s);
+}
+
+void session_bye(struct session *s, const char *text)
+{
+    if (s->closing)
+        return;
+    buf_addf(session_output(s), "* BYE %s\r\n", text);
+    metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BYE, 1);
+    close_session(s, true);
+}
+
+void session_drop(struct session *s, const char *why)
+{
+    if (!s->closing)
+        log_debug("imap.dropped", LOG_CSTR("session", s->id), LOG_CSTR("why", why));
+    close_session(s, false);
+}
+
+void session_finish(struct session *s)
+{
+    close_session(s, true);
+}
+
+/* ---- input ---- */
+
+static struct run *run_new(struct session *s, struct slice input)
+{
+    struct run *run = mem_zero(1, sizeof *run);
+    run->arena = arena_new(IMAP_RUN_ARENA);
+    run->started_ns = clock_mono_ns();
+    s->run = run;
+    s->commands++;
+    s->bytes_in += input.len;
+    return run;
+}
+
+/* A command that could not be parsed. */
+static void answer_bad(struct session *s, enum err err, const char *text)
+{
+    if (err != ERR_REFUSED && ++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED) {
+        session_done(s, "BAD %s", text);
+        session_bye(s, "Too many errors");
+        return;
+    }
+    session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
+}
+
+/* The first `len` octets of the input are a command; with `message` they end with the announcement of
+ * APPEND's. */
+static void take_command(struct session *s, struct slice input, const struct imap_frame *message)
+{
+    struct run *run = run_new(s, input);
+    struct slice text = arena_dup(run->arena, input);
+    stream_consume(s->stream, input.len);
+    struct imap_parse_options options = {.utf8 = s->utf8};
+    struct why why;
+    enum err err = imap_command_parse_in(run->arena, text, options, &run->command, &why);
+    bool append = !err && run->command.verb == IMAP_APPEND && message;
+    if (message && !append) {
+        cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
+        return;
+    }
+    if (err) {
+        answer_bad(s, err, why.text);
+        return;
+    }
+    s->bads = 0;
+    if (append)
+        cmd_append_begin(s, (struct append_announcement){message->literal, message->sync});
+    else
+        command_start(s);
+}
+
+static void answer_frame(struct session *s, const struct imap_frame *frame)
+{
+    struct buf *out = session_output(s);
+    if (frame->tag.len)
+        buf_add(out, frame->tag);
+    else
+        buf_add_byte(out, '*');
+    buf_addf(out, " BAD %s\r\n", frame->text);
+    metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BAD, 1);
+    if (++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED)
+        session_bye(s, "Too many errors");
+}
+
+/* One step on the input; false when nothing more can be done with it now. */
+static bool next_command(struct session *s)
+{
+    struct slice input = stream_input(s->stream);
+    struct imap_frame frame = imap_framer_next(&s->framer, input);
+    switch (frame.state) {
+    case IMAP_FRAME_MORE:
+        return false;
+    case IMAP_FRAME_CONTINUE:
+        buf_add_str(session_output(s), "+ OK\r\n");
+        break;
+    case IMAP_FRAME_COMPLETE:
+        take_command(s, slice_sub(input, 0, frame.len), NULL);
+        break;
+    case IMAP_FRAME_MESSAGE:
+        take_command(s, slice_sub(input, 0, frame.len), &frame);
+        break;
+    case IMAP_FRAME_SKIP:
+        stream_consume(s->stream, frame.len);
+        break;
+    case IMAP_FRAME_BAD:
+        stream_consume(s->stream, frame.len);
+        answer_frame(s, &frame);
+        break;
+    case IMAP_FRAME_CLOSE:
+        answer_frame(s, &frame);
+        session_bye(s, "Command too long");
+        break;
+    }
+    return true;
+}
+
+/* The running command takes its own input; false when it took none. */
+static bool feed_run(struct session *s)
+{
+    struct run *run = s->run;
+    if (!run->input || run->ending)
+        return false;
+    size_t before = stream_input(s->stream).len;
+    run->input(s);
+    return !s->closing && (s->run != run || stream_input(s->stream).len != before);
+}
+
+void session_pump(struct session *s)
+{
+    if (s->pumping || s->closing)
+        return;
+    session_enter(s);
+    s->pumping = true;
+    bool more = true;
+    while (more && !s->closing) {
+        if (s->run)
+            more = feed_run(s);
+        else
+            more = !session_is_full(s) && next_command(s);
+    }
+    s->pumping = false;
+    /* Nothing more will come, and what came is answered or waits for what will not come. */
+    if (!s->closing && s->eof && (!s->run || (s->run->input && !s->run->ending)) && !session_is_full(s))
+        close_session(s, true);
+    session_leave(s);
+}
+
+/* ---- callbacks of the stream ---- */
+
+static void on_readable(void *ctx, struct stream *stream)
+{
+    (void)stream;
+    session_pump(ctx);
+}
+
+static void on_writable(void *ctx, struct stream *stream)
+{
+    (void)stream;
+    struct session *s = ctx;
+    session_enter(s);
+    if (s->run && s->run->ending)
+        session_ending(s);
+    else if (s->run && s->run->resume)
+        s->run->resume(s);
+    if (!s->closing)
+        session_pump(s);
+    session_leave(s);
+}
+
+static void on_secured(void *ctx, struct stream *stream)
+{
+    struct session *s = ctx;
+    log_debug("imap.secured", LOG_CSTR("session", s->id), LOG_STR("tls", stream_tls_text(stream)));
+    use_limits(s, login_limits);
+}
+
+static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
+{
+    struct session *s = ctx;
+    if (end == STREAM_EOF) {
+        s->eof = true;
+        session_pump(s);
+        return;
+    }
+    session_drop(s, stream_end_text(stream));
+}
+
+static const struct stream_ops session_stream_ops = {
+    .readable = on_readable, .writable = on_writable, .secured = on_secured, .ended = on_ended};
+
+/* ---- arrival ---- */
+
+static void make_id(char id[IMAP_SESSION_ID + 1])
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
+    uint8_t random[IMAP_SESSION_ID];
+    role_random(random, sizeof random);
+    for (size_t i = 0; i < IMAP_SESSION_ID; i++)
+        id[i] = letters[random[i] % 32];
+    id[IMAP_SESSION_ID] = 0;
+}
+
+/* NULL, or why this connection is one too many. */
+static const char *too_many(struct imap *imap, struct session *s)
+{
+    const struct settings *settings = role_settings(imap->run);
+    if (imap->draining)
+        return "[UNAVAILABLE] The server is going down";
+    if (s->probe)
+        return NULL;
+    if (settings->limits.imap_sessions && imap->session_count > settings->limits.imap_sessions)
+        return "[UNAVAILABLE] Too many connections";
+    struct netaddr one = netaddr_client(&s->client);
+    uint64_t limit = s->trusted ? 0 : settings->limits.sessions_per_address;
+    s->address = imap_user_add(imap->addresses, slice_make(one.bytes, sizeof one.bytes), limit);
+    return s->address ? NULL : "[UNAVAILABLE] Too many connections from your address";
+}
+
+static void greet(struct session *s)
+{
+    const struct settings *settings = role_settings(s->imap->run);
+    struct buf *out = session_output(s);
+    buf_add_str(out, "* OK [CAPABILITY ");
+    capability_write(s, out);
+    buf_addf(out, "] %.*s Rockdove ready\r\n", SLICE_ARG(settings->hostname));
+}
+
+void session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival)
+{
+    struct session *s = mem_zero(1, sizeof *s);
+    s->imap = imap;
+    s->stream = stream;
+    s->client = *stream_client(stream);
+    s->client_text = netaddr_text(&s->client);
+    s->listener = arrival->index;
+    s->insecure_auth = arrival->settings->insecure_auth;
+    s->starttls = arrival->settings->tls == SETTINGS_TLS_STARTTLS;
+    struct slice host = arrival->settings->address.host;
+    memcpy(s->server_ip, host.ptr, host.len < sizeof s->server_ip ? host.len : 0);
+    s->probe = arrival->probe;
+    s->trusted = arrival->trusted;
+    s->started_ms = clock_mono_ms();
+    s->hidden = capability_hidden(role_settings(imap->run), SLICE_EMPTY);
+    make_id(s->id);
+    list_push_back(&imap->sessions, &s->node);
+    imap->session_count++;
+    metric_add(METRIC_SESSIONS, METRIC_IMAP, 1);
+    stream_set_owner(stream, &session_stream_ops, s);
+    use_limits(s, login_limits);
+    stream_set_deadline(stream, role_settings(imap->run)->timeouts.imap_login);
+    const char *refusal = too_many(imap, s);
+    if (refusal) {
+        metric_add(METRIC_CONNECTIONS_REFUSED, imap->draining ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL,
+                   1);
+        session_bye(s, refusal);
+        return;
+    }
+    greet(s);
+}

@@ -1,0 +1,185 @@
+/* session.h: one IMAP connection: its state, the command it runs, the mailbox it has selected.
+ *
+ * One command of a session runs at a time. Its continuation stands in struct run: a command that waits for a
+ * role, for the client or for room in the output returns to the loop and goes on in a callback.
+ * session_done() ends it: pending news of the mailbox first, then the tagged answer, then the next command.
+ */
+#ifndef IMAP_SESSION_H
+#define IMAP_SESSION_H
+
+#include "grammar/imap_command.h"
+#include "imap/role.h"
+#include "imap/view.h"
+#include "net/listener.h"
+#include "settings/metrics.h"
+#include "wire/wire.h"
+
+#define IMAP_SESSION_ID 12    /* characters of a session's name in the log */
+#define IMAP_CALLS      24    /* requests of one command under way at once */
+#define IMAP_CALL_MS    60000 /* until a role that does not answer counts as away */
+#define IMAP_RUN_ARENA                                                                                       \
+    (64u << 20)                /* bytes one command may hold: its text, its parsed form, lists of results */
+#define IMAP_LOGIN_FAILURES 5  /* of one connection, then it is closed */
+#define IMAP_BAD_MAX        20 /* ill-formed commands in a row, then the connection is closed */
+
+struct session;
+
+/* A request under way. `done` gets the session while it lives; `arg` is the command's. */
+typedef void call_done(struct session *s, void *arg, enum err err, struct ipc_packet *packet);
+struct call {
+    struct session *session;
+    struct ipc_link *link;
+    call_done *done;
+    void *arg;
+    uint32_t request; /* 0: free */
+};
+
+enum command_sync {
+    SYNC_NONE,       /* the answer stands alone */
+    SYNC_NO_EXPUNGE, /* RFC 9051 section 7.5.1: FETCH, STORE, SEARCH by sequence number */
+    SYNC_ALL
+};
+
+/* News of the selected mailbox on their way to the client; see sync.c. */
+struct sync {
+    enum sync_phase { SYNC_IDLE, SYNC_EXPUNGES, SYNC_FLAGS } phase;
+    bool expunge, with_uid;
+    struct imap_map *target; /* the image to be in step with */
+    uint32_t *fresh;         /* indexes to be expunged, ascending; told from the end */
+    uint32_t fresh_count, fresh_cap, fresh_at;
+    uint32_t cursor, end; /* of the search for changed flags */
+    uint64_t modseq;
+};
+
+struct selected {
+    struct list node; /* in mailbox->sessions */
+    struct session *session;
+    struct imap_mailbox *mailbox;
+    struct imap_view view;
+    struct sync sync;
+    char *name;
+    size_t name_len;
+    uint64_t mailbox_id;
+    bool read_only, gone;
+};
+
+/* The command that runs. */
+struct run {
+    struct arena *arena; /* dies with the command */
+    struct imap_command command;
+    enum command_sync sync;
+    uint64_t started_ns;
+    void *state;                       /* the command's own */
+    void (*resume)(struct session *s); /* there is room in the output again */
+    void (*input)(struct session *s);  /* the command reads what comes (APPEND, AUTHENTICATE, IDLE) */
+    void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
+    void (*changed)(struct session *s); /* the selected mailbox changed. May be NULL. */
+    struct call calls[IMAP_CALLS];
+    bool ending; /* session_done() was called */
+    enum metric_imap_reply outcome;
+    struct slice answer;
+};
+
+enum session_state { SESSION_GREETED, SESSION_LOGGED_IN, SESSION_SELECTED, SESSION_LOGGED_OUT };
+
+struct session {
+    struct list node;
+    struct imap *imap;
+    struct stream *stream;
+    struct imap_framer framer;
+    enum session_state state;
+    char id[IMAP_SESSION_ID + 1];
+    struct netaddr client;
+    struct netaddr_text client_text;
+    uint32_t listener; /* index in the settings */
+    bool insecure_auth, starttls, probe, trusted;
+    bool utf8, condstore, qresync;
+    bool eof, closing,
+        pumping;   /* the client ended its half; we end; commands are being taken off the input */
+    unsigned busy; /* our functions on the stack */
+    unsigned failures, bads;
+    uint64_t started_ms, commands, bytes_in;
+    uint32_t hidden; /* capabilities this account is not told of, bits of enum capability */
+    struct grant grant;
+    char *account;
+    struct user *user, *address;      /* connections of this account and address; of this address */
+    char server_ip[NETADDR_TEXT_MAX]; /* of the listener */
+    struct selected *selected;
+    struct run *run;
+};
+
+/* A connection arrived: greets and reads. */
+void session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival);
+/* Says BYE with `text` ("[UNAVAILABLE] …") and ends. */
+void session_bye(struct session *s, const char *text);
+/* Ends when what is written has been sent. */
+void session_finish(struct session *s);
+/* Ends at once, without a word. */
+void session_drop(struct session *s, const char *why);
+/* Around everything that enters a session from outside: the session may be freed in leave. */
+void session_enter(struct session *s);
+void session_leave(struct session *s);
+/* Takes commands off the input while none runs. */
+void session_pump(struct session *s);
+
+/* Changes the state and writes it down. */
+void session_set_state(struct session *s, enum session_state state);
+struct buf *session_output(struct session *s);
+struct slice session_account(const struct session *s);
+bool session_is_full(const struct session *s);
+/* The session may use passwords: encrypted, or the listener says insecure_auth. */
+bool session_may_login(const struct session *s);
+
+/* ---- commands ---- */
+
+/* Ends the command with "tag ANSWER": "OK Done", "NO [CODE] text", "BAD text". */
+void session_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same for an answer of any length. */
+void session_answer(struct session *s, struct slice answer);
+/* Ends the command with what store or a lost call said. `text` may be empty. */
+void session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text);
+/* Goes on with the news and the answer when the output has room. Called by the session itself. */
+void session_ending(struct session *s);
+/* Frees the command's memory, cancels its calls. */
+void run_free(struct session *s);
+
+/* Sends a request to store (auth); `done` is called unless the session ends before. False when too many are
+ * under way. */
+bool session_call(struct session *s, enum role role, enum wire_type type, const void *message,
+                  call_done *done, void *arg) MUST_CHECK;
+/* The same where one call at a time is all the command makes. */
+void session_ask(struct session *s, enum role role, enum wire_type type, const void *message,
+                 call_done *done);
+/* For `done` of requests answered with WIRE_RESULT: ends the command with an error, or answers true. */
+bool session_result(struct session *s, enum err err, struct ipc_packet *packet) MUST_CHECK;
+
+/* UIDs for store: the next pairs of le32 of the set that fit one message. False at the end. */
+#define IMAP_PAIRS_MAX 7000
+bool session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs);
+/* Pairs of store as a set in the arena; false when they are not in order. */
+bool session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set) MUST_CHECK;
+/* Keywords as wire_strings. */
+void session_keywords(struct buf *list, const struct imap_flags *flags);
+/* Sets `condstore` when the client uses it for the first time (RFC 7162 section 3.1). */
+void session_use_condstore(struct session *s);
+
+/* ---- the selected mailbox ---- */
+
+/* Begins to tell the news; sync_step() goes on while the output has room; true when all is told. */
+void sync_begin(struct session *s, bool expunge);
+bool sync_step(struct session *s) MUST_CHECK;
+bool sync_is_pending(const struct session *s);
+void sync_free(struct sync *sync);
+/* "* n FETCH (" and the flags part "FLAGS (…)" of one message, for sync.c, STORE and FETCH. */
+void write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid);
+void write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid);
+/* "* FLAGS (…)" and PERMANENTFLAGS. */
+void write_known_flags(struct session *s);
+/* Leaves the mailbox without expunging. */
+void session_unselect(struct session *s);
+struct selected *selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
+                              bool read_only, const struct wire_mbox_selected *reply);
+/* Resolves the command's set against the view; false (and the command is over) when it is out of range. */
+bool session_resolve(struct session *s, struct imap_set *set) MUST_CHECK;
+
+#endif
