@@ -35,7 +35,7 @@ static const struct {
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
-uint32_t capability_hidden(const struct settings *settings, struct slice account)
+uint32_t imap_capability_hidden(const struct settings *settings, struct slice account)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < ROWS; i++)
@@ -44,7 +44,7 @@ uint32_t capability_hidden(const struct settings *settings, struct slice account
     return bits;
 }
 
-bool capability_has(const struct session *s, uint32_t bit)
+bool imap_capability_has(const struct session *s, uint32_t bit)
 {
     return (s->hidden & bit) == 0;
 }
@@ -53,7 +53,7 @@ static void write_login(const struct session *s, struct buf *out)
 {
     if (s->starttls && !stream_is_tls(s->stream))
         buf_add_str(out, " STARTTLS");
-    if (!session_may_login(s)) {
+    if (!imap_session_may_login(s)) {
         buf_add_str(out, " LOGINDISABLED");
         return;
     }
@@ -64,12 +64,12 @@ static void write_login(const struct session *s, struct buf *out)
     }
 }
 
-void capability_write(const struct session *s, struct buf *out)
+void imap_capability_write(const struct session *s, struct buf *out)
 {
     bool in = s->state != SESSION_GREETED;
     buf_add_str(out, "IMAP4rev1");
     for (size_t i = 0; i < ROWS; i++) {
-        if (!(rows[i].when & (in ? WHEN_IN : WHEN_LOGIN)) || !capability_has(s, rows[i].bit))
+        if (!(rows[i].when & (in ? WHEN_IN : WHEN_LOGIN)) || !imap_capability_has(s, rows[i].bit))
             continue;
         buf_add_byte(out, ' ');
         buf_add_str(out, rows[i].name);

@@ -32,10 +32,10 @@ enum capability {
 };
 
 /* "IMAP4rev1 …" for this session as it is now: before TLS, after TLS, after login. */
-void capability_write(const struct session *s, struct buf *out);
+void imap_capability_write(const struct session *s, struct buf *out);
 /* The bits hidden from `account`. */
-uint32_t capability_hidden(const struct settings *settings, struct slice account);
+uint32_t imap_capability_hidden(const struct settings *settings, struct slice account);
 /* May the session use it? */
-bool capability_has(const struct session *s, uint32_t bit);
+bool imap_capability_has(const struct session *s, uint32_t bit);
 
 #endif

@@ -40,13 +40,13 @@ static void refuse(struct session *s, enum err err, const char *text)
     s->run->stop = NULL;
     switch (err) {
     case ERR_REFUSED:
-        session_done(s, "NO %s", text);
+        imap_session_done(s, "NO %s", text);
         break;
     case ERR_LATER:
-        session_done(s, "NO [UNAVAILABLE] %s", text);
+        imap_session_done(s, "NO [UNAVAILABLE] %s", text);
         break;
     default:
-        session_done(s, "BAD %s", text);
+        imap_session_done(s, "BAD %s", text);
         break;
     }
 }
@@ -61,13 +61,13 @@ static void on_appended(struct session *s, void *arg, enum err err, struct ipc_p
     s->run->stop = NULL;
     if (err || appended.err) {
         drop_body(s);
-        session_refused(s, err ? err : appended.err, appended.code, appended.text);
+        imap_session_refused(s, err ? err : appended.err, appended.code, appended.text);
         return;
     }
-    if (capability_has(s, CAP_UIDPLUS))
-        session_done(s, "OK [APPENDUID %u %u] Append completed", appended.uidvalidity, appended.uid);
+    if (imap_capability_has(s, CAP_UIDPLUS))
+        imap_session_done(s, "OK [APPENDUID %u %u] Append completed", appended.uidvalidity, appended.uid);
     else
-        session_done(s, "OK Append completed");
+        imap_session_done(s, "OK Append completed");
 }
 
 static void commit(struct session *s)
@@ -75,7 +75,7 @@ static void commit(struct session *s)
     struct imap_command *c = &s->run->command;
     struct append *a = append_of(s);
     AUTO_BUF struct buf keywords = buf_new(WIRE_BLOB_MAX);
-    session_keywords(&keywords, &c->append.message.flags);
+    imap_session_keywords(&keywords, &c->append.message.flags);
     int64_t date = c->append.message.has_date ? c->append.message.date : 0;
     const struct wire_append append = {.grant = s->grant,
                                        .body = a->body,
@@ -83,7 +83,7 @@ static void commit(struct session *s)
                                        .flags = c->append.message.flags.system,
                                        .mailbox = c->append.mailbox,
                                        .keywords = buf_slice(&keywords)};
-    session_ask(s, ROLE_STORE, WIRE_APPEND, &append, on_appended);
+    imap_session_ask(s, ROLE_STORE, WIRE_APPEND, &append, on_appended);
 }
 
 static void on_whole(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -123,7 +123,7 @@ static bool send_chunk(struct session *s, struct slice data)
                                           .data = data};
     a->first = false;
     if (last)
-        session_ask(s, ROLE_STORE, WIRE_BODY_CHUNK, &chunk, on_whole);
+        imap_session_ask(s, ROLE_STORE, WIRE_BODY_CHUNK, &chunk, on_whole);
     else if (wire_send(store, WIRE_BODY_CHUNK, &chunk) != ERR_OK) {
         a->skip = true;
         a->skip_err = ERR_LATER;
@@ -254,7 +254,7 @@ static void skip_message(struct session *s, struct append *a, struct append_anno
     uint64_t limit = role_settings(s->imap->run)->limits.message_size;
     if (announcement.octets > (s->state == SESSION_GREETED ? IMAP_SKIP_MAX : 2 * limit + IMAP_SKIP_MAX)) {
         refuse(s, err, text);
-        session_bye(s, "Message too large");
+        imap_session_bye(s, "Message too large");
         return;
     }
     if (a->left == 0)
@@ -262,8 +262,8 @@ static void skip_message(struct session *s, struct append *a, struct append_anno
     s->run->input = read_input;
 }
 
-void cmd_append_skip(struct session *s, struct append_announcement announcement, enum err err,
-                     const char *text)
+void imap_cmd_append_skip(struct session *s, struct append_announcement announcement, enum err err,
+                          const char *text)
 {
     struct append *a = begin(s, announcement);
     const char *kept = (const char *)arena_cstr(s->run->arena, slice_of(text));
@@ -294,7 +294,7 @@ static const char *state_fault(const struct session *s)
     return s->state == SESSION_LOGGED_IN || s->state == SESSION_SELECTED ? NULL : "Log in first";
 }
 
-void cmd_append_begin(struct session *s, struct append_announcement announcement)
+void imap_cmd_append_begin(struct session *s, struct append_announcement announcement)
 {
     struct append *a = begin(s, announcement);
     enum err err = ERR_BAD;
@@ -310,5 +310,5 @@ void cmd_append_begin(struct session *s, struct append_announcement announcement
     s->run->stop = drop_body;
     s->run->input = read_input;
     if (announcement.sync)
-        buf_add_str(session_output(s), "+ OK\r\n");
+        buf_add_str(imap_session_output(s), "+ OK\r\n");
 }

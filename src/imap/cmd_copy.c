@@ -5,8 +5,8 @@
 static bool write_copyuid(struct session *s, const struct wire_copied *copied, struct buf *out)
 {
     struct imap_set source, target;
-    if (!session_pairs_in(s->run->arena, copied->source, &source) ||
-        !session_pairs_in(s->run->arena, copied->target, &target))
+    if (!imap_session_pairs_in(s->run->arena, copied->source, &source) ||
+        !imap_session_pairs_in(s->run->arena, copied->target, &target))
         return false;
     buf_addf(out, "OK [COPYUID %u ", copied->uidvalidity);
     imap_set_write(out, &source);
@@ -23,45 +23,46 @@ static void on_copied(struct session *s, void *arg, enum err err, struct ipc_pac
     bool move = s->run->command.verb == IMAP_MOVE;
     err = wire_answer(err, packet, WIRE_COPIED, &copied);
     if (err || copied.err) {
-        session_refused(s, err ? err : copied.err, copied.code, copied.text);
+        imap_session_refused(s, err ? err : copied.err, copied.code, copied.text);
         return;
     }
     AUTO_BUF struct buf code = buf_new(4 * WIRE_BLOB_MAX);
-    bool told = copied.source.len > 0 && capability_has(s, CAP_UIDPLUS) && write_copyuid(s, &copied, &code);
+    bool told =
+        copied.source.len > 0 && imap_capability_has(s, CAP_UIDPLUS) && write_copyuid(s, &copied, &code);
     if (!told) {
-        session_done(s, "OK %s completed", move ? "Move" : "Copy");
+        imap_session_done(s, "OK %s completed", move ? "Move" : "Copy");
     } else if (move) {
         /* Untagged, before the EXPUNGEs that sync tells (RFC 6851 section 4.3). */
-        struct buf *out = session_output(s);
+        struct buf *out = imap_session_output(s);
         buf_add_str(out, "* ");
         buf_add(out, buf_slice(&code));
         buf_add_str(out, "Moved\r\n");
-        session_done(s, "OK Move completed");
+        imap_session_done(s, "OK Move completed");
     } else {
         buf_add_str(&code, "Copy completed");
-        session_answer(s, buf_slice(&code));
+        imap_session_answer(s, buf_slice(&code));
     }
 }
 
-void cmd_copy(struct session *s)
+void imap_cmd_copy(struct session *s)
 {
     struct run *run = s->run;
     bool move = run->command.verb == IMAP_MOVE;
     if (move && s->selected->read_only) {
-        session_done(s, "NO [NOPERM] Mailbox is read-only");
+        imap_session_done(s, "NO [NOPERM] Mailbox is read-only");
         return;
     }
-    if (!session_resolve(s, &run->command.copy.set))
+    if (!imap_session_resolve(s, &run->command.copy.set))
         return;
     struct imap_set_builder uids =
         imap_view_uids(&s->selected->view, &run->command.copy.set, run->command.uid);
     struct imap_set set = imap_set_builder_view(&uids);
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
     size_t at = 0;
-    bool any = session_take_pairs(&set, &at, &pairs), fits = at == set.count;
+    bool any = imap_session_take_pairs(&set, &at, &pairs), fits = at == set.count;
     imap_set_builder_free(&uids);
     if (!any || !fits) {
-        session_done(s, any ? "NO [LIMIT] Too many ranges of messages at once" : "OK No messages");
+        imap_session_done(s, any ? "NO [LIMIT] Too many ranges of messages at once" : "OK No messages");
         return;
     }
     const struct wire_copy copy = {.grant = s->grant,
@@ -69,5 +70,5 @@ void cmd_copy(struct session *s)
                                    .move = move,
                                    .target = run->command.copy.mailbox,
                                    .uids = buf_slice(&pairs)};
-    session_ask(s, ROLE_STORE, WIRE_COPY, &copy, on_copied);
+    imap_session_ask(s, ROLE_STORE, WIRE_COPY, &copy, on_copied);
 }

@@ -17,10 +17,10 @@ static void on_expunged(struct session *s, void *arg, enum err err, struct ipc_p
 static void finish(struct session *s)
 {
     if (s->condstore)
-        session_done(s, "OK [HIGHESTMODSEQ %llu] Expunge completed",
-                     (unsigned long long)imap_view_live_modseq(&s->selected->view));
+        imap_session_done(s, "OK [HIGHESTMODSEQ %llu] Expunge completed",
+                          (unsigned long long)imap_view_live_modseq(&s->selected->view));
     else
-        session_done(s, "OK Expunge completed");
+        imap_session_done(s, "OK Expunge completed");
 }
 
 /* No UIDs at all would mean every message: that is asked for only by EXPUNGE itself. */
@@ -29,13 +29,13 @@ static void send_next(struct session *s)
     struct expunge_work *work = s->run->state;
     struct imap_set set = imap_set_builder_view(&work->uids);
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
-    if (!session_take_pairs(&set, &work->at, &pairs)) {
+    if (!imap_session_take_pairs(&set, &work->at, &pairs)) {
         finish(s);
         return;
     }
     const struct wire_expunge expunge = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .uids = buf_slice(&pairs)};
-    session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &expunge, on_expunged);
+    imap_session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &expunge, on_expunged);
 }
 
 static void on_expunged(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -44,26 +44,26 @@ static void on_expunged(struct session *s, void *arg, enum err err, struct ipc_p
     struct wire_expunged expunged;
     err = wire_answer(err, packet, WIRE_EXPUNGED, &expunged);
     if (err || expunged.err)
-        session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
+        imap_session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
     else if (s->run->state)
         send_next(s);
     else
         finish(s);
 }
 
-void cmd_expunge(struct session *s)
+void imap_cmd_expunge(struct session *s)
 {
     struct run *run = s->run;
     if (s->selected->read_only) {
-        session_done(s, "NO [NOPERM] Mailbox is read-only");
+        imap_session_done(s, "NO [NOPERM] Mailbox is read-only");
         return;
     }
     if (!run->command.uid) {
         const struct wire_expunge all = {.grant = s->grant, .watch = s->selected->mailbox->watch};
-        session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &all, on_expunged);
+        imap_session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &all, on_expunged);
         return;
     }
-    if (!session_resolve(s, &run->command.expunge.set))
+    if (!imap_session_resolve(s, &run->command.expunge.set))
         return;
     struct expunge_work *work = ARENA_NEW(run->arena, struct expunge_work);
     work->uids = imap_view_uids(&s->selected->view, &run->command.expunge.set, true);

@@ -43,11 +43,11 @@ static void finish(struct session *s)
 {
     const struct fetch *f = fetch_of(s);
     if (f->some_failed)
-        session_done(s, "NO [UNAVAILABLE] Some messages could not be read now");
+        imap_session_done(s, "NO [UNAVAILABLE] Some messages could not be read now");
     else if (f->some_gone)
-        session_done(s, "NO [EXPUNGEISSUED] Some messages were expunged meanwhile");
+        imap_session_done(s, "NO [EXPUNGEISSUED] Some messages were expunged meanwhile");
     else
-        session_done(s, "OK Fetch completed");
+        imap_session_done(s, "OK Fetch completed");
 }
 
 /* ---- batches ---- */
@@ -89,7 +89,7 @@ static bool write_one(struct session *s, struct fetch_message *m)
 {
     struct fetch *f = fetch_of(s);
     size_t before = stream_pending(s->stream);
-    if (!fetch_write(s, m))
+    if (!imap_fetch_write(s, m))
         return false;
     f->messages++;
     if (!s->closing && stream_pending(s->stream) > before)
@@ -107,7 +107,7 @@ static void on_seen(struct session *s, void *arg, enum err err, struct ipc_packe
     f->asking = false;
     err = wire_answer(err, packet, WIRE_FLAGS_STORED, &stored);
     if (err || stored.err) {
-        session_refused(s, err ? err : stored.err, stored.code, stored.text);
+        imap_session_refused(s, err ? err : stored.err, stored.code, stored.text);
         return;
     }
     imap_view_own(&s->selected->view, stored.modseq);
@@ -134,7 +134,7 @@ static bool mark_seen(struct session *s)
                                            .mode = FLAGS_ADD,
                                            .flags = IMAGE_SEEN,
                                            .uids = buf_slice(&pairs)};
-    session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &store, on_seen);
+    imap_session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &store, on_seen);
     return true;
 }
 
@@ -144,10 +144,10 @@ static bool write_from_image(struct session *s)
 {
     struct fetch *f = fetch_of(s);
     struct fetch_message m = {.fd = -1};
-    while (!session_is_full(s)) {
+    while (!imap_session_is_full(s)) {
         if (!next_message(s, &m.message))
             return true;
-        (void)!fetch_write(s, &m);
+        (void)!imap_fetch_write(s, &m);
     }
     (void)f;
     return false;
@@ -183,7 +183,7 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
     struct facts_row row;
     err = wire_answer(err, packet, WIRE_FACTS_ROWS, &rows);
     if (err || rows.err) {
-        session_refused(s, err ? err : rows.err, rows.code, rows.text);
+        imap_session_refused(s, err ? err : rows.err, rows.code, rows.text);
         return;
     }
     while (!s->closing && f->rows < f->count && facts_row_take(&rows.rows, &row))
@@ -205,7 +205,7 @@ static void ask_facts(struct session *s)
     f->asking = true;
     const struct wire_facts_get get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};
-    session_ask(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows);
+    imap_session_ask(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows);
 }
 
 /* ---- files ---- */
@@ -259,7 +259,7 @@ static void open_one(struct session *s, struct imap_message message)
                                         .watch = s->selected->mailbox->watch,
                                         .message =
                                             imap_view_entry(&s->selected->view, message.index)->message};
-    if (session_call(s, ROLE_STORE, WIRE_BODY_OPEN, &open, on_file, slot))
+    if (imap_session_call(s, ROLE_STORE, WIRE_BODY_OPEN, &open, on_file, slot))
         return;
     slot->waits = false;
     slot->failed = f->some_failed = true;
@@ -289,7 +289,7 @@ static bool move_files(struct session *s, const struct imap_message *from, size_
         if (f->waiting == 0)
             return *at == count;
         struct fetch_slot *slot = &f->slots[f->first];
-        if (slot->waits || session_is_full(s))
+        if (slot->waits || imap_session_is_full(s))
             return false;
         if (!slot->failed)
             write_slot(s, slot);
@@ -332,7 +332,7 @@ static void advance(struct session *s)
     while (!s->closing && s->run == run && !run->ending && !f->asking) {
         if (!move_batch(s))
             return;
-        if (session_is_full(s))
+        if (imap_session_is_full(s))
             return;
         if (!next_batch(s)) {
             finish(s);
@@ -352,7 +352,7 @@ static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_p
     struct wire_vanished vanished;
     err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
     if (err || vanished.err) {
-        session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
+        imap_session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
         return;
     }
     const struct imap_set *asked = &s->run->command.fetch.set;
@@ -367,7 +367,7 @@ static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_p
     if (packet->more)
         return;
     struct imap_set set = imap_set_builder_view(gone);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (set.count > 0) {
         buf_add_str(out, "* VANISHED (EARLIER) ");
         imap_set_write(out, &set);
@@ -388,26 +388,26 @@ static void ask_vanished(struct session *s)
     arena_defer(s->run->arena, builder_free, gone);
     const struct wire_vanished_get get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = items_of(s)->changed_since};
-    if (!session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
-        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+    if (!imap_session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
+        imap_session_done(s, "NO [SERVERBUG] Too many requests of one command");
 }
 
-void cmd_fetch(struct session *s)
+void imap_cmd_fetch(struct session *s)
 {
     struct run *run = s->run;
     struct imap_command *c = &run->command;
     enum fetch_need need;
-    if (fetch_needs(&c->fetch.items, &need) != ERR_OK) {
-        session_done(s, "BAD Unknown FETCH item");
+    if (imap_fetch_needs(&c->fetch.items, &need) != ERR_OK) {
+        imap_session_done(s, "BAD Unknown FETCH item");
         return;
     }
     if (c->fetch.items.vanished && !s->qresync) {
-        session_done(s, "BAD QRESYNC was not enabled");
+        imap_session_done(s, "BAD QRESYNC was not enabled");
         return;
     }
     if (c->fetch.items.simple & IMAP_FETCH_MODSEQ)
-        session_use_condstore(s);
-    if (!session_resolve(s, &c->fetch.set))
+        imap_session_use_condstore(s);
+    if (!imap_session_resolve(s, &c->fetch.set))
         return;
     struct fetch *f = ARENA_NEW(run->arena, struct fetch);
     f->need = need;

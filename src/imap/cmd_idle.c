@@ -9,13 +9,13 @@ static void tell_news(struct session *s)
     if (!s->selected)
         return;
     if (s->selected->gone) {
-        session_bye(s, "The selected mailbox was deleted");
+        imap_session_bye(s, "The selected mailbox was deleted");
         return;
     }
     /* What changes while it is told is told in the next round; when the output is full, `resume` goes on. */
     for (int round = 0; round < ROUNDS; round++) {
-        sync_begin(s, true);
-        if (!sync_step(s) || !sync_is_pending(s))
+        imap_sync_begin(s, true);
+        if (!imap_sync_step(s) || !imap_sync_is_pending(s))
             break;
     }
     stream_flush(s->stream);
@@ -27,14 +27,14 @@ static void read_done(struct session *s)
     size_t used;
     if (!imap_line_take(stream_input(s->stream), DONE_MAX, &line, &used)) {
         if (used > 0)
-            session_bye(s, "Expected DONE");
+            imap_session_bye(s, "Expected DONE");
         return;
     }
     bool done = slice_ieq(line, SLICE("DONE"));
     stream_consume(s->stream, used);
     metric_sub(METRIC_IMAP_IDLE, 0, 1);
     s->run->stop = NULL;
-    session_done(s, done ? "OK Idle completed" : "BAD Expected DONE");
+    imap_session_done(s, done ? "OK Idle completed" : "BAD Expected DONE");
 }
 
 static void stopped(struct session *s)
@@ -43,10 +43,10 @@ static void stopped(struct session *s)
     metric_sub(METRIC_IMAP_IDLE, 0, 1);
 }
 
-void cmd_idle(struct session *s)
+void imap_cmd_idle(struct session *s)
 {
     struct run *run = s->run;
-    buf_add_str(session_output(s), "+ idling\r\n");
+    buf_add_str(imap_session_output(s), "+ idling\r\n");
     metric_add(METRIC_IMAP_IDLE, 0, 1);
     run->input = read_done;
     run->resume = tell_news;

@@ -77,7 +77,7 @@ static bool matches(const struct list_work *w, struct slice name)
     return false;
 }
 
-const char *status_special_use(uint32_t use)
+const char *imap_status_special_use(uint32_t use)
 {
     static const char *const names[SPECIAL_COUNT] = {
         [SPECIAL_ALL] = "\\All",         [SPECIAL_ARCHIVE] = "\\Archive", [SPECIAL_DRAFTS] = "\\Drafts",
@@ -92,9 +92,9 @@ static void write_attributes(struct session *s, size_t i)
     const struct list_work *w = work_of(s);
     const struct imap_list_args *a = args_of(s);
     const struct mailbox_row *row = &w->rows[i];
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     bool lsub = s->run->command.verb == IMAP_LSUB;
-    const char *use = status_special_use(row->special_use);
+    const char *use = imap_status_special_use(row->special_use);
     buf_add_str(out, has_below(w, i, 0) ? "\\HasChildren" : "\\HasNoChildren");
     if (row->flags & MAILBOX_NONEXISTENT)
         buf_add_str(out, lsub ? " \\Noselect" : " \\NonExistent");
@@ -103,7 +103,7 @@ static void write_attributes(struct session *s, size_t i)
     if ((row->flags & MAILBOX_SUBSCRIBED) &&
         ((a->select & IMAP_LIST_SUBSCRIBED) || (a->returns & IMAP_LIST_RETURN_SUBSCRIBED)))
         buf_add_str(out, " \\Subscribed");
-    if (use && !lsub && capability_has(s, CAP_SPECIAL_USE))
+    if (use && !lsub && imap_capability_has(s, CAP_SPECIAL_USE))
         buf_addf(out, " %s", use);
 }
 
@@ -111,7 +111,7 @@ static void write_row(struct session *s, size_t i, bool child_info)
 {
     const struct mailbox_row *row = &work_of(s)->rows[i];
     const struct imap_list_args *a = args_of(s);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_addf(out, "* %s (", imap_verb_name(s->run->command.verb));
     write_attributes(s, i);
     buf_add_str(out, ") \"/\" ");
@@ -119,7 +119,7 @@ static void write_row(struct session *s, size_t i, bool child_info)
     buf_add_str(out, child_info ? " (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n" : "\r\n");
     bool selectable = !(row->flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT));
     if ((a->returns & IMAP_LIST_RETURN_STATUS) && selectable)
-        status_write(s, row, row->name, a->status);
+        imap_status_write(s, row, row->name, a->status);
 }
 
 static void list_row(struct session *s, size_t i)
@@ -131,7 +131,7 @@ static void list_row(struct session *s, size_t i)
     bool below = (a->select & IMAP_LIST_RECURSIVE) && has_below(w, i, MAILBOX_SUBSCRIBED);
     bool chosen =
         a->select & IMAP_LIST_SUBSCRIBED ? subscribed || below : !(row->flags & MAILBOX_NONEXISTENT);
-    if ((a->select & IMAP_LIST_SPECIAL_USE) && !status_special_use(row->special_use))
+    if ((a->select & IMAP_LIST_SPECIAL_USE) && !imap_status_special_use(row->special_use))
         chosen = false;
     if (chosen && matches(w, row->name))
         write_row(s, i, below);
@@ -148,7 +148,7 @@ static void list_parent(struct session *s, struct slice name)
         if (slice_eq(name, w->last_parent))
             return;
         w->last_parent = name;
-        struct buf *out = session_output(s);
+        struct buf *out = imap_session_output(s);
         buf_add_str(out, "* LSUB (\\Noselect \\HasChildren) \"/\" ");
         imap_write_mailbox(out, name, s->utf8);
         buf_add_str(out, "\r\n");
@@ -175,7 +175,7 @@ static void write_rows(struct session *s)
     struct list_work *w = work_of(s);
     bool lsub = s->run->command.verb == IMAP_LSUB;
     for (; w->at < w->count; w->at++) {
-        if (session_is_full(s)) {
+        if (imap_session_is_full(s)) {
             s->run->resume = write_rows;
             return;
         }
@@ -184,7 +184,7 @@ static void write_rows(struct session *s)
         else
             list_row(s, w->at);
     }
-    session_done(s, "OK %s completed", lsub ? "Lsub" : "List");
+    imap_session_done(s, "OK %s completed", lsub ? "Lsub" : "List");
 }
 
 /* Two passes over the bytes: count, then keep. */
@@ -213,7 +213,7 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
     struct wire_mbox_rows rows;
     err = wire_answer(err, packet, WIRE_MBOX_ROWS, &rows);
     if (err || rows.err) {
-        session_refused(s, err ? err : rows.err, rows.code, rows.text);
+        imap_session_refused(s, err ? err : rows.err, rows.code, rows.text);
         return;
     }
     buf_add(&work_of(s)->bytes, rows.rows);
@@ -222,7 +222,7 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
     if (parse_rows(s))
         write_rows(s);
     else
-        session_done(s, "NO [LIMIT] Too many mailboxes");
+        imap_session_done(s, "NO [LIMIT] Too many mailboxes");
 }
 
 static void work_free(void *arg)
@@ -253,22 +253,22 @@ static bool joined(struct session *s)
     return true;
 }
 
-void cmd_list(struct session *s)
+void imap_cmd_list(struct session *s)
 {
     struct run *run = s->run;
     const struct imap_list_args *a = args_of(s);
     if (asks_delimiter(s)) {
-        buf_add_str(session_output(s), "* LIST (\\Noselect) \"/\" \"\"\r\n");
-        session_done(s, "OK List completed");
+        buf_add_str(imap_session_output(s), "* LIST (\\Noselect) \"/\" \"\"\r\n");
+        imap_session_done(s, "OK List completed");
         return;
     }
-    if (a->extended && !capability_has(s, CAP_LIST_EXTENDED)) {
-        session_done(s, "BAD Unexpected LIST options");
+    if (a->extended && !imap_capability_has(s, CAP_LIST_EXTENDED)) {
+        imap_session_done(s, "BAD Unexpected LIST options");
         return;
     }
     if ((a->returns & IMAP_LIST_RETURN_MYRIGHTS) ||
         (a->status & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE))) {
-        session_done(s, "BAD Unknown LIST return option");
+        imap_session_done(s, "BAD Unknown LIST return option");
         return;
     }
     struct list_work *w = ARENA_NEW(run->arena, struct list_work);
@@ -276,9 +276,9 @@ void cmd_list(struct session *s)
     arena_defer(run->arena, work_free, w);
     run->state = w;
     if (!joined(s)) {
-        session_done(s, "NO [CANNOT] Pattern too long");
+        imap_session_done(s, "NO [CANNOT] Pattern too long");
         return;
     }
     const struct wire_mbox_list message = {.grant = s->grant};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_LIST, &message, on_rows);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_LIST, &message, on_rows);
 }

@@ -54,9 +54,9 @@ static void login_failed(struct session *s)
     s->failures++;
     count_login(s, METRIC_LOGIN_FAILED);
     log_failure(s, "wrong name or password");
-    session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
+    imap_session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
     if (s->failures >= IMAP_LOGIN_FAILURES)
-        session_bye(s, "Too many failed logins");
+        imap_session_bye(s, "Too many failed logins");
 }
 
 /* The connections of one account from one address are counted (settings: limits.imap). */
@@ -80,20 +80,20 @@ static void login_ok(struct session *s, const struct wire_auth_result *result)
     count_login(s, METRIC_LOGIN_OK);
     if (!count_user(s)) {
         log_failure(s, "too many connections of this user and address");
-        session_done(s, "NO [LIMIT] Too many connections of this user from your address");
-        session_bye(s, "Too many connections");
+        imap_session_done(s, "NO [LIMIT] Too many connections of this user from your address");
+        imap_session_bye(s, "Too many connections");
         return;
     }
-    s->hidden = capability_hidden(role_settings(s->imap->run), result->account);
-    session_set_state(s, SESSION_LOGGED_IN);
+    s->hidden = imap_capability_hidden(role_settings(s->imap->run), result->account);
+    imap_session_set_state(s, SESSION_LOGGED_IN);
     log_info("imap.login", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
              LOG_STR("user", result->account), LOG_CSTR("mechanism", login->mechanism),
              LOG_STR("tls", stream_tls_text(s->stream)));
     AUTO_BUF struct buf answer = buf_new(4096);
     buf_add_str(&answer, "OK [CAPABILITY ");
-    capability_write(s, &answer);
+    imap_capability_write(s, &answer);
     buf_add_str(&answer, "] Logged in");
-    session_answer(s, buf_slice(&answer));
+    imap_session_answer(s, buf_slice(&answer));
 }
 
 static void on_result(struct session *s, void *arg, enum err err, struct ipc_packet *packet);
@@ -118,8 +118,8 @@ static void read_response(struct session *s)
         if (used == 0)
             return;
         cancel_exchange(s);
-        session_done(s, "BAD Malformed authentication response");
-        session_bye(s, "Malformed authentication response");
+        imap_session_done(s, "BAD Malformed authentication response");
+        imap_session_bye(s, "Malformed authentication response");
         return;
     }
     struct run *run = s->run;
@@ -129,16 +129,16 @@ static void read_response(struct session *s)
     bool gave_up = slice_eq(line, SLICE("*"));
     if (gave_up || !base64_decode_in(run->arena, line, &data) || data.len > CREDENTIALS_MAX) {
         cancel_exchange(s);
-        session_done(s, gave_up ? "BAD Authentication cancelled" : "BAD Malformed base64");
+        imap_session_done(s, gave_up ? "BAD Authentication cancelled" : "BAD Malformed base64");
         return;
     }
     const struct wire_auth_step step = {.exchange = login_of(s)->exchange, .data = data};
-    session_ask(s, ROLE_AUTH, WIRE_AUTH_STEP, &step, on_result);
+    imap_session_ask(s, ROLE_AUTH, WIRE_AUTH_STEP, &step, on_result);
 }
 
 static void challenge(struct session *s, const struct wire_auth_result *result)
 {
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     login_of(s)->exchange = result->exchange;
     buf_add_str(out, "+ ");
     base64_encode(out, result->challenge, 0);
@@ -164,18 +164,18 @@ static void on_result(struct session *s, void *arg, enum err err, struct ipc_pac
         login_failed(s);
         break;
     case AUTH_MALFORMED:
-        session_done(s, "BAD Malformed authentication message");
+        imap_session_done(s, "BAD Malformed authentication message");
         break;
     case AUTH_NO_MECHANISM:
-        session_done(s, "NO [CANNOT] Authentication mechanism not supported");
+        imap_session_done(s, "NO [CANNOT] Authentication mechanism not supported");
         break;
     default:
         count_login(s, METRIC_LOGIN_LATER);
-        session_done(s, "NO [UNAVAILABLE] Logins are not possible at the moment");
+        imap_session_done(s, "NO [UNAVAILABLE] Logins are not possible at the moment");
         break;
     }
     if (!s->closing)
-        session_pump(s); /* a response may be there already */
+        imap_session_pump(s); /* a response may be there already */
 }
 
 static void begin(struct session *s, struct slice mechanism, bool has_initial, struct slice initial)
@@ -192,18 +192,18 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
                                             .initial = initial,
                                             .client = slice_of(s->client_text.text),
                                             .session = slice_of(s->id)};
-    session_ask(s, ROLE_AUTH, WIRE_AUTH_BEGIN, &message, on_result);
+    imap_session_ask(s, ROLE_AUTH, WIRE_AUTH_BEGIN, &message, on_result);
 }
 
 static bool refuse_insecure(struct session *s)
 {
-    if (session_may_login(s))
+    if (imap_session_may_login(s))
         return false;
-    session_done(s, "NO [PRIVACYREQUIRED] Logins need TLS here");
+    imap_session_done(s, "NO [PRIVACYREQUIRED] Logins need TLS here");
     return true;
 }
 
-void cmd_login(struct session *s)
+void imap_cmd_login(struct session *s)
 {
     struct run *run = s->run;
     struct slice user = run->command.login.user, password = run->command.login.password;
@@ -244,7 +244,7 @@ static struct slice plain_user(struct slice mechanism, struct slice initial)
     return identity;
 }
 
-void cmd_authenticate(struct session *s)
+void imap_cmd_authenticate(struct session *s)
 {
     struct run *run = s->run;
     struct imap_command *c = &run->command;
@@ -254,12 +254,12 @@ void cmd_authenticate(struct session *s)
     if (refuse_insecure(s))
         return;
     if (!is_offered(s, c->authenticate.mechanism)) {
-        session_done(s, "NO [CANNOT] Authentication mechanism not supported");
+        imap_session_done(s, "NO [CANNOT] Authentication mechanism not supported");
         return;
     }
     if (c->authenticate.has_initial &&
         (!base64_decode_in(run->arena, c->authenticate.initial, &initial) || initial.len > CREDENTIALS_MAX)) {
-        session_done(s, "BAD Malformed base64");
+        imap_session_done(s, "BAD Malformed base64");
         return;
     }
     login->user = plain_user(c->authenticate.mechanism, initial);

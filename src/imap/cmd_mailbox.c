@@ -15,11 +15,11 @@ static void on_done(struct session *s, void *arg, enum err err, struct ipc_packe
                  {IMAP_RENAME, "Rename"},
                  {IMAP_SUBSCRIBE, "Subscribe"},
                  {IMAP_UNSUBSCRIBE, "Unsubscribe"}};
-    if (!session_result(s, err, packet))
+    if (!imap_session_result(s, err, packet))
         return;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].verb == s->run->command.verb) {
-            session_done(s, "OK %s completed", names[i].name);
+            imap_session_done(s, "OK %s completed", names[i].name);
             return;
         }
 }
@@ -37,7 +37,7 @@ static bool name_is_new(struct session *s, struct slice name)
     struct why why;
     if (imap_mailbox_check_new(name, '/', &why) == ERR_OK)
         return true;
-    session_done(s, "NO [CANNOT] %s", why.text);
+    imap_session_done(s, "NO [CANNOT] %s", why.text);
     return false;
 }
 
@@ -66,58 +66,58 @@ static uint32_t special_use(uint32_t bits)
     }
 }
 
-void cmd_create(struct session *s)
+void imap_cmd_create(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
     struct slice name = without_delimiter(c->create.mailbox);
     uint32_t use = special_use(c->create.use);
     if (c->create.unknown_use || use == SPECIAL_COUNT || use == SPECIAL_ALL || use == SPECIAL_FLAGGED) {
-        session_done(s, "NO [USEATTR] This special use is not possible"); /* RFC 6154 section 3 */
+        imap_session_done(s, "NO [USEATTR] This special use is not possible"); /* RFC 6154 section 3 */
         return;
     }
     if (imap_mailbox_is_inbox(name)) {
-        session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
+        imap_session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
         return;
     }
     if (!name_is_new(s, name))
         return;
     const struct wire_mbox_create create = {.grant = s->grant, .special_use = use, .name = name};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_CREATE, &create, on_done);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_CREATE, &create, on_done);
 }
 
-void cmd_delete(struct session *s)
+void imap_cmd_delete(struct session *s)
 {
     struct slice name = s->run->command.mailbox.mailbox;
     if (imap_mailbox_is_inbox(name)) {
-        session_done(s, "NO [CANNOT] INBOX cannot be deleted");
+        imap_session_done(s, "NO [CANNOT] INBOX cannot be deleted");
         return;
     }
     struct selected *sel = s->selected;
     if (sel && slice_eq(name, slice_make(sel->name, sel->name_len)))
-        session_unselect(s); /* our own selection is no reason to keep it, and no BYE for us */
+        imap_session_unselect(s); /* our own selection is no reason to keep it, and no BYE for us */
     const struct wire_mbox_name message = {.grant = s->grant, .name = name};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_DELETE, &message, on_done);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_DELETE, &message, on_done);
 }
 
-void cmd_rename(struct session *s)
+void imap_cmd_rename(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
     struct slice to = without_delimiter(c->rename.to);
     if (imap_mailbox_is_inbox(to)) {
-        session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
+        imap_session_done(s, "NO [ALREADYEXISTS] INBOX exists always");
         return;
     }
     if (!name_is_new(s, to))
         return;
     const struct wire_mbox_rename message = {
         .grant = s->grant, .from = without_delimiter(c->rename.from), .to = to};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_RENAME, &message, on_done);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_RENAME, &message, on_done);
 }
 
-void cmd_subscribe(struct session *s)
+void imap_cmd_subscribe(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
     const struct wire_mbox_subscribe message = {
         .grant = s->grant, .on = c->verb == IMAP_SUBSCRIBE, .name = without_delimiter(c->mailbox.mailbox)};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_SUBSCRIBE, &message, on_done);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_SUBSCRIBE, &message, on_done);
 }

@@ -37,11 +37,11 @@ static void on_quota(struct session *s, void *arg, enum err err, struct ipc_pack
     const struct imap_command *c = &s->run->command;
     err = wire_answer(err, packet, WIRE_QUOTA, &quota);
     if (err || quota.err) {
-        session_refused(s, err ? err : quota.err, quota.code, quota.text);
+        imap_session_refused(s, err ? err : quota.err, quota.code, quota.text);
         return;
     }
     bool limited = quota.limit_bytes || quota.limit_messages;
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (c->verb == IMAP_GETQUOTAROOT) {
         buf_add_str(out, "* QUOTAROOT ");
         imap_write_mailbox(out, c->mailbox.mailbox, s->utf8);
@@ -53,29 +53,29 @@ static void on_quota(struct session *s, void *arg, enum err err, struct ipc_pack
     }
     if (limited || c->verb == IMAP_GETQUOTA)
         write_quota(out, &quota);
-    session_done(s, "OK Quota completed");
+    imap_session_done(s, "OK Quota completed");
 }
 
 static void ask(struct session *s)
 {
     const struct wire_quota_get get = {.grant = s->grant};
-    session_ask(s, ROLE_STORE, WIRE_QUOTA_GET, &get, on_quota);
+    imap_session_ask(s, ROLE_STORE, WIRE_QUOTA_GET, &get, on_quota);
 }
 
-void cmd_getquota(struct session *s)
+void imap_cmd_getquota(struct session *s)
 {
     if (is_root(s->run->command.quota.root))
         ask(s);
     else
-        session_done(s, "NO [NONEXISTENT] No such quota root");
+        imap_session_done(s, "NO [NONEXISTENT] No such quota root");
 }
 
-void cmd_getquotaroot(struct session *s)
+void imap_cmd_getquotaroot(struct session *s)
 {
     ask(s);
 }
 
-void cmd_setquota(struct session *s)
+void imap_cmd_setquota(struct session *s)
 {
-    session_done(s, "NO [NOPERM] Quotas are set by the administrator");
+    imap_session_done(s, "NO [NOPERM] Quotas are set by the administrator");
 }

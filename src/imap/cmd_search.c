@@ -42,10 +42,10 @@ static void work_free(void *arg)
 static void write_numbers(struct session *s)
 {
     struct search_work *w = work_of(s);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     uint32_t number;
     for (;;) {
-        if (session_is_full(s)) {
+        if (imap_session_is_full(s)) {
             s->run->resume = write_numbers;
             return;
         }
@@ -57,7 +57,7 @@ static void write_numbers(struct session *s)
     if (search_of(s)->has_modseq && w->answer.count > 0)
         buf_addf(out, " (MODSEQ %llu)", (unsigned long long)w->modseq);
     buf_add_str(out, "\r\n");
-    session_done(s, "OK Search completed");
+    imap_session_done(s, "OK Search completed");
 }
 
 /* search-return-data (RFC 4731 section 3.1) */
@@ -65,7 +65,7 @@ static void write_extended(struct session *s)
 {
     struct search_work *w = work_of(s);
     const struct imap_search *search = search_of(s);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     bool any = w->answer.count > 0;
     buf_add_str(out, "* ESEARCH (TAG ");
     imap_write_string(out, s->run->command.tag);
@@ -83,7 +83,7 @@ static void write_extended(struct session *s)
     if (search->has_modseq && any)
         buf_addf(out, " MODSEQ %llu", (unsigned long long)w->modseq);
     buf_add_str(out, "\r\n");
-    session_done(s, "OK Search completed");
+    imap_session_done(s, "OK Search completed");
 }
 
 static void answer(struct session *s)
@@ -95,7 +95,7 @@ static void answer(struct session *s)
         write_extended(s);
         return;
     }
-    buf_add_str(session_output(s), "* SEARCH");
+    buf_add_str(imap_session_output(s), "* SEARCH");
     write_numbers(s);
 }
 
@@ -186,7 +186,7 @@ static void on_searched(struct session *s, void *arg, enum err err, struct ipc_p
     struct wire_searched searched;
     err = wire_answer(err, packet, WIRE_SEARCHED, &searched);
     if (err || searched.err) {
-        session_refused(s, err ? err : searched.err, searched.code, searched.text);
+        imap_session_refused(s, err ? err : searched.err, searched.code, searched.text);
         return;
     }
     uint32_t first, last;
@@ -208,14 +208,14 @@ static void search_at_store(struct session *s)
     AUTO_BUF struct buf program = buf_new(WIRE_BLOB_MAX);
     struct why why;
     if (imap_search_encode(&program, search_of(s)->root, &why) != ERR_OK) {
-        session_done(s, "NO [LIMIT] The search is too long");
+        imap_session_done(s, "NO [LIMIT] The search is too long");
         return;
     }
     const struct wire_search message = {.grant = s->grant,
                                         .watch = s->selected->mailbox->watch,
                                         .max_uid = imap_view_last_uid(&s->selected->view),
                                         .program = buf_slice(&program)};
-    session_ask(s, ROLE_STORE, WIRE_SEARCH, &message, on_searched);
+    imap_session_ask(s, ROLE_STORE, WIRE_SEARCH, &message, on_searched);
 }
 
 /* ---- translation ---- */
@@ -245,7 +245,7 @@ static bool translate_node(struct imap_search_node *node, void *ctx)
 {
     struct session *s = ctx;
     if (node->set.saved) {
-        session_done(s, "BAD There is no saved search result");
+        imap_session_done(s, "BAD There is no saved search result");
         return false;
     }
     if (node->op == IMAP_SEARCH_FLAG && node->number == IMAP_FLAG_RECENT)
@@ -293,24 +293,24 @@ static bool may_search(struct session *s)
 {
     const struct imap_search *search = search_of(s);
     if (search->charset_unknown)
-        session_done(s, "NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset");
-    else if (search->extended && !capability_has(s, CAP_ESEARCH))
-        session_done(s, "BAD Unknown search key");
+        imap_session_done(s, "NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset");
+    else if (search->extended && !imap_capability_has(s, CAP_ESEARCH))
+        imap_session_done(s, "BAD Unknown search key");
     else if (search->returns & (IMAP_RETURN_SAVE | IMAP_RETURN_PARTIAL))
-        session_done(s, "BAD Unknown RETURN option");
+        imap_session_done(s, "BAD Unknown RETURN option");
     else
         return true;
     return false;
 }
 
-void cmd_search(struct session *s)
+void imap_cmd_search(struct session *s)
 {
     struct run *run = s->run;
     struct imap_search *search = search_of(s);
     if (!may_search(s))
         return;
     if (search->has_modseq)
-        session_use_condstore(s);
+        imap_session_use_condstore(s);
     struct search_work *w = ARENA_NEW(run->arena, struct search_work);
     w->uids = imap_set_builder_new();
     w->found = imap_set_builder_new();

@@ -17,26 +17,26 @@ struct select_call {
 
 /* ---- leaving ---- */
 
-void session_unselect(struct session *s)
+void imap_session_unselect(struct session *s)
 {
     struct selected *sel = s->selected;
     if (!sel)
         return;
     s->selected = NULL;
     list_remove(&sel->node);
-    sync_free(&sel->sync);
+    imap_sync_free(&sel->sync);
     imap_view_close(&sel->view);
     imap_mailbox_release(s->imap, sel->mailbox, &s->grant);
     free(sel->name);
     free(sel);
     if (s->state == SESSION_SELECTED)
-        session_set_state(s, SESSION_LOGGED_IN);
+        imap_session_set_state(s, SESSION_LOGGED_IN);
 }
 
-void cmd_unselect(struct session *s)
+void imap_cmd_unselect(struct session *s)
 {
-    session_unselect(s);
-    session_done(s, "OK Unselect completed");
+    imap_session_unselect(s);
+    imap_session_done(s, "OK Unselect completed");
 }
 
 static void on_closed(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -45,29 +45,29 @@ static void on_closed(struct session *s, void *arg, enum err err, struct ipc_pac
     struct wire_expunged expunged;
     err = wire_answer(err, packet, WIRE_EXPUNGED, &expunged);
     if (err || expunged.err) {
-        session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
+        imap_session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
         return;
     }
-    session_unselect(s);
-    session_done(s, "OK Close completed");
+    imap_session_unselect(s);
+    imap_session_done(s, "OK Close completed");
 }
 
 /* Expunges without telling (RFC 9051 section 6.4.1). */
-void cmd_close(struct session *s)
+void imap_cmd_close(struct session *s)
 {
     if (s->selected->read_only) {
-        session_unselect(s);
-        session_done(s, "OK Close completed");
+        imap_session_unselect(s);
+        imap_session_done(s, "OK Close completed");
         return;
     }
     const struct wire_expunge expunge = {.grant = s->grant, .watch = s->selected->mailbox->watch};
-    session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &expunge, on_closed);
+    imap_session_ask(s, ROLE_STORE, WIRE_EXPUNGE, &expunge, on_closed);
 }
 
 /* ---- entering ---- */
 
-struct selected *selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
-                              bool read_only, const struct wire_mbox_selected *reply)
+struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
+                                   bool read_only, const struct wire_mbox_selected *reply)
 {
     struct selected *sel = mem_zero(1, sizeof *sel);
     sel->session = s;
@@ -79,7 +79,7 @@ struct selected *selected_new(struct session *s, struct imap_mailbox *mailbox, s
     imap_view_open(&sel->view, mailbox->live, reply->recent_from);
     list_push_back(&mailbox->sessions, &sel->node);
     s->selected = sel;
-    session_set_state(s, SESSION_SELECTED);
+    imap_session_set_state(s, SESSION_SELECTED);
     return sel;
 }
 
@@ -100,22 +100,22 @@ static uint32_t first_unseen(const struct imap_view *v)
 static void write_mailbox_state(struct session *s, uint32_t uidvalidity)
 {
     struct imap_view *v = &s->selected->view;
-    struct buf *out = session_output(s);
-    write_known_flags(s);
+    struct buf *out = imap_session_output(s);
+    imap_write_known_flags(s);
     buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", imap_view_exists(v), imap_view_recent(v));
     uint32_t unseen = first_unseen(v);
     if (unseen)
         buf_addf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", uidvalidity);
     buf_addf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", imap_view_uidnext(v));
-    if (capability_has(s, CAP_CONDSTORE))
+    if (imap_capability_has(s, CAP_CONDSTORE))
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)v->modseq);
 }
 
 static void finish_select(struct session *s)
 {
-    session_done(s, "OK [READ-%s] %s completed", s->selected->read_only ? "ONLY" : "WRITE",
-                 s->run->command.verb == IMAP_SELECT ? "Select" : "Examine");
+    imap_session_done(s, "OK [READ-%s] %s completed", s->selected->read_only ? "ONLY" : "WRITE",
+                      s->run->command.verb == IMAP_SELECT ? "Select" : "Examine");
 }
 
 /* ---- QRESYNC (RFC 7162 section 3.2.5) ---- */
@@ -141,7 +141,7 @@ static void write_vanished_earlier(struct session *s, const struct imap_set *gon
         }
     }
     struct imap_set set = imap_set_builder_view(&uids);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (set.count > 0) {
         buf_add_str(out, "* VANISHED (EARLIER) ");
         imap_set_write(out, &set);
@@ -157,7 +157,7 @@ static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_p
     err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
     if (err || vanished.err) {
         imap_set_builder_free(gone);
-        session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
+        imap_session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
         return;
     }
     uint32_t first, last;
@@ -186,8 +186,8 @@ static void resynchronise(struct session *s)
     arena_defer(s->run->arena, free_builder, gone);
     const struct wire_vanished_get get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = s->run->command.select.modseq};
-    if (!session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
-        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+    if (!imap_session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
+        imap_session_done(s, "NO [SERVERBUG] Too many requests of one command");
 }
 
 /* ---- the answer of store ---- */
@@ -195,7 +195,7 @@ static void resynchronise(struct session *s)
 static void opened(struct session *s, struct imap_mailbox *mailbox, const struct wire_mbox_selected *reply)
 {
     struct imap_select_args *args = &s->run->command.select;
-    selected_new(s, mailbox, args->mailbox, s->run->command.verb == IMAP_EXAMINE, reply);
+    imap_selected_new(s, mailbox, args->mailbox, s->run->command.verb == IMAP_EXAMINE, reply);
     write_mailbox_state(s, reply->uidvalidity);
     if (args->qresync && args->uid_validity == reply->uidvalidity && args->modseq < s->selected->view.modseq)
         resynchronise(s);
@@ -222,13 +222,13 @@ static void on_selected(void *ctx, enum err err, struct ipc_packet *packet)
         err = reply.err;
     }
     if (s) {
-        session_enter(s);
+        imap_session_enter(s);
         s->run->state = NULL;
         if (err)
-            session_refused(s, err, reply.code, reply.text);
+            imap_session_refused(s, err, reply.code, reply.text);
         else
             opened(s, mailbox, &reply);
-        session_leave(s);
+        imap_session_leave(s);
     } else if (mailbox) {
         imap_mailbox_release(imap, mailbox, &call->grant);
     }
@@ -243,19 +243,19 @@ static void session_ended(struct session *s)
         call->session = NULL;
 }
 
-void cmd_select(struct session *s)
+void imap_cmd_select(struct session *s)
 {
     struct imap_select_args *args = &s->run->command.select;
     if (args->qresync && !s->qresync) {
-        session_done(s, "BAD QRESYNC was not enabled");
+        imap_session_done(s, "BAD QRESYNC was not enabled");
         return;
     }
     if (s->selected) {
-        session_unselect(s);
-        buf_add_str(session_output(s), "* OK [CLOSED] Previous mailbox closed\r\n");
+        imap_session_unselect(s);
+        buf_add_str(imap_session_output(s), "* OK [CLOSED] Previous mailbox closed\r\n");
     }
     if (args->condstore)
-        session_use_condstore(s);
+        imap_session_use_condstore(s);
     struct select_call *call = mem_zero(1, sizeof *call);
     *call = (struct select_call){.imap = s->imap, .session = s, .grant = s->grant};
     s->run->state = call;

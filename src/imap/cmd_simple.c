@@ -4,32 +4,32 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 
-void cmd_capability(struct session *s)
+void imap_cmd_capability(struct session *s)
 {
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* CAPABILITY ");
-    capability_write(s, out);
+    imap_capability_write(s, out);
     buf_add_str(out, "\r\n");
-    session_done(s, "OK Capability completed");
+    imap_session_done(s, "OK Capability completed");
 }
 
 /* NOOP and CHECK: the news come with the answer. */
-void cmd_noop(struct session *s)
+void imap_cmd_noop(struct session *s)
 {
-    session_done(s, "OK %s completed", s->run->command.verb == IMAP_CHECK ? "Check" : "NOOP");
+    imap_session_done(s, "OK %s completed", s->run->command.verb == IMAP_CHECK ? "Check" : "NOOP");
 }
 
-void cmd_logout(struct session *s)
+void imap_cmd_logout(struct session *s)
 {
-    buf_add_str(session_output(s), "* BYE Logging out\r\n");
+    buf_add_str(imap_session_output(s), "* BYE Logging out\r\n");
     metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BYE, 1);
-    session_set_state(s, SESSION_LOGGED_OUT);
-    session_done(s, "OK Logout completed");
-    session_finish(s);
+    imap_session_set_state(s, SESSION_LOGGED_OUT);
+    imap_session_done(s, "OK Logout completed");
+    imap_session_finish(s);
 }
 
 /* The client's name helps when one misbehaves (RFC 2971). */
-void cmd_id(struct session *s)
+void imap_cmd_id(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
     struct slice name = SLICE_EMPTY, version = SLICE_EMPTY;
@@ -42,49 +42,49 @@ void cmd_id(struct session *s)
     if (name.len)
         log_info("imap.client", LOG_CSTR("session", s->id), LOG_STR("name", slice_sub(name, 0, 100)),
                  LOG_STR("version", slice_sub(version, 0, 100)));
-    buf_add_str(session_output(s), "* ID (\"name\" \"Rockdove\")\r\n");
-    session_done(s, "OK ID completed");
+    buf_add_str(imap_session_output(s), "* ID (\"name\" \"Rockdove\")\r\n");
+    imap_session_done(s, "OK ID completed");
 }
 
 /* Octets behind the command's line were sent in the clear by whoever sits on the wire (CVE-2011-0411). */
-void cmd_starttls(struct session *s)
+void imap_cmd_starttls(struct session *s)
 {
     if (stream_is_tls(s->stream) || !s->starttls || !s->imap->tls) {
-        session_done(s, "BAD TLS is %s", stream_is_tls(s->stream) ? "active already" : "not available");
+        imap_session_done(s, "BAD TLS is %s", stream_is_tls(s->stream) ? "active already" : "not available");
         return;
     }
     if (stream_input(s->stream).len > 0) {
-        session_done(s, "BAD Nothing may follow STARTTLS in the clear");
-        session_bye(s, "Nothing may follow STARTTLS in the clear");
+        imap_session_done(s, "BAD Nothing may follow STARTTLS in the clear");
+        imap_session_bye(s, "Nothing may follow STARTTLS in the clear");
         return;
     }
-    session_done(s, "OK Begin TLS negotiation now");
+    imap_session_done(s, "OK Begin TLS negotiation now");
     if (!s->closing && !stream_start_tls(s->stream, s->imap->tls))
-        session_bye(s, "Nothing may follow STARTTLS in the clear");
+        imap_session_bye(s, "Nothing may follow STARTTLS in the clear");
 }
 
 /* RFC 5161: names we do not know, or that are on already, are left out of the answer. */
-void cmd_enable(struct session *s)
+void imap_cmd_enable(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* ENABLED");
     for (size_t i = 0; i < c->enable.count; i++) {
         struct slice name = c->enable.names[i];
-        if (slice_ieq(name, SLICE("CONDSTORE")) && capability_has(s, CAP_CONDSTORE)) {
+        if (slice_ieq(name, SLICE("CONDSTORE")) && imap_capability_has(s, CAP_CONDSTORE)) {
             buf_add_str(out, s->condstore ? "" : " CONDSTORE");
             s->condstore = true;
-        } else if (slice_ieq(name, SLICE("QRESYNC")) && capability_has(s, CAP_QRESYNC | CAP_CONDSTORE)) {
+        } else if (slice_ieq(name, SLICE("QRESYNC")) && imap_capability_has(s, CAP_QRESYNC | CAP_CONDSTORE)) {
             buf_add_str(out, s->qresync ? "" : " QRESYNC");
             s->qresync = s->condstore = true;
         }
     }
     buf_add_str(out, "\r\n");
-    session_done(s, "OK Enable completed");
+    imap_session_done(s, "OK Enable completed");
 }
 
-void cmd_namespace(struct session *s)
+void imap_cmd_namespace(struct session *s)
 {
-    buf_add_str(session_output(s), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-    session_done(s, "OK Namespace completed");
+    buf_add_str(imap_session_output(s), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    imap_session_done(s, "OK Namespace completed");
 }

@@ -12,7 +12,7 @@ static void write_item(struct buf *out, const char *name, uint64_t value, const 
     *separator = " ";
 }
 
-void status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items)
+void imap_status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items)
 {
     uint64_t append_limit = role_settings(s->imap->run)->limits.message_size;
     const struct {
@@ -30,7 +30,7 @@ void status_write(struct session *s, const struct mailbox_row *row, struct slice
         {IMAP_STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ", row->modseq},
         {IMAP_STATUS_APPENDLIMIT, "APPENDLIMIT", append_limit},
     };
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     const char *separator = "";
     buf_add_str(out, "* STATUS ");
     imap_write_mailbox(out, name, s->utf8);
@@ -49,26 +49,26 @@ static void on_row(struct session *s, void *arg, enum err err, struct ipc_packet
     struct mailbox_row row;
     err = wire_answer(err, packet, WIRE_MBOX_ROWS, &rows);
     if (err || rows.err) {
-        session_refused(s, err ? err : rows.err, rows.code, rows.text);
+        imap_session_refused(s, err ? err : rows.err, rows.code, rows.text);
         return;
     }
     if (!mailbox_row_take(&rows.rows, &row) || (row.flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT))) {
-        session_done(s, "NO [NONEXISTENT] No such mailbox");
+        imap_session_done(s, "NO [NONEXISTENT] No such mailbox");
         return;
     }
-    status_write(s, &row, c->status.mailbox, c->status.items);
-    session_done(s, "OK Status completed");
+    imap_status_write(s, &row, c->status.mailbox, c->status.items);
+    imap_session_done(s, "OK Status completed");
 }
 
-void cmd_status(struct session *s)
+void imap_cmd_status(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
     if (c->status.items & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE)) {
-        session_done(s, "BAD Unknown STATUS item");
+        imap_session_done(s, "BAD Unknown STATUS item");
         return;
     }
     if (c->status.items & IMAP_STATUS_HIGHESTMODSEQ)
-        session_use_condstore(s);
+        imap_session_use_condstore(s);
     const struct wire_mbox_name message = {.grant = s->grant, .name = c->status.mailbox};
-    session_ask(s, ROLE_STORE, WIRE_MBOX_STATUS, &message, on_row);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_STATUS, &message, on_row);
 }

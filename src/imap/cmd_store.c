@@ -30,7 +30,7 @@ static void finish_modified(struct session *s)
     imap_set_write(&answer, &set);
     buf_add_str(&answer, "] Conditional store failed for some messages");
     imap_set_builder_free(&named);
-    session_answer(s, set.count > 0 ? buf_slice(&answer) : SLICE("OK Store completed"));
+    imap_session_answer(s, set.count > 0 ? buf_slice(&answer) : SLICE("OK Store completed"));
 }
 
 /* "* n FETCH (FLAGS (…))" for each message; after a silent one only what CONDSTORE demands (RFC 7162
@@ -43,7 +43,7 @@ static void write_results(struct session *s)
     struct imap_message m;
     bool silent = run->command.store.silent;
     while (!silent || s->condstore) {
-        if (session_is_full(s)) {
+        if (imap_session_is_full(s)) {
             run->resume = write_results;
             return;
         }
@@ -53,18 +53,18 @@ static void write_results(struct session *s)
         if ((state.flags & IMAGE_EXPUNGED) || imap_set_contains(&modified, m.uid))
             continue;
         if (!silent)
-            write_fetch_flags(s, &m, run->command.uid);
+            imap_write_fetch_flags(s, &m, run->command.uid);
         else if (run->command.uid || s->qresync)
-            buf_addf(session_output(s), "* %u FETCH (UID %u MODSEQ (%llu))\r\n", m.seq, m.uid,
+            buf_addf(imap_session_output(s), "* %u FETCH (UID %u MODSEQ (%llu))\r\n", m.seq, m.uid,
                      (unsigned long long)state.modseq);
         else
-            buf_addf(session_output(s), "* %u FETCH (MODSEQ (%llu))\r\n", m.seq,
+            buf_addf(imap_session_output(s), "* %u FETCH (MODSEQ (%llu))\r\n", m.seq,
                      (unsigned long long)state.modseq);
     }
     if (modified.count > 0)
         finish_modified(s);
     else
-        session_done(s, "OK Store completed");
+        imap_session_done(s, "OK Store completed");
 }
 
 static void begin_results(struct session *s)
@@ -72,7 +72,7 @@ static void begin_results(struct session *s)
     struct store_work *work = s->run->state;
     struct imap_view *view = &s->selected->view;
     if (atomic_load_explicit(&view->live->image->keyword_count, memory_order_acquire) > view->keywords)
-        write_known_flags(s);
+        imap_write_known_flags(s);
     work->walk = imap_view_walk(view, &s->run->command.store.set, s->run->command.uid);
     write_results(s);
 }
@@ -87,11 +87,11 @@ static void send_next(struct session *s)
     static const enum flags_mode modes[] = {FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE};
     struct imap_set uids = imap_set_builder_view(&work->uids);
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX), keywords = buf_new(WIRE_BLOB_MAX);
-    if (!session_take_pairs(&uids, &work->at, &pairs)) {
+    if (!imap_session_take_pairs(&uids, &work->at, &pairs)) {
         begin_results(s);
         return;
     }
-    session_keywords(&keywords, &c->store.flags);
+    imap_session_keywords(&keywords, &c->store.flags);
     const struct wire_flags_store message = {.grant = s->grant,
                                              .watch = s->selected->mailbox->watch,
                                              .mode = modes[c->store.mode],
@@ -100,7 +100,7 @@ static void send_next(struct session *s)
                                              .flags = c->store.flags.system,
                                              .keywords = buf_slice(&keywords),
                                              .uids = buf_slice(&pairs)};
-    session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &message, on_stored);
+    imap_session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &message, on_stored);
 }
 
 static void on_stored(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -110,7 +110,7 @@ static void on_stored(struct session *s, void *arg, enum err err, struct ipc_pac
     struct wire_flags_stored stored;
     err = wire_answer(err, packet, WIRE_FLAGS_STORED, &stored);
     if (err || stored.err) {
-        session_refused(s, err ? err : stored.err, stored.code, stored.text);
+        imap_session_refused(s, err ? err : stored.err, stored.code, stored.text);
         return;
     }
     imap_view_own(&s->selected->view, stored.modseq);
@@ -120,16 +120,16 @@ static void on_stored(struct session *s, void *arg, enum err err, struct ipc_pac
     send_next(s);
 }
 
-void cmd_store(struct session *s)
+void imap_cmd_store(struct session *s)
 {
     struct run *run = s->run;
     if (s->selected->read_only) {
-        session_done(s, "NO [NOPERM] Mailbox is read-only");
+        imap_session_done(s, "NO [NOPERM] Mailbox is read-only");
         return;
     }
     if (run->command.store.has_unchanged_since)
-        session_use_condstore(s);
-    if (!session_resolve(s, &run->command.store.set))
+        imap_session_use_condstore(s);
+    if (!imap_session_resolve(s, &run->command.store.set))
         return;
     struct store_work *work = ARENA_NEW(run->arena, struct store_work);
     work->uids = imap_view_uids(&s->selected->view, &run->command.store.set, run->command.uid);

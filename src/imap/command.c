@@ -9,39 +9,39 @@ static const struct command_row {
     enum command_sync uid_sync; /* of the UID form */
     uint32_t capability;        /* hidden from an account: the command is unknown */
 } rows[IMAP_VERB_COUNT] = {
-    [IMAP_CAPABILITY] = {cmd_capability, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_NOOP] = {cmd_noop, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_LOGOUT] = {cmd_logout, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_ID] = {cmd_id, SYNC_NONE, SYNC_NONE, CAP_ID},
-    [IMAP_STARTTLS] = {cmd_starttls, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_AUTHENTICATE] = {cmd_authenticate, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_LOGIN] = {cmd_login, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_ENABLE] = {cmd_enable, SYNC_NONE, SYNC_NONE, CAP_ENABLE},
-    [IMAP_SELECT] = {cmd_select, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_EXAMINE] = {cmd_select, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_CREATE] = {cmd_create, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_DELETE] = {cmd_delete, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_RENAME] = {cmd_rename, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_SUBSCRIBE] = {cmd_subscribe, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_UNSUBSCRIBE] = {cmd_subscribe, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_LIST] = {cmd_list, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_LSUB] = {cmd_list, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_NAMESPACE] = {cmd_namespace, SYNC_ALL, SYNC_NONE, CAP_NAMESPACE},
-    [IMAP_STATUS] = {cmd_status, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_APPEND] = {NULL, SYNC_ALL, SYNC_NONE, 0}, /* begun by cmd_append_begin() */
-    [IMAP_IDLE] = {cmd_idle, SYNC_ALL, SYNC_NONE, CAP_IDLE},
-    [IMAP_GETQUOTA] = {cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
-    [IMAP_GETQUOTAROOT] = {cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
-    [IMAP_SETQUOTA] = {cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
-    [IMAP_CHECK] = {cmd_noop, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_CLOSE] = {cmd_close, SYNC_NONE, SYNC_NONE, 0},
-    [IMAP_UNSELECT] = {cmd_unselect, SYNC_NONE, SYNC_NONE, CAP_UNSELECT},
-    [IMAP_EXPUNGE] = {cmd_expunge, SYNC_ALL, SYNC_ALL, 0},
-    [IMAP_SEARCH] = {cmd_search, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_FETCH] = {cmd_fetch, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_STORE] = {cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_COPY] = {cmd_copy, SYNC_ALL, SYNC_ALL, 0},
-    [IMAP_MOVE] = {cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE},
+    [IMAP_CAPABILITY] = {imap_cmd_capability, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_NOOP] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_LOGOUT] = {imap_cmd_logout, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_ID] = {imap_cmd_id, SYNC_NONE, SYNC_NONE, CAP_ID},
+    [IMAP_STARTTLS] = {imap_cmd_starttls, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_AUTHENTICATE] = {imap_cmd_authenticate, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_LOGIN] = {imap_cmd_login, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_ENABLE] = {imap_cmd_enable, SYNC_NONE, SYNC_NONE, CAP_ENABLE},
+    [IMAP_SELECT] = {imap_cmd_select, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_EXAMINE] = {imap_cmd_select, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_CREATE] = {imap_cmd_create, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_DELETE] = {imap_cmd_delete, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_RENAME] = {imap_cmd_rename, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_SUBSCRIBE] = {imap_cmd_subscribe, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_UNSUBSCRIBE] = {imap_cmd_subscribe, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_LIST] = {imap_cmd_list, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_LSUB] = {imap_cmd_list, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_NAMESPACE] = {imap_cmd_namespace, SYNC_ALL, SYNC_NONE, CAP_NAMESPACE},
+    [IMAP_STATUS] = {imap_cmd_status, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_APPEND] = {NULL, SYNC_ALL, SYNC_NONE, 0}, /* begun by imap_cmd_append_begin() */
+    [IMAP_IDLE] = {imap_cmd_idle, SYNC_ALL, SYNC_NONE, CAP_IDLE},
+    [IMAP_GETQUOTA] = {imap_cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
+    [IMAP_GETQUOTAROOT] = {imap_cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
+    [IMAP_SETQUOTA] = {imap_cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
+    [IMAP_CHECK] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_CLOSE] = {imap_cmd_close, SYNC_NONE, SYNC_NONE, 0},
+    [IMAP_UNSELECT] = {imap_cmd_unselect, SYNC_NONE, SYNC_NONE, CAP_UNSELECT},
+    [IMAP_EXPUNGE] = {imap_cmd_expunge, SYNC_ALL, SYNC_ALL, 0},
+    [IMAP_SEARCH] = {imap_cmd_search, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
+    [IMAP_FETCH] = {imap_cmd_fetch, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
+    [IMAP_STORE] = {imap_cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
+    [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0},
+    [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE},
     /* SORT and THREAD are parsed, but neither offered nor run. */
 };
 
@@ -59,25 +59,25 @@ static const char *wrong_state(const struct session *s, uint32_t allowed)
     return allowed == IMAP_NOT_AUTHENTICATED ? "Already logged in" : "No mailbox selected";
 }
 
-bool command_may_run(struct session *s)
+bool imap_command_may_run(struct session *s)
 {
     struct run *run = s->run;
     const struct command_row *row = &rows[run->command.verb];
     bool uidplus = run->command.verb == IMAP_EXPUNGE && run->command.uid;
     run->sync = run->command.uid ? row->uid_sync : row->sync;
     const char *wrong = wrong_state(s, imap_verb_allowed(run->command.verb));
-    if (!capability_has(s, row->capability) || (uidplus && !capability_has(s, CAP_UIDPLUS)))
+    if (!imap_capability_has(s, row->capability) || (uidplus && !imap_capability_has(s, CAP_UIDPLUS)))
         wrong = "Unknown command";
     if (wrong)
-        session_done(s, "BAD %s", wrong);
+        imap_session_done(s, "BAD %s", wrong);
     return !wrong;
 }
 
-void command_start(struct session *s)
+void imap_command_start(struct session *s)
 {
     void (*start)(struct session * s) = rows[s->run->command.verb].start;
     if (!start)
-        session_done(s, "BAD Unknown command");
-    else if (command_may_run(s))
+        imap_session_done(s, "BAD Unknown command");
+    else if (imap_command_may_run(s))
         start(s);
 }

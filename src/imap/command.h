@@ -5,48 +5,48 @@
 #include "imap/session.h"
 
 /* Whether the parsed command (s->run->command) may come now; otherwise it was answered. */
-bool command_may_run(struct session *s) MUST_CHECK;
+bool imap_command_may_run(struct session *s) MUST_CHECK;
 /* Runs the session's parsed command (s->run->command). */
-void command_start(struct session *s);
+void imap_command_start(struct session *s);
 
-void cmd_capability(struct session *s);
-void cmd_noop(struct session *s);
-void cmd_logout(struct session *s);
-void cmd_id(struct session *s);
-void cmd_starttls(struct session *s);
-void cmd_authenticate(struct session *s);
-void cmd_login(struct session *s);
-void cmd_enable(struct session *s);
-void cmd_select(struct session *s);
-void cmd_create(struct session *s);
-void cmd_delete(struct session *s);
-void cmd_rename(struct session *s);
-void cmd_subscribe(struct session *s);
-void cmd_list(struct session *s);
-void cmd_namespace(struct session *s);
-void cmd_status(struct session *s);
+void imap_cmd_capability(struct session *s);
+void imap_cmd_noop(struct session *s);
+void imap_cmd_logout(struct session *s);
+void imap_cmd_id(struct session *s);
+void imap_cmd_starttls(struct session *s);
+void imap_cmd_authenticate(struct session *s);
+void imap_cmd_login(struct session *s);
+void imap_cmd_enable(struct session *s);
+void imap_cmd_select(struct session *s);
+void imap_cmd_create(struct session *s);
+void imap_cmd_delete(struct session *s);
+void imap_cmd_rename(struct session *s);
+void imap_cmd_subscribe(struct session *s);
+void imap_cmd_list(struct session *s);
+void imap_cmd_namespace(struct session *s);
+void imap_cmd_status(struct session *s);
 void cmd_append(struct session *s);
-void cmd_idle(struct session *s);
-void cmd_getquota(struct session *s);
-void cmd_getquotaroot(struct session *s);
-void cmd_setquota(struct session *s);
-void cmd_close(struct session *s);
-void cmd_unselect(struct session *s);
-void cmd_expunge(struct session *s);
-void cmd_search(struct session *s);
-void cmd_fetch(struct session *s);
-void cmd_store(struct session *s);
-void cmd_copy(struct session *s);
+void imap_cmd_idle(struct session *s);
+void imap_cmd_getquota(struct session *s);
+void imap_cmd_getquotaroot(struct session *s);
+void imap_cmd_setquota(struct session *s);
+void imap_cmd_close(struct session *s);
+void imap_cmd_unselect(struct session *s);
+void imap_cmd_expunge(struct session *s);
+void imap_cmd_search(struct session *s);
+void imap_cmd_fetch(struct session *s);
+void imap_cmd_store(struct session *s);
+void imap_cmd_copy(struct session *s);
 
 /* APPEND: the framer stopped at the announcement of its message; parsed by session.c. */
 struct append_announcement {
     uint64_t octets;
     bool sync;
 };
-void cmd_append_begin(struct session *s, struct append_announcement announcement);
+void imap_cmd_append_begin(struct session *s, struct append_announcement announcement);
 /* The command is not a good APPEND: its message is read and dropped where it comes anyway, then `text` is the
  * answer. */
-void cmd_append_skip(struct session *s, struct append_announcement announcement, enum err err,
-                     const char *text);
+void imap_cmd_append_skip(struct session *s, struct append_announcement announcement, enum err err,
+                          const char *text);
 
 #endif

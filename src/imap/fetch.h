@@ -1,15 +1,16 @@
 /* fetch.h: FETCH: the flow (cmd_fetch.c), where its bytes come from (fetch_open.c), what is written
- * (fetch_write.c). */
+ * (imap_fetch_write.c). */
 #ifndef IMAP_FETCH_H
 #define IMAP_FETCH_H
 
 #include "imap/session.h"
 #include "wire/facts.h"
 
-#define FETCH_BATCH      128     /* messages asked for at once, at most */
-#define FETCH_BATCH_SIZE 1000000 /* octets of answers one batch should not exceed, going by the ones before  \
-                                  */
-#define FETCH_OPENS      8       /* messages whose files are asked for at once */
+#define FETCH_BATCH 128 /* messages asked for at once, at most */
+#define FETCH_BATCH_SIZE                                                                                     \
+    1000000                /* octets of answers one batch should not exceed, going by the ones before        \
+                            */
+#define FETCH_OPENS      8 /* messages whose files are asked for at once */
 #define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
 
 /* One message to be written: what is known of it. */
@@ -52,9 +53,9 @@ struct fetch {
 };
 
 /* What the items need; ERR_BAD for items we do not have. */
-enum err fetch_needs(const struct imap_fetch *items, enum fetch_need *need) MUST_CHECK;
+enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need) MUST_CHECK;
 /* Writes one whole response. False when the facts in hand do not suffice (then nothing is written). Takes
  * m->fd. */
-bool fetch_write(struct session *s, struct fetch_message *m) MUST_CHECK;
+bool imap_fetch_write(struct session *s, struct fetch_message *m) MUST_CHECK;
 
 #endif

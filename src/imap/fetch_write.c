@@ -1,5 +1,6 @@
-/* fetch_write.c: one FETCH response (RFC 9051 section 7.5.2). Input: facts that store has checked, files of
- * store. Bytes are cut at the facts' offsets; nothing of the message is parsed here but header field names.
+/* imap_fetch_write.c: one FETCH response (RFC 9051 section 7.5.2). Input: facts that store has checked, files
+ * of store. Bytes are cut at the facts' offsets; nothing of the message is parsed here but header field
+ * names.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static bool cache_has(const struct imap_section *section)
     return true;
 }
 
-enum err fetch_needs(const struct imap_fetch *items, enum fetch_need *need)
+enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need)
 {
     const uint32_t unknown = IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID | IMAP_FETCH_SAVEDATE;
     const uint32_t facts =
@@ -162,7 +163,7 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
     } else {
         struct run_of_file range = section_range(s, m, section);
         if (!range.there) {
-            buf_add_str(session_output(s), "NIL");
+            buf_add_str(imap_session_output(s), "NIL");
             return true;
         }
         AUTO_BUF struct buf header = buf_new(FETCH_HEADER_MAX);
@@ -173,7 +174,7 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
         filter_fields(&fields, section, slice_make(at, got));
     }
     buf_add_str(&fields, "\r\n");
-    write_content(session_output(s), section, buf_slice(&fields));
+    write_content(imap_session_output(s), section, buf_slice(&fields));
     return true;
 }
 
@@ -182,7 +183,7 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
 static void write_file_section(struct session *s, struct fetch_message *m, const struct imap_section *section)
 {
     struct run_of_file range = section_range(s, m, section);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (!range.there) {
         buf_add_str(out, "NIL");
         return;
@@ -193,12 +194,12 @@ static void write_file_section(struct session *s, struct fetch_message *m, const
     if (fd >= 0)
         stream_write_file(s->stream, fd, range.offset, range.len);
     else if (range.len > 0)
-        session_drop(s, "no descriptor left"); /* the literal was announced already */
+        imap_session_drop(s, "no descriptor left"); /* the literal was announced already */
 }
 
 static bool write_section(struct session *s, struct fetch_message *m, const struct imap_section *section)
 {
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     imap_section_write_name(out, section);
     buf_add_byte(out, ' ');
     if (section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT)
@@ -217,7 +218,7 @@ static void separate(struct buf *out, bool *first)
 static void write_image_items(struct session *s, const struct fetch_message *m, uint32_t items, bool *first)
 {
     const struct imap_view *view = &s->selected->view;
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     const struct image_entry *entry = imap_view_entry(view, m->message.index);
     struct image_state state = imap_view_state(view, m->message.index);
     if (items & IMAP_FETCH_UID) {
@@ -228,7 +229,7 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
     if (items & IMAP_FETCH_FLAGS) {
         separate(out, first);
         buf_add_str(out, "FLAGS (");
-        write_flags(out, view, state.flags, m->message.uid);
+        imap_write_flags(out, view, state.flags, m->message.uid);
         buf_add_byte(out, ')');
     }
     if (items & IMAP_FETCH_INTERNALDATE) {
@@ -264,7 +265,7 @@ static void write_fact(struct buf *out, const char *name, struct slice ready, bo
 
 static void write_fact_items(struct session *s, const struct fetch_message *m, uint32_t items, bool *first)
 {
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (items & IMAP_FETCH_ENVELOPE)
         write_fact(out, "ENVELOPE", m->facts.envelope, first);
     if (items & IMAP_FETCH_BODY)
@@ -284,7 +285,7 @@ static bool facts_suffice(const struct imap_fetch *items, const struct fetch_mes
     return m->fd >= 0 || items->section_count == 0 || (m->facts.flags & FACTS_HEADERS_COMPLETE);
 }
 
-bool fetch_write(struct session *s, struct fetch_message *m)
+bool imap_fetch_write(struct session *s, struct fetch_message *m)
 {
     const struct imap_fetch *items = &s->run->command.fetch.items;
     const struct fetch *fetch = s->run->state;
@@ -294,7 +295,7 @@ bool fetch_write(struct session *s, struct fetch_message *m)
         return false;
     if (s->qresync && (simple & IMAP_FETCH_FLAGS))
         simple |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ; /* RFC 7162 section 3.2.4 */
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* ");
     buf_add_u64(out, m->message.seq);
     buf_add_str(out, " FETCH (");
@@ -302,12 +303,12 @@ bool fetch_write(struct session *s, struct fetch_message *m)
     if (fetch->need != NEED_IMAGE)
         write_fact_items(s, m, simple, &first);
     for (size_t i = 0; i < items->section_count && ok && !s->closing; i++) {
-        separate(session_output(s), &first);
+        separate(imap_session_output(s), &first);
         ok = write_section(s, m, &items->sections[i]);
     }
     if (!ok)
-        session_drop(s, "a message could not be read");
+        imap_session_drop(s, "a message could not be read");
     if (!s->closing)
-        buf_add_str(session_output(s), ")\r\n");
+        buf_add_str(imap_session_output(s), ")\r\n");
     return true;
 }

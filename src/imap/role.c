@@ -130,13 +130,13 @@ static void adopt_image(struct imap_mailbox *mailbox, int fd)
 static void tell_session(struct selected *sel, bool gone)
 {
     struct session *s = sel->session;
-    session_enter(s);
+    imap_session_enter(s);
     sel->gone = sel->gone || gone;
     if (s->run && s->run->changed)
         s->run->changed(s);
     else if (gone && !s->run)
-        session_bye(s, "The selected mailbox was deleted");
-    session_leave(s);
+        imap_session_bye(s, "The selected mailbox was deleted");
+    imap_session_leave(s);
 }
 
 static bool on_mbox_changed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -193,7 +193,7 @@ static void store_down(struct imap *imap)
     {
         struct session *s = CONTAINER_OF(node, struct session, node);
         if (s->selected)
-            session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
+            imap_session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
     }
     imap_mailboxes_sweep(imap);
 }
@@ -213,7 +213,7 @@ static void on_peer_drained(void *ctx, enum role peer)
     LIST_EACH(&imap->sessions, node)
     {
         struct session *s = CONTAINER_OF(node, struct session, node);
-        session_pump(s);
+        imap_session_pump(s);
     }
 }
 
@@ -222,7 +222,7 @@ static void on_peer_drained(void *ctx, enum role peer)
 static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
 {
     metric_add(METRIC_CONNECTIONS, METRIC_IMAP, 1);
-    session_new(ctx, stream, arrival);
+    imap_session_new(ctx, stream, arrival);
 }
 
 static void on_lost(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
@@ -287,7 +287,7 @@ static void role_free(void *ctx)
         listener_free(&imap->listeners[i]);
     LIST_EACH(&imap->sessions, node)
     {
-        session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
+        imap_session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
     }
     loop_timer_free(&imap->drain_timer);
     tls_context_free(&imap->tls);
@@ -366,12 +366,12 @@ static void end_drain(void *arg)
     struct imap *imap = arg;
     LIST_EACH(&imap->sessions, node)
     {
-        session_drop(CONTAINER_OF(node, struct session, node), "drain time is over");
+        imap_session_drop(CONTAINER_OF(node, struct session, node), "drain time is over");
     }
     finish_if_empty(imap);
 }
 
-/* Sessions that wait are told at once, the others when their command is done (session_pump does not take
+/* Sessions that wait are told at once, the others when their command is done (imap_session_pump does not take
  * another). */
 static void drain(void *ctx, uint64_t ms)
 {
@@ -385,7 +385,7 @@ static void drain(void *ctx, uint64_t ms)
     {
         struct session *s = CONTAINER_OF(node, struct session, node);
         if (!s->run || s->run->input)
-            session_bye(s, "[UNAVAILABLE] The server is going down");
+            imap_session_bye(s, "[UNAVAILABLE] The server is going down");
     }
     imap->session_count--;
     finish_if_empty(imap);

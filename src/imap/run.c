@@ -10,7 +10,7 @@
 
 #define ANSWER_MAX 2048 /* octets of a tagged answer without its number sets */
 
-void run_free(struct session *s)
+void imap_run_free(struct session *s)
 {
     struct run *run = s->run;
     if (!run)
@@ -31,13 +31,13 @@ static void on_answer(void *ctx, enum err err, struct ipc_packet *packet)
     struct session *s = call->session;
     if (err || !packet->more)
         call->request = 0;
-    session_enter(s);
+    imap_session_enter(s);
     call->done(s, call->arg, err, packet);
-    session_leave(s);
+    imap_session_leave(s);
 }
 
-bool session_call(struct session *s, enum role role, enum wire_type type, const void *message,
-                  call_done *done, void *arg)
+bool imap_session_call(struct session *s, enum role role, enum wire_type type, const void *message,
+                       call_done *done, void *arg)
 {
     struct run *run = s->run;
     for (size_t i = 0; i < IMAP_CALLS; i++) {
@@ -51,19 +51,20 @@ bool session_call(struct session *s, enum role role, enum wire_type type, const 
     return false;
 }
 
-void session_ask(struct session *s, enum role role, enum wire_type type, const void *message, call_done *done)
+void imap_session_ask(struct session *s, enum role role, enum wire_type type, const void *message,
+                      call_done *done)
 {
-    if (!session_call(s, role, type, message, done, NULL))
-        session_done(s, "NO [SERVERBUG] Too many requests of one command");
+    if (!imap_session_call(s, role, type, message, done, NULL))
+        imap_session_done(s, "NO [SERVERBUG] Too many requests of one command");
 }
 
-bool session_result(struct session *s, enum err err, struct ipc_packet *packet)
+bool imap_session_result(struct session *s, enum err err, struct ipc_packet *packet)
 {
     struct wire_result result;
     err = wire_answer(err, packet, WIRE_RESULT, &result);
     if (!err && result.err == ERR_OK)
         return true;
-    session_refused(s, err ? err : result.err, result.code, result.text);
+    imap_session_refused(s, err ? err : result.err, result.code, result.text);
     return false;
 }
 
@@ -97,27 +98,27 @@ static struct slice clean_in(struct arena *arena, struct slice text)
     return slice_make(clean, text.len);
 }
 
-void session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text)
+void imap_session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text)
 {
     if (code >= STORE_CODE_COUNT)
         code = STORE_CODE_NONE;
     if (code == STORE_CODE_NONE && err == ERR_LATER)
         code = STORE_CODE_UNAVAILABLE;
     if (code == STORE_CODE_NONE && err == ERR_INTERNAL) {
-        log_error("imap.failed", LOG_CSTR("session", s->id), LOG_STR("user", session_account(s)),
+        log_error("imap.failed", LOG_CSTR("session", s->id), LOG_STR("user", imap_session_account(s)),
                   LOG_CSTR("command", imap_verb_name(s->run->command.verb)), LOG_STR("why", text));
-        session_done(s, "NO [SERVERBUG] Internal error");
+        imap_session_done(s, "NO [SERVERBUG] Internal error");
         return;
     }
     if (text.len == 0)
         text = slice_of(refusals[code].text);
     text = clean_in(s->run->arena, text);
-    session_done(s, "NO %s%.*s", refusals[code].code, SLICE_ARG(text));
+    imap_session_done(s, "NO %s%.*s", refusals[code].code, SLICE_ARG(text));
     if (code == STORE_CODE_EXPIRED)
-        session_bye(s, "[EXPIRED] The login is over");
+        imap_session_bye(s, "[EXPIRED] The login is over");
 }
 
-void session_done(struct session *s, const char *format, ...)
+void imap_session_done(struct session *s, const char *format, ...)
 {
     struct run *run = s->run;
     va_list args;
@@ -128,10 +129,10 @@ void session_done(struct session *s, const char *format, ...)
     int len = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     size_t kept = len < 0 ? 0 : (size_t)len < sizeof text ? (size_t)len : sizeof text - 1;
-    session_answer(s, slice_make(text, kept));
+    imap_session_answer(s, slice_make(text, kept));
 }
 
-void session_answer(struct session *s, struct slice answer)
+void imap_session_answer(struct session *s, struct slice answer)
 {
     struct run *run = s->run;
     run->answer = arena_dup(run->arena, answer);
@@ -141,14 +142,14 @@ void session_answer(struct session *s, struct slice answer)
     run->ending = true;
     run->resume = NULL;
     if (s->selected && run->sync != SYNC_NONE)
-        sync_begin(s, run->sync == SYNC_ALL);
-    session_ending(s);
+        imap_sync_begin(s, run->sync == SYNC_ALL);
+    imap_session_ending(s);
 }
 
 static void write_answer(struct session *s)
 {
     struct run *run = s->run;
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (run->command.tag.len)
         buf_add(out, run->command.tag);
     else
@@ -162,23 +163,23 @@ static void write_answer(struct session *s)
     metric_observe(METRIC_IMAP_COMMAND_SECONDS, 0, clock_mono_ns() - run->started_ns);
 }
 
-void session_ending(struct session *s)
+void imap_session_ending(struct session *s)
 {
-    if (!sync_step(s))
+    if (!imap_sync_step(s))
         return; /* the output is full: on_writable comes back here */
     write_answer(s);
-    run_free(s);
+    imap_run_free(s);
     if (s->selected && s->selected->gone)
-        session_bye(s, "The selected mailbox was deleted");
+        imap_session_bye(s, "The selected mailbox was deleted");
     else if (s->imap->draining)
-        session_bye(s, "[UNAVAILABLE] The server is going down");
+        imap_session_bye(s, "[UNAVAILABLE] The server is going down");
     else
-        session_pump(s);
+        imap_session_pump(s);
 }
 
 /* ---- sets for store ---- */
 
-bool session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs)
+bool imap_session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs)
 {
     buf_clear(pairs);
     for (size_t n = 0; n < IMAP_PAIRS_MAX && *at < set->count; n++, ++*at)
@@ -186,7 +187,7 @@ bool session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pair
     return pairs->len > 0;
 }
 
-bool session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set)
+bool imap_session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set)
 {
     size_t count = pairs.len / 8, n = 0;
     struct imap_range *ranges = ARENA_ARRAY(arena, struct imap_range, count + 1);
@@ -200,25 +201,25 @@ bool session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *
     return pairs.len == 0;
 }
 
-void session_keywords(struct buf *list, const struct imap_flags *flags)
+void imap_session_keywords(struct buf *list, const struct imap_flags *flags)
 {
     for (size_t i = 0; i < flags->keyword_count; i++)
         wire_strings_add(list, flags->keywords[i]);
 }
 
-void session_use_condstore(struct session *s)
+void imap_session_use_condstore(struct session *s)
 {
-    if (capability_has(s, CAP_CONDSTORE))
+    if (imap_capability_has(s, CAP_CONDSTORE))
         s->condstore = true;
 }
 
-bool session_resolve(struct session *s, struct imap_set *set)
+bool imap_session_resolve(struct session *s, struct imap_set *set)
 {
     if (set->saved)
-        session_done(s, "BAD There is no saved search result");
+        imap_session_done(s, "BAD There is no saved search result");
     else if (imap_view_resolve(&s->selected->view, set, s->run->command.uid))
         return true;
     else
-        session_done(s, "BAD Message number out of range");
+        imap_session_done(s, "BAD Message number out of range");
     return false;
 }

@@ -24,7 +24,7 @@ static void use_limits(struct session *s, struct imap_frame_limits limits)
     stream_set_input_max(s->stream, limits.line + limits.literals + INPUT_SLACK);
 }
 
-void session_set_state(struct session *s, enum session_state state)
+void imap_session_set_state(struct session *s, enum session_state state)
 {
     log_debug("imap.state", LOG_CSTR("session", s->id), LOG_CSTR("from", state_names[s->state]),
               LOG_CSTR("to", state_names[state]));
@@ -36,22 +36,22 @@ void session_set_state(struct session *s, enum session_state state)
     s->state = state;
 }
 
-struct buf *session_output(struct session *s)
+struct buf *imap_session_output(struct session *s)
 {
     return stream_output(s->stream);
 }
 
-struct slice session_account(const struct session *s)
+struct slice imap_session_account(const struct session *s)
 {
     return slice_of(s->account);
 }
 
-bool session_is_full(const struct session *s)
+bool imap_session_is_full(const struct session *s)
 {
     return stream_is_full(s->stream);
 }
 
-bool session_may_login(const struct session *s)
+bool imap_session_may_login(const struct session *s)
 {
     return s->insecure_auth || stream_is_tls(s->stream);
 }
@@ -64,7 +64,7 @@ static void log_end(const struct session *s)
     if (s->probe && s->commands == 0)
         return; /* a health check */
     log_info("imap.closed", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
-             LOG_STR("user", session_account(s)), LOG_U64("commands", s->commands), LOG_MS("took", ms));
+             LOG_STR("user", imap_session_account(s)), LOG_U64("commands", s->commands), LOG_MS("took", ms));
 }
 
 static void tell_logout(struct session *s)
@@ -81,8 +81,8 @@ static void destroy(struct session *s)
     struct imap *imap = s->imap;
     if (s->run && s->run->stop)
         s->run->stop(s);
-    run_free(s);
-    session_unselect(s);
+    imap_run_free(s);
+    imap_session_unselect(s);
     tell_logout(s);
     imap_user_remove(imap->users, &s->user);
     imap_user_remove(imap->addresses, &s->address);
@@ -95,12 +95,12 @@ static void destroy(struct session *s)
     imap_session_gone(imap);
 }
 
-void session_enter(struct session *s)
+void imap_session_enter(struct session *s)
 {
     s->busy++;
 }
 
-void session_leave(struct session *s)
+void imap_session_leave(struct session *s)
 {
     if (--s->busy == 0 && s->closing)
         destroy(s);
@@ -111,32 +111,32 @@ static void close_session(struct session *s, bool politely)
 {
     if (s->closing)
         return;
-    session_enter(s);
+    imap_session_enter(s);
     s->closing = true;
     if (politely)
         stream_finish(&s->stream);
     else
         stream_free(&s->stream);
-    session_leave(s);
+    imap_session_leave(s);
 }
 
-void session_bye(struct session *s, const char *text)
+void imap_session_bye(struct session *s, const char *text)
 {
     if (s->closing)
         return;
-    buf_addf(session_output(s), "* BYE %s\r\n", text);
+    buf_addf(imap_session_output(s), "* BYE %s\r\n", text);
     metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BYE, 1);
     close_session(s, true);
 }
 
-void session_drop(struct session *s, const char *why)
+void imap_session_drop(struct session *s, const char *why)
 {
     if (!s->closing)
         log_debug("imap.dropped", LOG_CSTR("session", s->id), LOG_CSTR("why", why));
     close_session(s, false);
 }
 
-void session_finish(struct session *s)
+void imap_session_finish(struct session *s)
 {
     close_session(s, true);
 }
@@ -158,11 +158,11 @@ static struct run *run_new(struct session *s, struct slice input)
 static void answer_bad(struct session *s, enum err err, const char *text)
 {
     if (err != ERR_REFUSED && ++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED) {
-        session_done(s, "BAD %s", text);
-        session_bye(s, "Too many errors");
+        imap_session_done(s, "BAD %s", text);
+        imap_session_bye(s, "Too many errors");
         return;
     }
-    session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
+    imap_session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
 }
 
 /* The first `len` octets of the input are a command; with `message` they end with the announcement of
@@ -177,7 +177,7 @@ static void take_command(struct session *s, struct slice input, const struct ima
     enum err err = imap_command_parse_in(run->arena, text, options, &run->command, &why);
     bool append = !err && run->command.verb == IMAP_APPEND && message;
     if (message && !append) {
-        cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
+        imap_cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
         return;
     }
     if (err) {
@@ -186,14 +186,14 @@ static void take_command(struct session *s, struct slice input, const struct ima
     }
     s->bads = 0;
     if (append)
-        cmd_append_begin(s, (struct append_announcement){message->literal, message->sync});
+        imap_cmd_append_begin(s, (struct append_announcement){message->literal, message->sync});
     else
-        command_start(s);
+        imap_command_start(s);
 }
 
 static void answer_frame(struct session *s, const struct imap_frame *frame)
 {
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     if (frame->tag.len)
         buf_add(out, frame->tag);
     else
@@ -201,7 +201,7 @@ static void answer_frame(struct session *s, const struct imap_frame *frame)
     buf_addf(out, " BAD %s\r\n", frame->text);
     metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BAD, 1);
     if (++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED)
-        session_bye(s, "Too many errors");
+        imap_session_bye(s, "Too many errors");
 }
 
 /* One step on the input; false when nothing more can be done with it now. */
@@ -213,7 +213,7 @@ static bool next_command(struct session *s)
     case IMAP_FRAME_MORE:
         return false;
     case IMAP_FRAME_CONTINUE:
-        buf_add_str(session_output(s), "+ OK\r\n");
+        buf_add_str(imap_session_output(s), "+ OK\r\n");
         break;
     case IMAP_FRAME_COMPLETE:
         take_command(s, slice_sub(input, 0, frame.len), NULL);
@@ -230,7 +230,7 @@ static bool next_command(struct session *s)
         break;
     case IMAP_FRAME_CLOSE:
         answer_frame(s, &frame);
-        session_bye(s, "Command too long");
+        imap_session_bye(s, "Command too long");
         break;
     }
     return true;
@@ -247,24 +247,24 @@ static bool feed_run(struct session *s)
     return !s->closing && (s->run != run || stream_input(s->stream).len != before);
 }
 
-void session_pump(struct session *s)
+void imap_session_pump(struct session *s)
 {
     if (s->pumping || s->closing)
         return;
-    session_enter(s);
+    imap_session_enter(s);
     s->pumping = true;
     bool more = true;
     while (more && !s->closing) {
         if (s->run)
             more = feed_run(s);
         else
-            more = !session_is_full(s) && next_command(s);
+            more = !imap_session_is_full(s) && next_command(s);
     }
     s->pumping = false;
     /* Nothing more will come, and what came is answered or waits for what will not come. */
-    if (!s->closing && s->eof && (!s->run || (s->run->input && !s->run->ending)) && !session_is_full(s))
+    if (!s->closing && s->eof && (!s->run || (s->run->input && !s->run->ending)) && !imap_session_is_full(s))
         close_session(s, true);
-    session_leave(s);
+    imap_session_leave(s);
 }
 
 /* ---- callbacks of the stream ---- */
@@ -272,21 +272,21 @@ void session_pump(struct session *s)
 static void on_readable(void *ctx, struct stream *stream)
 {
     (void)stream;
-    session_pump(ctx);
+    imap_session_pump(ctx);
 }
 
 static void on_writable(void *ctx, struct stream *stream)
 {
     (void)stream;
     struct session *s = ctx;
-    session_enter(s);
+    imap_session_enter(s);
     if (s->run && s->run->ending)
-        session_ending(s);
+        imap_session_ending(s);
     else if (s->run && s->run->resume)
         s->run->resume(s);
     if (!s->closing)
-        session_pump(s);
-    session_leave(s);
+        imap_session_pump(s);
+    imap_session_leave(s);
 }
 
 static void on_secured(void *ctx, struct stream *stream)
@@ -301,10 +301,10 @@ static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
     struct session *s = ctx;
     if (end == STREAM_EOF) {
         s->eof = true;
-        session_pump(s);
+        imap_session_pump(s);
         return;
     }
-    session_drop(s, stream_end_text(stream));
+    imap_session_drop(s, stream_end_text(stream));
 }
 
 static const struct stream_ops session_stream_ops = {
@@ -341,13 +341,13 @@ static const char *too_many(struct imap *imap, struct session *s)
 static void greet(struct session *s)
 {
     const struct settings *settings = role_settings(s->imap->run);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* OK [CAPABILITY ");
-    capability_write(s, out);
+    imap_capability_write(s, out);
     buf_addf(out, "] %.*s Rockdove ready\r\n", SLICE_ARG(settings->hostname));
 }
 
-void session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival)
+void imap_session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct session *s = mem_zero(1, sizeof *s);
     s->imap = imap;
@@ -362,7 +362,7 @@ void session_new(struct imap *imap, struct stream *stream, const struct listener
     s->probe = arrival->probe;
     s->trusted = arrival->trusted;
     s->started_ms = clock_mono_ms();
-    s->hidden = capability_hidden(role_settings(imap->run), SLICE_EMPTY);
+    s->hidden = imap_capability_hidden(role_settings(imap->run), SLICE_EMPTY);
     make_id(s->id);
     list_push_back(&imap->sessions, &s->node);
     imap->session_count++;
@@ -374,7 +374,7 @@ void session_new(struct imap *imap, struct stream *stream, const struct listener
     if (refusal) {
         metric_add(METRIC_CONNECTIONS_REFUSED, imap->draining ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL,
                    1);
-        session_bye(s, refusal);
+        imap_session_bye(s, refusal);
         return;
     }
     greet(s);

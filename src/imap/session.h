@@ -2,7 +2,8 @@
  *
  * One command of a session runs at a time. Its continuation stands in struct run: a command that waits for a
  * role, for the client or for room in the output returns to the loop and goes on in a callback.
- * session_done() ends it: pending news of the mailbox first, then the tagged answer, then the next command.
+ * imap_session_done() ends it: pending news of the mailbox first, then the tagged answer, then the next
+ * command.
  */
 #ifndef IMAP_SESSION_H
 #define IMAP_SESSION_H
@@ -75,7 +76,7 @@ struct run {
     void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
     void (*changed)(struct session *s); /* the selected mailbox changed. May be NULL. */
     struct call calls[IMAP_CALLS];
-    bool ending; /* session_done() was called */
+    bool ending; /* imap_session_done() was called */
     enum metric_imap_reply outcome;
     struct slice answer;
 };
@@ -109,77 +110,77 @@ struct session {
 };
 
 /* A connection arrived: greets and reads. */
-void session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival);
+void imap_session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival);
 /* Says BYE with `text` ("[UNAVAILABLE] …") and ends. */
-void session_bye(struct session *s, const char *text);
+void imap_session_bye(struct session *s, const char *text);
 /* Ends when what is written has been sent. */
-void session_finish(struct session *s);
+void imap_session_finish(struct session *s);
 /* Ends at once, without a word. */
-void session_drop(struct session *s, const char *why);
+void imap_session_drop(struct session *s, const char *why);
 /* Around everything that enters a session from outside: the session may be freed in leave. */
-void session_enter(struct session *s);
-void session_leave(struct session *s);
+void imap_session_enter(struct session *s);
+void imap_session_leave(struct session *s);
 /* Takes commands off the input while none runs. */
-void session_pump(struct session *s);
+void imap_session_pump(struct session *s);
 
 /* Changes the state and writes it down. */
-void session_set_state(struct session *s, enum session_state state);
-struct buf *session_output(struct session *s);
-struct slice session_account(const struct session *s);
-bool session_is_full(const struct session *s);
+void imap_session_set_state(struct session *s, enum session_state state);
+struct buf *imap_session_output(struct session *s);
+struct slice imap_session_account(const struct session *s);
+bool imap_session_is_full(const struct session *s);
 /* The session may use passwords: encrypted, or the listener says insecure_auth. */
-bool session_may_login(const struct session *s);
+bool imap_session_may_login(const struct session *s);
 
 /* ---- commands ---- */
 
 /* Ends the command with "tag ANSWER": "OK Done", "NO [CODE] text", "BAD text". */
-void session_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void imap_session_done(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same for an answer of any length. */
-void session_answer(struct session *s, struct slice answer);
+void imap_session_answer(struct session *s, struct slice answer);
 /* Ends the command with what store or a lost call said. `text` may be empty. */
-void session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text);
+void imap_session_refused(struct session *s, uint32_t err, uint32_t code, struct slice text);
 /* Goes on with the news and the answer when the output has room. Called by the session itself. */
-void session_ending(struct session *s);
+void imap_session_ending(struct session *s);
 /* Frees the command's memory, cancels its calls. */
-void run_free(struct session *s);
+void imap_run_free(struct session *s);
 
 /* Sends a request to store (auth); `done` is called unless the session ends before. False when too many are
  * under way. */
-bool session_call(struct session *s, enum role role, enum wire_type type, const void *message,
-                  call_done *done, void *arg) MUST_CHECK;
+bool imap_session_call(struct session *s, enum role role, enum wire_type type, const void *message,
+                       call_done *done, void *arg) MUST_CHECK;
 /* The same where one call at a time is all the command makes. */
-void session_ask(struct session *s, enum role role, enum wire_type type, const void *message,
-                 call_done *done);
+void imap_session_ask(struct session *s, enum role role, enum wire_type type, const void *message,
+                      call_done *done);
 /* For `done` of requests answered with WIRE_RESULT: ends the command with an error, or answers true. */
-bool session_result(struct session *s, enum err err, struct ipc_packet *packet) MUST_CHECK;
+bool imap_session_result(struct session *s, enum err err, struct ipc_packet *packet) MUST_CHECK;
 
 /* UIDs for store: the next pairs of le32 of the set that fit one message. False at the end. */
 #define IMAP_PAIRS_MAX 7000
-bool session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs);
+bool imap_session_take_pairs(const struct imap_set *set, size_t *at, struct buf *pairs);
 /* Pairs of store as a set in the arena; false when they are not in order. */
-bool session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set) MUST_CHECK;
+bool imap_session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set) MUST_CHECK;
 /* Keywords as wire_strings. */
-void session_keywords(struct buf *list, const struct imap_flags *flags);
+void imap_session_keywords(struct buf *list, const struct imap_flags *flags);
 /* Sets `condstore` when the client uses it for the first time (RFC 7162 section 3.1). */
-void session_use_condstore(struct session *s);
+void imap_session_use_condstore(struct session *s);
 
 /* ---- the selected mailbox ---- */
 
-/* Begins to tell the news; sync_step() goes on while the output has room; true when all is told. */
-void sync_begin(struct session *s, bool expunge);
-bool sync_step(struct session *s) MUST_CHECK;
-bool sync_is_pending(const struct session *s);
-void sync_free(struct sync *sync);
+/* Begins to tell the news; imap_sync_step() goes on while the output has room; true when all is told. */
+void imap_sync_begin(struct session *s, bool expunge);
+bool imap_sync_step(struct session *s) MUST_CHECK;
+bool imap_sync_is_pending(const struct session *s);
+void imap_sync_free(struct sync *sync);
 /* "* n FETCH (" and the flags part "FLAGS (…)" of one message, for sync.c, STORE and FETCH. */
-void write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid);
-void write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid);
+void imap_write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid);
+void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid);
 /* "* FLAGS (…)" and PERMANENTFLAGS. */
-void write_known_flags(struct session *s);
+void imap_write_known_flags(struct session *s);
 /* Leaves the mailbox without expunging. */
-void session_unselect(struct session *s);
-struct selected *selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
-                              bool read_only, const struct wire_mbox_selected *reply);
+void imap_session_unselect(struct session *s);
+struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
+                                   bool read_only, const struct wire_mbox_selected *reply);
 /* Resolves the command's set against the view; false (and the command is over) when it is out of range. */
-bool session_resolve(struct session *s, struct imap_set *set) MUST_CHECK;
+bool imap_session_resolve(struct session *s, struct imap_set *set) MUST_CHECK;
 
 #endif

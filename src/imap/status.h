@@ -6,8 +6,8 @@
 #include "wire/mailbox.h"
 
 /* "* STATUS name (…)" with the items asked for (bits of enum imap_status_item). */
-void status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items);
+void imap_status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items);
 /* "\Sent" or NULL. */
-const char *status_special_use(uint32_t special_use);
+const char *imap_status_special_use(uint32_t special_use);
 
 #endif

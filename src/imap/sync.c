@@ -10,7 +10,7 @@
 
 /* ---- flags as text ---- */
 
-void write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid)
+void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid)
 {
     /* IMAGE_SEEN … IMAGE_DRAFT are in the order of IMAP_FLAG_SEEN …: the same five bits. */
     uint32_t system = (uint32_t)(flags & IMAGE_SYSTEM_FLAGS);
@@ -30,11 +30,11 @@ void write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, 
     }
 }
 
-void write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid)
+void imap_write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid)
 {
     const struct imap_view *view = &s->selected->view;
     struct image_state state = imap_view_state(view, m->index);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* ");
     buf_add_u64(out, m->seq);
     buf_add_str(out, " FETCH (");
@@ -44,7 +44,7 @@ void write_fetch_flags(struct session *s, const struct imap_message *m, bool wit
         buf_add_byte(out, ' ');
     }
     buf_add_str(out, "FLAGS (");
-    write_flags(out, view, state.flags, m->uid);
+    imap_write_flags(out, view, state.flags, m->uid);
     buf_add_byte(out, ')');
     if (s->condstore)
         buf_addf(out, " MODSEQ (%llu)", (unsigned long long)state.modseq);
@@ -60,11 +60,11 @@ static void write_keyword_names(struct buf *out, const struct image *image, unsi
     }
 }
 
-void write_known_flags(struct session *s)
+void imap_write_known_flags(struct session *s)
 {
     struct imap_view *view = &s->selected->view;
     const struct image *image = view->live->image;
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     unsigned count = atomic_load_explicit(&image->keyword_count, memory_order_acquire);
     view->keywords = count < IMAGE_KEYWORDS ? count : IMAGE_KEYWORDS;
     buf_add_str(out, "* FLAGS (");
@@ -173,7 +173,7 @@ static void write_vanished(struct session *s, const struct sync *y)
     for (uint32_t i = 0; i < y->fresh_count; i++)
         imap_set_builder_add(&uids, s->selected->view.map->image->entries[y->fresh[i]].uid);
     struct imap_set set = imap_set_builder_view(&uids);
-    struct buf *out = session_output(s);
+    struct buf *out = imap_session_output(s);
     buf_add_str(out, "* VANISHED ");
     imap_set_write(out, &set);
     buf_add_str(out, "\r\n");
@@ -189,10 +189,10 @@ static bool write_expunges(struct session *s, struct sync *y)
         y->fresh_at = 0;
     }
     while (y->fresh_at > 0) {
-        if (session_is_full(s))
+        if (imap_session_is_full(s))
             return false;
         uint32_t index = y->fresh[--y->fresh_at];
-        buf_addf(session_output(s), "* %u EXPUNGE\r\n",
+        buf_addf(imap_session_output(s), "* %u EXPUNGE\r\n",
                  index - imap_indexes_below(v->gone, v->gone_count, index) + 1);
     }
     return true;
@@ -214,14 +214,14 @@ static void take_new(struct session *s, struct sync *y)
     merge_gone(v, &extra);
     free(extra.fresh);
     if (imap_view_exists(v) != exists)
-        buf_addf(session_output(s), "* %u EXISTS\r\n", imap_view_exists(v));
+        buf_addf(imap_session_output(s), "* %u EXISTS\r\n", imap_view_exists(v));
     if (imap_view_recent(v) != recent)
-        buf_addf(session_output(s), "* %u RECENT\r\n", imap_view_recent(v));
+        buf_addf(imap_session_output(s), "* %u RECENT\r\n", imap_view_recent(v));
 }
 
 /* ---- the steps ---- */
 
-bool sync_is_pending(const struct session *s)
+bool imap_sync_is_pending(const struct session *s)
 {
     const struct imap_view *v = &s->selected->view;
     const struct image *live = v->live->image;
@@ -229,18 +229,18 @@ bool sync_is_pending(const struct session *s)
            expunged_count(live) != v->gone_count;
 }
 
-void sync_free(struct sync *y)
+void imap_sync_free(struct sync *y)
 {
     imap_map_unref(&y->target);
     free(y->fresh);
     *y = (struct sync){0};
 }
 
-void sync_begin(struct session *s, bool expunge)
+void imap_sync_begin(struct session *s, bool expunge)
 {
     struct selected *sel = s->selected;
     struct sync *y = &sel->sync;
-    if (y->phase != SYNC_IDLE || !sync_is_pending(s))
+    if (y->phase != SYNC_IDLE || !imap_sync_is_pending(s))
         return;
     *y = (struct sync){.phase = SYNC_EXPUNGES, .expunge = expunge};
     y->with_uid = s->run && s->run->command.uid;
@@ -262,7 +262,7 @@ static void take_over(struct session *s, struct sync *y)
     if (v->map == v->live)
         take_new(s, y);
     if (atomic_load_explicit(&v->live->image->keyword_count, memory_order_acquire) > v->keywords)
-        write_known_flags(s);
+        imap_write_known_flags(s);
     y->cursor = v->modseq == y->modseq ? y->end : 0;
     y->phase = SYNC_FLAGS;
 }
@@ -274,16 +274,16 @@ static bool write_changed(struct session *s, struct sync *y)
         struct image_state state = imap_view_state(v, y->cursor);
         if (state.modseq <= v->modseq || (state.flags & IMAGE_EXPUNGED) || imap_view_is_own(v, state.modseq))
             continue;
-        if (session_is_full(s))
+        if (imap_session_is_full(s))
             return false;
         struct imap_message m = {imap_view_seq(v, y->cursor), y->cursor, imap_view_entry(v, y->cursor)->uid};
         if (m.seq > 0)
-            write_fetch_flags(s, &m, y->with_uid);
+            imap_write_fetch_flags(s, &m, y->with_uid);
     }
     return true;
 }
 
-bool sync_step(struct session *s)
+bool imap_sync_step(struct session *s)
 {
     if (!s->selected || s->selected->sync.phase == SYNC_IDLE)
         return true;
@@ -296,6 +296,6 @@ bool sync_step(struct session *s)
     if (!write_changed(s, y))
         return false;
     s->selected->view.modseq = y->modseq;
-    sync_free(y);
+    imap_sync_free(y);
     return true;
 }
