@@ -1,0 +1,279 @@
+/* context.h: the store role's one context, and what its files ask of each other. Private to store/.
+ *
+ * The loop's thread owns everything here but what a job touches while it runs: the account of its slot.
+ */
+#ifndef STORE_CONTEXT_H
+#define STORE_CONTEXT_H
+
+#include <pthread.h>
+
+#include "base/arena.h"
+#include "base/coll.h"
+#include "role/role.h"
+#include "store/account.h"
+#include "store/add.h"
+
+#define STORE_THREADS       12
+#define STORE_SLOTS_MAX     100000 /* accounts in memory: those with sessions, and those used lately */
+#define STORE_AWAKE_MAX     128    /* index handles open at once */
+#define STORE_IDLE_MS       60000  /* after that an account's handle is closed */
+#define STORE_QUIET_MS      5000   /* after that upkeep is done that could wait */
+#define STORE_TICK_MS       1000
+#define STORE_JOBS_MAX      100000     /* requests under way; more are put off */
+#define STORE_REQUEST_ARENA (4u << 20) /* memory of one request */
+#define STORE_GRANTS_MAX    100000
+#define STORE_EXPIRED_MAX   65536        /* dropped grants whose names are remembered */
+#define STORE_BODIES_MAX    10000        /* bodies in flight, per link */
+#define STORE_MEMFD_MAX     (1u << 20)   /* a larger body goes to the spool */
+#define STORE_MEMORY_MAX    (256u << 20) /* all bodies in memory; more go to the spool whatever their size */
+#define STORE_BODY_IDLE_MS  900000       /* a body nobody asks for any more */
+#define STORE_ORPHAN_MS     120000    /* a body whose link went down: queue may have been given it before */
+#define STORE_SCAN_MS       120000    /* deadline of scan */
+#define STORE_NOTICE_MS     2         /* changes of a mailbox are told at most this often */
+#define STORE_SPACE_MS      5000      /* how often free space is looked at */
+#define STORE_SEARCH_NS     10000000u /* a search lets others at the account after this */
+
+struct store;
+
+/* ---- slots.c: accounts and their strands ---- */
+
+struct slot {
+    struct store *store;
+    struct slice address; /* owned */
+    struct list lru;      /* in store->lru, last used at the end */
+    struct loop_strand *strand;
+    struct account *account; /* touched only by jobs, and by the loop while there are none */
+    size_t jobs;             /* that wait or run for this account */
+    struct list watching;    /* struct watch */
+    size_t watches;          /* struct watch that name it */
+    bool awake;              /* its handle is (going to be) open */
+    bool opened;             /* the account is in memory */
+    uint64_t used_ms, upkeep_ms;
+    pthread_mutex_t lock; /* of the next two */
+    struct list ready;    /* struct delivery: to be committed */
+    size_t ready_count;
+    bool committing; /* a job that takes them is on its way */
+    size_t beside;   /* files being written outside the strand */
+};
+
+struct slot *slot_get(struct store *store, struct slice address); /* NULL: too many accounts */
+void slot_touch(struct slot *slot);
+/* One more, one less that needs it. */
+void slot_hold(struct slot *slot);
+void slot_release(struct slot *slot);
+/* On the strand: the account, opened where it is not. `make`: also where there is none yet. */
+enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why) MUST_CHECK;
+void slots_start(struct store *store);
+/* Puts all to sleep and frees them; called when no job is left to come. */
+void slots_stop(struct store *store);
+
+/* ---- jobs.c: one request, from packet to answer ---- */
+
+struct job;
+struct job_op {
+    void (*work)(struct job *job);    /* on the account's strand; the account is open */
+    void (*answer)(struct job *job);  /* on the loop; also when the account could not be opened */
+    void (*discard)(struct job *job); /* instead of answer() when who asked is gone; may be NULL */
+};
+struct job {
+    struct list node;
+    struct store *store;
+    struct slot *slot;
+    const struct job_op *op;
+    struct ipc_link *link;
+    enum role role;
+    uint64_t epoch;
+    uint32_t request;
+    enum wire_type type;
+    struct arena *arena;
+    void *message;    /* the decoded struct; its slices live in the arena */
+    void *state;      /* the op's own */
+    uint64_t mailbox; /* of the watch */
+    uint64_t watch;
+    struct account *account;
+    struct account_limits limits;
+    enum err err;
+    struct refusal refusal;
+    bool again; /* work() has a piece for answer() and wants to go on */
+    struct account_event *events;
+    size_t event_count;
+};
+
+/* Copies the message and queues the job on the account's strand. `packet` NULL: nobody asks. */
+void job_start(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,
+               struct ipc_packet *packet, uint64_t watch, uint64_t mailbox);
+bool job_asker_is_there(const struct job *job);
+/* Answers WIRE_RESULT from err and refusal. */
+void job_answer_result(struct job *job);
+/* err and code as the wire wants them: what is our own fault is "try later" to a peer. */
+uint32_t job_err(const struct job *job);
+uint32_t job_code(const struct job *job);
+struct slice job_text(const struct job *job);
+/* Jobs parked because `role` did not read. */
+void jobs_resume(struct store *store, enum role role);
+void store_fail(enum err *err, struct refusal *refusal, enum err what, enum store_code code,
+                const char *text);
+
+/* ---- grants.c ---- */
+
+struct store_grant {
+    struct grant name;
+    enum role holder;
+    struct slice account; /* owned */
+};
+enum grant_state { GRANT_ALIVE, GRANT_EXPIRED, GRANT_UNKNOWN_YET, GRANT_FORGED };
+struct grants {
+    struct map *alive;
+    struct grant expired[STORE_EXPIRED_MAX]; /* a ring */
+    size_t expired_next;
+    bool replayed;
+};
+void grants_start(struct grants *grants);
+void grants_stop(struct grants *grants);
+/* Replaces one of the same name. False when there are too many. */
+bool grants_add(struct grants *grants, const struct grant *name, enum role holder,
+                struct slice account) MUST_CHECK;
+void grants_drop(struct grants *grants, const struct grant *name);
+void grants_all_told(struct grants *grants);
+/* `account` lives as long as the grant. */
+enum grant_state grants_find(const struct grants *grants, const struct grant *name, enum role asker,
+                             struct slice *account);
+
+/* ---- bodies.c, scan.c ---- */
+
+struct body {
+    uint64_t number;
+    enum role role;
+    uint32_t kind; /* enum body_kind */
+    struct store *store;
+    unsigned refs;
+    int fd;           /* being written, then sealed or read-only */
+    int spool_reader; /* opened before the spool file lost its name */
+    bool spooled, whole, listed;
+    uint64_t size;
+    enum err err; /* why it will not be taken */
+    char why[80];
+    uint64_t used_ms;
+    uint64_t epoch;   /* of its link */
+    uint32_t request; /* BODY_LAST's */
+    uint32_t scan_call;
+    struct arena *arena; /* of the facts */
+    struct buf encoded;  /* facts as scan sent them */
+    struct facts facts;
+    struct add_body add;
+};
+struct bodies {
+    struct idmap *of[ROLE_COUNT]; /* by link */
+    struct idmap *orphans;        /* of an smtp that died: queue may name them still */
+    uint64_t memory;              /* bytes in memfds */
+    uint64_t spooled;             /* bytes in the spool */
+    uint64_t spool_next;
+};
+bool bodies_on_chunk(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool bodies_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool bodies_on_info(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+void bodies_start(struct store *store);
+void bodies_stop(struct store *store);
+void bodies_link_down(struct store *store, enum role role);
+void bodies_tick(struct store *store);
+/* A whole body, with one reference more; NULL: there is none. Queue names those of smtp. */
+struct body *body_take(struct store *store, enum role role, uint64_t number);
+void body_release(struct body *body);
+/* It will not be named again. */
+void body_unlist(struct body *body);
+/* Hands a whole body to scan; answers BODY_DONE. */
+void body_scan(struct body *body);
+void body_done(struct body *body, enum err err, const char *text);
+
+/* ---- deliver.c ---- */
+
+bool deliver_on_deliver(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool deliver_on_quota_check(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool queue_file_on_put(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+/* The body of a queued message from its files. On a pool thread. */
+enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,
+                            int *fd, struct add_body *body, struct why *why) MUST_CHECK;
+
+/* ---- watches.c ---- */
+
+struct watch {
+    struct list node; /* in slot->watching */
+    uint64_t id;
+    enum role role;
+    struct slot *slot;
+    uint64_t mailbox;
+    unsigned uses, takers;
+    bool gone, pending;
+    uint64_t modseq, told_ms;
+};
+struct watches {
+    struct idmap *by_id;
+    uint64_t next;
+    struct loop_timer *timer;
+    bool armed;
+};
+void watches_start(struct store *store);
+void watches_stop(struct store *store);
+/* The watch on (role, mailbox), made where there is none; `*made` tells. NULL: too many. */
+struct watch *watch_get(struct store *store, enum role role, struct slot *slot, uint64_t mailbox, bool *made);
+struct watch *watch_find(struct store *store, uint64_t id);
+/* One use less; the strand is told. */
+void watch_drop_use(struct store *store, struct watch *watch, bool taker);
+void watches_link_down(struct store *store, enum role role);
+/* What a job has changed. Takes the array. */
+void watches_tell(struct store *store, struct slot *slot, struct account_event *events, size_t count);
+/* On the strand, of a select that will not be used. */
+void watch_release_view(struct account *account, uint64_t mailbox, unsigned uses, unsigned takers);
+
+/* ---- handlers of mailbox messages: check grant and watch, start a job ---- */
+
+typedef bool store_handler(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+store_handler mailbox_on_list, mailbox_on_status, mailbox_on_create, mailbox_on_delete, mailbox_on_rename,
+    mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota;
+store_handler message_on_facts, message_on_open, message_on_flags, message_on_expunge, message_on_copy,
+    message_on_search, message_on_vanished;
+/* The account's slot of a grant, or an answer: true with NULL means answered; false: taken over. */
+bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct grant *name, const struct job_op *op, struct slot **slot);
+/* The same with a watch. */
+bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct grant *name, uint64_t id, const struct job_op *op, struct watch **watch);
+
+/* ---- space.c, quota.c, start.c ---- */
+
+void space_start(struct store *store);
+void space_stop(struct store *store);
+void space_tell(struct store *store, enum role role);
+
+struct quotas;
+/* From the settings and quota files of this or the next generation. */
+struct quotas *quotas_new(struct role_run *run, bool next);
+void quotas_free(struct quotas **quotas);
+struct account_limits quotas_of(const struct quotas *quotas, struct slice account);
+
+/* Spool and queue rests, owners and modes; in the background the accounts a crash has left open. */
+enum err start_sweep(struct store *store, struct why *why) MUST_CHECK;
+
+struct store {
+    struct role_run *run;
+    struct loop *loop;
+    struct loop_pool *pool;
+    struct store_root root;
+    struct map *slots;
+    struct list lru;
+    size_t awake;
+    size_t jobs;
+    struct list parked[ROLE_COUNT];
+    uint64_t epochs[ROLE_COUNT]; /* how often the link went down */
+    struct grants grants;
+    struct bodies bodies;
+    struct watches watches;
+    struct quotas *quotas, *next_quotas;
+    struct loop_timer *tick, *space_timer, *drain_timer;
+    bool space_low, draining;
+    struct vec unclean; /* char *: accounts to open once, one after the other */
+};
+
+#endif

@@ -1,0 +1,394 @@
+/* deliver.c: deliveries and APPEND, as the role has them: the file may be written by any thread while the
+ * account is busy; what waits for the same account is committed together; answered after the commit. Requests
+ * come from queue (DELIVER) and imap (APPEND under a grant). */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "settings/metrics.h"
+#include "store/context.h"
+
+/* Files of one account that are written beside its strand: fewer than the ids a restart looks at
+ * (ACCOUNT_WINDOW). */
+#define DELIVER_BESIDE_MAX 64
+
+struct delivery {
+    struct list node;
+    struct store *store;
+    struct slot *slot;
+    struct ipc_link *link;
+    enum role role;
+    uint64_t epoch;
+    uint32_t request;
+    enum wire_type type; /* WIRE_DELIVER or WIRE_APPEND */
+    struct arena *arena;
+    struct slice session;
+    uint64_t begun_ms;
+    struct body *body;      /* held; NULL: from the queue's file */
+    bool unlist;            /* the body is not named again after this */
+    struct add_body queued; /* from the queue's file */
+    int queued_fd;
+    struct account_limits limits;
+    struct addition addition;
+};
+
+static void free_delivery(struct delivery *d)
+{
+    if (d->body) {
+        if (d->unlist)
+            body_unlist(d->body);
+        body_release(d->body);
+    }
+    io_close(&d->queued_fd);
+    addition_free(&d->addition);
+    d->store->jobs--;
+    slot_release(d->slot);
+    struct arena *arena = d->arena; /* it lives in it */
+    arena_free(&arena);
+}
+
+/* ---- answers ---- */
+
+static void log_delivery(const struct delivery *d)
+{
+    const struct addition *a = &d->addition;
+    uint64_t took = loop_now_ms(d->store->loop) - d->begun_ms;
+    struct slice mailbox = a->mailbox.len ? a->mailbox : SLICE("INBOX");
+    if (a->err)
+        log_warn("store.refused", LOG_STR("id", a->queue_id), LOG_STR("session", d->session),
+                 LOG_STR("account", d->slot->address), LOG_STR("mailbox", mailbox),
+                 LOG_CSTR("err", err_name(a->err)), LOG_WHY(&a->refusal.why), LOG_MS("took", took));
+    else if (!a->repeated)
+        log_info("store.delivered", LOG_STR("id", a->queue_id), LOG_STR("session", d->session),
+                 LOG_STR("account", d->slot->address), LOG_STR("mailbox", mailbox), LOG_U64("uid", a->uid),
+                 LOG_U64("message", a->message), LOG_U64("size", a->made.size), LOG_MS("took", took));
+}
+
+static void answer(const struct delivery *d)
+{
+    const struct addition *a = &d->addition;
+    if (d->epoch != d->store->epochs[d->role])
+        return;
+    uint32_t err = a->err == ERR_INTERNAL ? ERR_LATER : a->err;
+    uint32_t code = a->err && !a->refusal.code ? STORE_CODE_UNAVAILABLE : a->refusal.code;
+    struct slice text = a->err == ERR_INTERNAL ? SLICE("internal error") : slice_of(a->refusal.why.text);
+    if (d->type == WIRE_APPEND) {
+        const struct wire_appended appended = {.err = err,
+                                               .code = code,
+                                               .uidvalidity = a->uidvalidity,
+                                               .uid = a->uid,
+                                               .text = a->err ? text : SLICE_EMPTY};
+        wire_reply(d->link, d->request, WIRE_APPENDED, false, &appended);
+    } else {
+        const struct wire_delivered delivered = {.err = err,
+                                                 .code = code,
+                                                 .uid = a->uid,
+                                                 .message = a->message,
+                                                 .text = a->err ? text : SLICE_EMPTY};
+        wire_reply(d->link, d->request, WIRE_DELIVERED, false, &delivered);
+    }
+}
+
+static void end_delivery(struct delivery *d)
+{
+    log_delivery(d);
+    answer(d);
+    free_delivery(d);
+}
+
+static void refuse(struct delivery *d, enum err err, enum store_code code, const char *text)
+{
+    store_fail(&d->addition.err, &d->addition.refusal, err, code, text);
+}
+
+/* ---- the commit, on the strand ---- */
+
+struct batch {
+    struct slot *slot;
+    struct delivery *deliveries[ADD_GROUP_MAX];
+    size_t count;
+    struct account_event *events;
+    size_t event_count;
+};
+
+static void take_ready(struct batch *batch)
+{
+    struct slot *slot = batch->slot;
+    pthread_mutex_lock(&slot->lock);
+    while (batch->count < ADD_GROUP_MAX && slot->ready_count) {
+        batch->deliveries[batch->count++] = CONTAINER_OF(list_pop_front(&slot->ready), struct delivery, node);
+        slot->ready_count--;
+    }
+    pthread_mutex_unlock(&slot->lock);
+}
+
+/* The body of a queued message is read here, on a thread that may block. */
+static bool load_body(struct delivery *d)
+{
+    if (d->body || d->addition.body || d->addition.err)
+        return !d->addition.err;
+    struct why why;
+    enum err err =
+        queue_file_load_in(d->arena, &d->store->root, d->addition.queue_id, &d->queued_fd, &d->queued, &why);
+    if (err)
+        refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
+    else
+        d->addition.body = &d->queued;
+    return !err;
+}
+
+static void batch_work(void *arg)
+{
+    struct batch *batch = arg;
+    struct account *account = NULL;
+    struct why why;
+    take_ready(batch);
+    struct addition *additions[ADD_GROUP_MAX];
+    size_t count = 0;
+    enum err err = slot_account(batch->slot, true, &account, &why);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct delivery *d = batch->deliveries[i];
+        if (err)
+            refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
+        else if (load_body(d))
+            additions[count++] = &d->addition;
+        if (account)
+            account->limits = d->limits;
+    }
+    if (err)
+        return;
+    add_commit(account, additions, count);
+    batch->events = account_take_events(account, &batch->event_count);
+}
+
+static void schedule(struct slot *slot);
+
+static void batch_done(void *arg)
+{
+    struct batch *batch = arg;
+    struct slot *slot = batch->slot;
+    slot->opened = slot->account != NULL;
+    slot->committing = false;
+    watches_tell(slot->store, slot, batch->events, batch->event_count);
+    schedule(slot);
+    for (size_t i = 0; i < batch->count; i++)
+        end_delivery(batch->deliveries[i]);
+    slot_release(slot);
+    free(batch);
+}
+
+/* One job at a time takes all that is ready; what comes while it waits for the disk makes the next group. */
+static void schedule(struct slot *slot)
+{
+    pthread_mutex_lock(&slot->lock);
+    bool wanted = slot->ready_count > 0;
+    pthread_mutex_unlock(&slot->lock);
+    if (!wanted || slot->committing)
+        return;
+    struct batch *batch = mem_zero(1, sizeof *batch);
+    batch->slot = slot;
+    slot->committing = true;
+    slot_hold(slot);
+    loop_strand_run(slot->strand, batch_work, batch_done, batch);
+}
+
+static void make_ready(struct delivery *d)
+{
+    pthread_mutex_lock(&d->slot->lock);
+    list_push_back(&d->slot->ready, &d->node);
+    d->slot->ready_count++;
+    pthread_mutex_unlock(&d->slot->lock);
+    schedule(d->slot);
+}
+
+/* ---- the file, beside the strand while that is busy ---- */
+
+static void write_work(void *arg)
+{
+    struct delivery *d = arg;
+    struct why why;
+    if (!load_body(d))
+        return;
+    enum err err = add_write(d->slot->account, &d->addition, &why);
+    if (err)
+        refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
+}
+
+static void write_done(void *arg)
+{
+    struct delivery *d = arg;
+    d->slot->beside--;
+    if (d->addition.err && !d->addition.written)
+        end_delivery(d);
+    else
+        make_ready(d);
+}
+
+static void begin(struct delivery *d)
+{
+    struct slot *slot = d->slot;
+    bool busy = slot->committing && slot->opened && slot->awake;
+    if (busy && slot->beside < DELIVER_BESIDE_MAX) {
+        slot->beside++;
+        loop_pool_run(slot->store->pool, write_work, write_done, d);
+    } else {
+        make_ready(d);
+    }
+}
+
+/* ---- requests ---- */
+
+static struct delivery *new_delivery(struct store *store, struct slot *slot, struct ipc_link *link,
+                                     const struct ipc_packet *packet)
+{
+    struct arena *arena = arena_new(STORE_REQUEST_ARENA);
+    struct delivery *d = ARENA_NEW(arena, struct delivery);
+    *d = (struct delivery){.store = store,
+                           .slot = slot,
+                           .link = link,
+                           .role = role_of_link(link),
+                           .request = packet->request,
+                           .type = (enum wire_type)packet->type,
+                           .arena = arena,
+                           .begun_ms = loop_now_ms(store->loop),
+                           .queued_fd = -1,
+                           .limits = quotas_of(store->quotas, slot->address)};
+    d->epoch = store->epochs[d->role];
+    store->jobs++;
+    slot_hold(slot);
+    return d;
+}
+
+static void use_body(struct delivery *d, struct body *body, bool unlist)
+{
+    d->body = body;
+    d->unlist = unlist;
+    d->addition.body = &body->add;
+}
+
+static void answer_early(struct ipc_link *link, struct ipc_packet *packet, const char *text)
+{
+    const struct wire_delivered delivered = {
+        .err = ERR_LATER, .code = STORE_CODE_UNAVAILABLE, .text = slice_of(text)};
+    wire_reply(link, packet->request, WIRE_DELIVERED, false, &delivered);
+}
+
+static void fill_deliver(struct delivery *d, const struct wire_deliver *m)
+{
+    d->session = arena_dup(d->arena, m->session);
+    d->addition.queue_id = arena_dup(d->arena, m->queue_id);
+    d->addition.mailbox = arena_dup(d->arena, m->mailbox);
+    d->addition.header = arena_dup(d->arena, m->header);
+    d->addition.date = (uint32_t)clock_unix_s();
+}
+
+bool deliver_on_deliver(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    const struct wire_deliver *m = message;
+    if (!packet->request || !m->queue_id.len || !m->account.len)
+        return false;
+    struct body *body = m->body ? body_take(store, ROLE_SMTP, m->body) : NULL;
+    struct slot *slot = store->jobs < STORE_JOBS_MAX ? slot_get(store, m->account) : NULL;
+    const char *problem = NULL;
+    if (m->body && !body)
+        problem = "the message was lost";
+    else if (!slot)
+        problem = "too much to do";
+    else if (store->space_low && (!body || body->kind == BODY_MX))
+        problem = "out of disk space";
+    if (problem) {
+        answer_early(link, packet, problem);
+        if (body && !m->keep)
+            body_unlist(body);
+        if (body)
+            body_release(body);
+        return true;
+    }
+    struct delivery *d = new_delivery(store, slot, link, packet);
+    fill_deliver(d, m);
+    if (body)
+        use_body(d, body, !m->keep);
+    begin(d);
+    return true;
+}
+
+/* ---- APPEND ---- */
+
+static void append_answer(struct job *job)
+{
+    const struct wire_appended appended = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    wire_reply(job->link, job->request, WIRE_APPENDED, false, &appended);
+}
+
+static const struct job_op append_op = {.answer = append_answer};
+
+static void fill_append(struct delivery *d, const struct wire_append *m)
+{
+    d->addition.mailbox = arena_dup(d->arena, m->mailbox);
+    d->addition.keywords = arena_dup(d->arena, m->keywords);
+    d->addition.flags = m->flags & IMAGE_SYSTEM_FLAGS;
+    d->addition.date =
+        m->date ? (uint32_t)(m->date < UINT32_MAX ? m->date : UINT32_MAX) : (uint32_t)clock_unix_s();
+}
+
+bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    const struct wire_append *m = message;
+    struct slot *slot;
+    if (!packet->request || !store_check_grant(store, link, packet, &m->grant, &append_op, &slot))
+        return false;
+    if (!slot)
+        return true;
+    struct body *body = body_take(store, role_of_link(link), m->body);
+    if (!body || !m->mailbox.len) {
+        const struct wire_appended lost = {
+            .err = ERR_LATER, .code = STORE_CODE_UNAVAILABLE, .text = SLICE("the message was lost")};
+        wire_reply(link, packet->request, WIRE_APPENDED, false, &lost);
+        if (body)
+            body_release(body);
+        return true;
+    }
+    struct delivery *d = new_delivery(store, slot, link, packet);
+    fill_append(d, m);
+    use_body(d, body, true);
+    begin(d);
+    return true;
+}
+
+/* ---- would it fit? ---- */
+
+static void quota_work(struct job *job)
+{
+    const struct wire_quota_check *m = job->message;
+    if (!account_fits(job->account, 1, m->size))
+        store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_OVERQUOTA, "the mailbox is full");
+}
+
+static const struct job_op quota_op = {.work = quota_work, .answer = job_answer_result};
+
+bool deliver_on_quota_check(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    const struct wire_quota_check *m = message;
+    struct account_limits limits = quotas_of(store->quotas, m->account);
+    if (!packet->request || !m->account.len)
+        return false;
+    if (store->space_low) {
+        wire_reply_result(link, packet->request, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                          SLICE("out of disk space"));
+    } else if (!limits.bytes && !limits.messages) {
+        wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
+    } else {
+        struct slot *slot = store->jobs < STORE_JOBS_MAX ? slot_get(store, m->account) : NULL;
+        if (slot)
+            job_start(store, slot, &quota_op, link, packet, 0, 0);
+        else
+            wire_reply_result(link, packet->request, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                              SLICE("too much to do"));
+    }
+    return true;
+}

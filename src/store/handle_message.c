@@ -1,0 +1,395 @@
+/* handle_message.c: what sessions do with the messages of an open mailbox: facts, files, flags, expunge,
+ * copy, search, vanished. From imap and http, under a grant and a watch. Long answers come in pieces; between
+ * two pieces others get at the account. */
+#include "base/clock.h"
+#include "base/io.h"
+#include "grammar/imap_list.h"
+#include "store/alter.h"
+#include "store/blob.h"
+#include "store/context.h"
+#include "store/fetch.h"
+#include "store/search.h"
+
+#define PIECES_AT_ONCE 8                    /* packets of rows made before others get at the account */
+#define UIDS_PACKET    (48u * 1024 / 8 * 8) /* bytes of UID pairs in one packet */
+#define MODIFIED_MAX   (56u * 1024)
+#define COPIED_MAX     (WIRE_BLOB_MAX / 2) /* each of the two lists of a copy */
+
+/* The mailbox of the watch with its image. */
+static struct mailbox *open_mailbox(struct job *job)
+{
+    struct mailbox *mailbox = NULL;
+    job->err = account_view(job->account, job->mailbox, &mailbox, &job->refusal.why);
+    return job->err ? NULL : mailbox;
+}
+
+static void free_buf(void *arg)
+{
+    buf_free(arg);
+}
+
+static struct buf *job_buf(struct job *job, size_t max)
+{
+    struct buf *b = ARENA_NEW(job->arena, struct buf);
+    *b = buf_new(max);
+    arena_defer(job->arena, free_buf, b);
+    return b;
+}
+
+/* ---- facts ---- */
+
+struct facts_state {
+    struct slice left; /* ids not answered yet */
+    struct buf *rows[PIECES_AT_ONCE];
+    size_t count;
+};
+
+static void facts_work(struct job *job)
+{
+    const struct wire_facts_get *m = job->message;
+    struct facts_state *state = job->state;
+    if (!state) {
+        job->state = state = ARENA_NEW(job->arena, struct facts_state);
+        state->left = m->messages;
+        for (size_t i = 0; i < PIECES_AT_ONCE; i++)
+            state->rows[i] = job_buf(job, IPC_BODY_MAX);
+    }
+    state->count = 0;
+    while (!job->err && state->left.len && state->count < PIECES_AT_ONCE) {
+        struct buf *rows = state->rows[state->count];
+        buf_clear(rows);
+        job->err = fetch_rows(job->account, &state->left, rows, &job->refusal.why);
+        state->count += rows->len > 0;
+        if (!rows->len)
+            break;
+    }
+    job->again = !job->err && state->left.len > 0;
+}
+
+static void facts_answer(struct job *job)
+{
+    const struct facts_state *state = job->state;
+    for (size_t i = 0; state && !job->err && i < state->count; i++) {
+        bool more = job->again || i + 1 < state->count;
+        const struct wire_facts_rows rows = {.rows = buf_slice(state->rows[i])};
+        wire_reply(job->link, job->request, WIRE_FACTS_ROWS, more, &rows);
+    }
+    if (state && !job->err && state->count)
+        return;
+    const struct wire_facts_rows rows = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    wire_reply(job->link, job->request, WIRE_FACTS_ROWS, false, &rows);
+}
+
+static const struct job_op facts_op = {.work = facts_work, .answer = facts_answer};
+
+/* ---- one file ---- */
+
+struct open_state {
+    struct fetch_message message;
+    int fds[2]; /* the file; facts that are too long for the packet */
+};
+
+static void close_files(void *arg)
+{
+    struct open_state *state = arg;
+    io_close(&state->fds[0]);
+    io_close(&state->fds[1]);
+}
+
+static enum err facts_aside(struct open_state *state, struct why *why)
+{
+    enum err err = io_memfd("facts", &state->fds[1], why);
+    if (!err)
+        err = io_write_all(state->fds[1], state->message.facts, why);
+    return err ? err : io_seal(state->fds[1], why);
+}
+
+static void open_work(struct job *job)
+{
+    const struct wire_body_open *m = job->message;
+    struct open_state *state = ARENA_NEW(job->arena, struct open_state);
+    state->fds[0] = state->fds[1] = -1;
+    arena_defer(job->arena, close_files, state);
+    job->err = fetch_message_in(job->account, job->arena, m->message, &state->message, &job->refusal.why);
+    if (!job->err)
+        job->err = blob_open(&job->account->root, job->account->folder, m->message, &state->fds[0],
+                             &job->refusal.why);
+    if (!job->err && state->message.facts.len > WIRE_BLOB_MAX)
+        job->err = facts_aside(state, &job->refusal.why);
+    if (job->err == ERR_ABSENT)
+        job->refusal.code = STORE_CODE_EXPUNGEISSUED;
+    job->state = state;
+}
+
+static void open_answer(struct job *job)
+{
+    struct wire_body_file file = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    const struct open_state *state = job->state;
+    if (job->err || !state) {
+        wire_reply(job->link, job->request, WIRE_BODY_FILE, false, &file);
+        return;
+    }
+    file.size = state->message.size;
+    file.header_len = (uint32_t)state->message.header.len;
+    file.facts = state->fds[1] < 0 ? state->message.facts : SLICE_EMPTY;
+    wire_reply_fds(job->link, job->request, WIRE_BODY_FILE, false, &file, state->fds,
+                   state->fds[1] < 0 ? 1 : 2);
+}
+
+static const struct job_op open_op = {.work = open_work, .answer = open_answer};
+
+/* ---- flags ---- */
+
+struct flags_state {
+    uint64_t modseq;
+    struct buf *modified;
+};
+
+static void flags_work(struct job *job)
+{
+    const struct wire_flags_store *m = job->message;
+    struct mailbox *mailbox = open_mailbox(job);
+    if (!mailbox)
+        return;
+    struct flags_state *state = ARENA_NEW(job->arena, struct flags_state);
+    state->modified = job_buf(job, MODIFIED_MAX);
+    const struct alter_flags how = {.mode = (enum flags_mode)m->mode,
+                                    .flags = m->flags,
+                                    .keywords = m->keywords,
+                                    .uids = m->uids,
+                                    .conditional = m->conditional,
+                                    .unchanged_since = m->unchanged_since};
+    job->err = alter_flags(job->account, mailbox, &how, &state->modseq, state->modified, &job->refusal);
+    job->state = state;
+}
+
+static void flags_answer(struct job *job)
+{
+    struct wire_flags_stored stored = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    const struct flags_state *state = job->state;
+    if (!job->err && state) {
+        stored.modseq = state->modseq;
+        stored.modified = buf_slice(state->modified);
+    }
+    wire_reply(job->link, job->request, WIRE_FLAGS_STORED, false, &stored);
+}
+
+static const struct job_op flags_op = {.work = flags_work, .answer = flags_answer};
+
+/* ---- expunge ---- */
+
+static void expunge_work(struct job *job)
+{
+    const struct wire_expunge *m = job->message;
+    struct mailbox *mailbox = open_mailbox(job);
+    if (!mailbox)
+        return;
+    struct wire_expunged *expunged = ARENA_NEW(job->arena, struct wire_expunged);
+    job->err = alter_expunge(job->account, mailbox, m->uids, &expunged->count, &job->refusal);
+    expunged->modseq = mailbox->modseq;
+    job->state = expunged;
+}
+
+static void expunge_answer(struct job *job)
+{
+    struct wire_expunged expunged = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    if (!job->err && job->state)
+        expunged = *(const struct wire_expunged *)job->state;
+    wire_reply(job->link, job->request, WIRE_EXPUNGED, false, &expunged);
+}
+
+static const struct job_op expunge_op = {.work = expunge_work, .answer = expunge_answer};
+
+/* ---- copy and move ---- */
+
+struct copy_state {
+    uint32_t uidvalidity;
+    struct buf *source, *target;
+};
+
+static void copy_work(struct job *job)
+{
+    const struct wire_copy *m = job->message;
+    struct mailbox *from = open_mailbox(job);
+    if (!from)
+        return;
+    struct slice name = imap_mailbox_canonical_in(job->arena, m->target, '/');
+    struct mailbox *to = account_mailbox(job->account, name);
+    if (!to || to->flags & MAILBOX_NOSELECT) {
+        store_fail(&job->err, &job->refusal, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
+        return;
+    }
+    struct copy_state *state = ARENA_NEW(job->arena, struct copy_state);
+    *state = (struct copy_state){.uidvalidity = to->uidvalidity,
+                                 .source = job_buf(job, ALTER_RANGES_MAX),
+                                 .target = job_buf(job, ALTER_RANGES_MAX)};
+    job->err =
+        alter_copy(job->account, from, to, m->uids, m->move, state->source, state->target, &job->refusal);
+    job->state = state;
+}
+
+/* Lists too long for the packet are left out: COPYUID is a SHOULD (RFC 4315 section 3). */
+static void copy_answer(struct job *job)
+{
+    struct wire_copied copied = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    const struct copy_state *state = job->state;
+    if (!job->err && state) {
+        copied.uidvalidity = state->uidvalidity;
+        if (state->source->len <= COPIED_MAX && state->target->len <= COPIED_MAX) {
+            copied.source = buf_slice(state->source);
+            copied.target = buf_slice(state->target);
+        }
+    }
+    wire_reply(job->link, job->request, WIRE_COPIED, false, &copied);
+}
+
+static const struct job_op copy_op = {.work = copy_work, .answer = copy_answer};
+
+/* ---- lists of UIDs, in packets ---- */
+
+static struct slice take_uids(struct slice *rest)
+{
+    struct slice piece = slice_sub(*rest, 0, UIDS_PACKET);
+    *rest = slice_from(*rest, piece.len);
+    return piece;
+}
+
+/* ---- search ---- */
+
+struct search_state {
+    struct search *search;
+    bool done;
+};
+
+static void end_search(void *arg)
+{
+    search_free(&((struct search_state *)arg)->search);
+}
+
+static void search_work(struct job *job)
+{
+    const struct wire_search *m = job->message;
+    struct search_state *state = job->state;
+    if (!state) {
+        job->state = state = ARENA_NEW(job->arena, struct search_state);
+        arena_defer(job->arena, end_search, state);
+        job->err = search_new(m->program, job->mailbox, m->max_uid, clock_unix_s(), &state->search,
+                              &job->refusal.why);
+    }
+    if (!job->err)
+        job->err = search_step(state->search, job->account, STORE_SEARCH_NS, &state->done, &job->refusal.why);
+    job->again = !job->err && !state->done;
+}
+
+static void search_answer(struct job *job)
+{
+    const struct search_state *state = job->state;
+    struct wire_searched searched = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    if (job->err || !state) {
+        wire_reply(job->link, job->request, WIRE_SEARCHED, false, &searched);
+        return;
+    }
+    if (job->again) /* all at the end: ranges grow meanwhile */
+        return;
+    struct slice rest = buf_slice(search_found(state->search));
+    searched.modseq = search_modseq(state->search);
+    do {
+        searched.uids = take_uids(&rest);
+        wire_reply(job->link, job->request, WIRE_SEARCHED, rest.len > 0, &searched);
+    } while (rest.len);
+}
+
+static const struct job_op search_op = {.work = search_work, .answer = search_answer};
+
+/* ---- vanished ---- */
+
+static void vanished_work(struct job *job)
+{
+    const struct wire_vanished_get *m = job->message;
+    struct mailbox *mailbox = open_mailbox(job);
+    if (!mailbox)
+        return;
+    struct buf *uids = job_buf(job, ALTER_RANGES_MAX);
+    job->err = fetch_vanished(job->account, mailbox, m->modseq, uids, &job->refusal.why);
+    job->state = uids;
+}
+
+static void vanished_answer(struct job *job)
+{
+    struct wire_vanished vanished = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    struct slice rest = !job->err && job->state ? buf_slice(job->state) : SLICE_EMPTY;
+    do {
+        vanished.uids = take_uids(&rest);
+        wire_reply(job->link, job->request, WIRE_VANISHED, rest.len > 0, &vanished);
+    } while (rest.len);
+}
+
+static const struct job_op vanished_op = {.work = vanished_work, .answer = vanished_answer};
+
+/* ---- handlers ---- */
+
+static bool start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                  const struct grant *grant, uint64_t id, const struct job_op *op)
+{
+    struct watch *w;
+    if (!packet->request || !store_check_watch(store, link, packet, grant, id, op, &w))
+        return false;
+    if (w)
+        job_start(store, w->slot, op, link, packet, w->id, w->mailbox);
+    return true;
+}
+
+/* Pairs, ascending, not overlapping: what the walks rely on. */
+static bool uids_are_sane(struct slice uids)
+{
+    uint32_t first, last, before = 0;
+    while (wire_range_take(&uids, &first, &last)) {
+        if (first <= before || last < first)
+            return false;
+        before = last;
+    }
+    return uids.len == 0;
+}
+
+bool message_on_facts(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_facts_get *m = message;
+    return m->messages.len % 8 == 0 && start(ctx, link, packet, &m->grant, m->watch, &facts_op);
+}
+
+bool message_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_body_open *m = message;
+    return start(ctx, link, packet, &m->grant, m->watch, &open_op);
+}
+
+bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_flags_store *m = message;
+    return m->mode <= FLAGS_REMOVE && uids_are_sane(m->uids) &&
+           start(ctx, link, packet, &m->grant, m->watch, &flags_op);
+}
+
+bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_expunge *m = message;
+    return uids_are_sane(m->uids) && start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
+}
+
+bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_copy *m = message;
+    return uids_are_sane(m->uids) && start(ctx, link, packet, &m->grant, m->watch, &copy_op);
+}
+
+bool message_on_search(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_search *m = message;
+    return start(ctx, link, packet, &m->grant, m->watch, &search_op);
+}
+
+bool message_on_vanished(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_vanished_get *m = message;
+    return start(ctx, link, packet, &m->grant, m->watch, &vanished_op);
+}

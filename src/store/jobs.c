@@ -1,0 +1,199 @@
+/* jobs.c: a request on its way: copied from the packet, worked on the account's strand, answered on the loop.
+ * Answers go only to the life of the peer that asked. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "settings/metrics.h"
+#include "store/context.h"
+
+void store_fail(enum err *err, struct refusal *refusal, enum err what, enum store_code code, const char *text)
+{
+    *err = err_set(&refusal->why, what, "%s", text);
+    refusal->code = code;
+}
+
+bool job_asker_is_there(const struct job *job)
+{
+    return job->link && job->epoch == job->store->epochs[job->role] && ipc_link_is_up(job->link);
+}
+
+uint32_t job_err(const struct job *job)
+{
+    return job->err == ERR_INTERNAL ? ERR_LATER : job->err;
+}
+
+uint32_t job_code(const struct job *job)
+{
+    if (!job->err || job->refusal.code)
+        return job->err ? job->refusal.code : STORE_CODE_NONE;
+    return job->err == ERR_ABSENT ? STORE_CODE_NONEXISTENT : STORE_CODE_UNAVAILABLE;
+}
+
+struct slice job_text(const struct job *job)
+{
+    if (job->err == ERR_INTERNAL) /* the log has it */
+        return SLICE("internal error");
+    return job->err ? slice_of(job->refusal.why.text) : SLICE_EMPTY;
+}
+
+void job_answer_result(struct job *job)
+{
+    wire_reply_result(job->link, job->request, (enum err)job_err(job), (enum store_code)job_code(job),
+                      job_text(job));
+}
+
+static void work(void *arg)
+{
+    struct job *job = arg;
+    job->again = false;
+    job->err = slot_account(job->slot, true, &job->account, &job->refusal.why);
+    if (job->err)
+        return;
+    job->account->limits = job->limits;
+    job->op->work(job);
+    job->events = account_take_events(job->account, &job->event_count);
+}
+
+static void done(void *arg);
+
+static void run(struct job *job)
+{
+    loop_strand_run(job->slot->strand, work, done, job);
+}
+
+static void finish(struct job *job)
+{
+    if (job->err == ERR_INTERNAL) {
+        metric_inc(METRIC_STORE_ERRORS);
+        log_error("store.failed", LOG_STR("account", job->slot->address),
+                  LOG_CSTR("request", wire_name(job->type)), LOG_WHY(&job->refusal.why));
+    }
+    job->store->jobs--;
+    slot_release(job->slot);
+    struct arena *arena = job->arena; /* the job lives in it */
+    arena_free(&arena);
+}
+
+static void done(void *arg)
+{
+    struct job *job = arg;
+    job->slot->opened = job->slot->account != NULL;
+    struct account_event *events = job->events;
+    job->events = NULL;
+    watches_tell(job->store, job->slot, events,
+                 job->event_count); /* a moved image before the answer that needs it */
+    if (job_asker_is_there(job) || !job->request) {
+        job->op->answer(job);
+    } else {
+        job->again = false;
+        if (job->op->discard)
+            job->op->discard(job);
+    }
+    if (!job->again)
+        finish(job);
+    else if (ipc_congested(job->link))
+        list_push_back(&job->store->parked[job->role], &job->node);
+    else
+        run(job);
+}
+
+void jobs_resume(struct store *store, enum role role)
+{
+    struct list *node;
+    while ((node = list_pop_front(&store->parked[role])))
+        run(CONTAINER_OF(node, struct job, node));
+}
+
+/* The packet's bytes are the link's: decoded once more, from a copy that lives as long as the job. */
+static void copy_message(struct job *job, const struct ipc_packet *packet)
+{
+    job->type = (enum wire_type)packet->type;
+    job->request = packet->request;
+    job->message = arena_must(job->arena, wire_size(job->type));
+    if (wire_decode(job->type, arena_dup(job->arena, packet->body), job->message) != ERR_OK)
+        abort(); /* the same bytes were decoded before */
+}
+
+void job_start(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,
+               struct ipc_packet *packet, uint64_t watch, uint64_t mailbox)
+{
+    struct arena *arena = arena_new(STORE_REQUEST_ARENA);
+    struct job *job = ARENA_NEW(arena, struct job);
+    *job = (struct job){.store = store,
+                        .slot = slot,
+                        .op = op,
+                        .link = link,
+                        .role = link ? role_of_link(link) : ROLE_STORE,
+                        .arena = arena,
+                        .watch = watch,
+                        .mailbox = mailbox};
+    job->epoch = store->epochs[job->role];
+    job->limits = quotas_of(store->quotas, slot->address);
+    if (packet)
+        copy_message(job, packet);
+    store->jobs++;
+    slot_hold(slot);
+    run(job);
+}
+
+/* ---- what every mailbox message is checked for ---- */
+
+/* An answer without a job: the op's own form of it. */
+static void answer_now(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct job_op *op, enum err err, enum store_code code, const char *text)
+{
+    if (!packet->request)
+        return;
+    struct job job = {.store = store, .link = link, .request = packet->request, .op = op};
+    store_fail(&job.err, &job.refusal, err, code, text);
+    op->answer(&job);
+}
+
+bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct grant *name, const struct job_op *op, struct slot **slot)
+{
+    struct slice account;
+    *slot = NULL;
+    switch (grants_find(&store->grants, name, role_of_link(link), &account)) {
+    case GRANT_ALIVE:
+        if (store->jobs < STORE_JOBS_MAX && !store->draining)
+            *slot = slot_get(store, account);
+        if (!*slot)
+            answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                       "too much to do, try later");
+        return true;
+    case GRANT_EXPIRED:
+        answer_now(store, link, packet, op, ERR_REFUSED, STORE_CODE_EXPIRED, "the session is over");
+        return true;
+    case GRANT_UNKNOWN_YET:
+        answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE, "the server has just started");
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct grant *name, uint64_t id, const struct job_op *op, struct watch **watch)
+{
+    struct slot *slot;
+    *watch = NULL;
+    if (!store_check_grant(store, link, packet, name, op, &slot))
+        return false;
+    if (!slot)
+        return true;
+    struct watch *w = watch_find(store, id);
+    if (w && (w->slot != slot || w->role != role_of_link(link)))
+        return false;
+    if (!w) /* of an earlier life of ours */
+        answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                   "the mailbox must be selected again");
+    else if (w->gone)
+        answer_now(store, link, packet, op, ERR_ABSENT, STORE_CODE_NONEXISTENT, "the mailbox was deleted");
+    else
+        *watch = w;
+    return true;
+}

@@ -1,0 +1,208 @@
+/* role.c: the store process: its table of messages, its start and its end. It parses nothing raw: typed
+ * messages, bodies as opaque bytes. Its working folder is data/store and it opens nothing outside. */
+#include "store/store.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "grammar/charset.h"
+#include "store/context.h"
+
+#define DRAIN_POLL_MS 20
+#define ARENAS_MAX    2 /* of malloc: more only cost memory, the threads wait for the disk anyway */
+
+/* ---- grants, told by auth ---- */
+
+static bool on_grant_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    const struct wire_grant_add *m = message;
+    bool ok = m->holder < ROLE_COUNT && m->account.len && !grant_is_none(&m->grant) &&
+              grants_add(&store->grants, &m->grant, (enum role)m->holder, m->account);
+    if (packet->request)
+        wire_reply_result(link, packet->request, ok ? ERR_OK : ERR_LATER, STORE_CODE_NONE, SLICE_EMPTY);
+    return true;
+}
+
+static bool on_grant_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    grants_drop(&store->grants, &((const struct wire_grant_drop *)message)->grant);
+    if (packet->request)
+        wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
+    return true;
+}
+
+static bool on_grant_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
+                              const void *message)
+{
+    (void)message;
+    struct store *store = ctx;
+    grants_all_told(&store->grants);
+    if (packet->request)
+        wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
+    return true;
+}
+
+static const struct role_dispatch dispatch[] = {
+    {WIRE_GRANT_ADD, on_grant_add},
+    {WIRE_GRANT_DROP, on_grant_drop},
+    {WIRE_GRANT_REPLAYED, on_grant_replayed},
+    {WIRE_BODY_CHUNK, bodies_on_chunk},
+    {WIRE_BODY_DROP, bodies_on_drop},
+    {WIRE_BODY_INFO, bodies_on_info},
+    {WIRE_DELIVER, deliver_on_deliver},
+    {WIRE_QUEUE_FILE_PUT, queue_file_on_put},
+    {WIRE_QUEUE_FILE_DROP, queue_file_on_drop},
+    {WIRE_QUOTA_CHECK, deliver_on_quota_check},
+    {WIRE_MBOX_LIST, mailbox_on_list},
+    {WIRE_MBOX_STATUS, mailbox_on_status},
+    {WIRE_MBOX_CREATE, mailbox_on_create},
+    {WIRE_MBOX_DELETE, mailbox_on_delete},
+    {WIRE_MBOX_RENAME, mailbox_on_rename},
+    {WIRE_MBOX_SUBSCRIBE, mailbox_on_subscribe},
+    {WIRE_MBOX_SELECT, mailbox_on_select},
+    {WIRE_MBOX_UNSELECT, mailbox_on_unselect},
+    {WIRE_FACTS_GET, message_on_facts},
+    {WIRE_BODY_OPEN, message_on_open},
+    {WIRE_FLAGS_STORE, message_on_flags},
+    {WIRE_EXPUNGE, message_on_expunge},
+    {WIRE_COPY, message_on_copy},
+    {WIRE_APPEND, deliver_on_append},
+    {WIRE_SEARCH, message_on_search},
+    {WIRE_VANISHED_GET, message_on_vanished},
+    {WIRE_QUOTA_GET, mailbox_on_quota},
+    {WIRE_NONE, NULL},
+};
+
+/* ---- life ---- */
+
+static void *load(struct role_run *run, struct why *why)
+{
+    (void)why;
+    (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
+    charset_load();
+    struct store *store = mem_zero(1, sizeof *store);
+    store->run = run;
+    store->loop = role_loop(run);
+    store->root = (struct store_root){.dir = -1, .path = "."};
+    store->quotas = quotas_new(run, false);
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        list_init(&store->parked[i]);
+    return store;
+}
+
+static enum err start(void *ctx, struct why *why)
+{
+    struct store *store = ctx;
+    enum err err = io_open_dir(AT_FDCWD, ".", &store->root.dir, why);
+    if (err)
+        return err;
+    store->pool = loop_pool_new(store->loop, "store", STORE_THREADS);
+    slots_start(store);
+    grants_start(&store->grants);
+    bodies_start(store);
+    watches_start(store);
+    err = start_sweep(store, why);
+    if (!err)
+        space_start(store);
+    return err;
+}
+
+static enum err prepare(void *ctx, struct why *why)
+{
+    (void)why;
+    struct store *store = ctx;
+    quotas_free(&store->next_quotas);
+    store->next_quotas = quotas_new(store->run, true);
+    return ERR_OK;
+}
+
+static void commit(void *ctx)
+{
+    struct store *store = ctx;
+    quotas_free(&store->quotas);
+    store->quotas = store->next_quotas;
+    store->next_quotas = NULL;
+}
+
+static void cancel(void *ctx)
+{
+    quotas_free(&((struct store *)ctx)->next_quotas);
+}
+
+static void peer(void *ctx, enum role role, bool up)
+{
+    struct store *store = ctx;
+    if (up) {
+        if (role == ROLE_QUEUE || role == ROLE_IMAP)
+            space_tell(store, role);
+        return;
+    }
+    store->epochs[role]++;
+    jobs_resume(store, role); /* they find that nobody asks any more */
+    bodies_link_down(store, role);
+    watches_link_down(store, role);
+}
+
+static void drained(void *ctx, enum role role)
+{
+    jobs_resume(ctx, role);
+}
+
+/* Accounts are folded and closed by their strands; what is not done in time is in the log and done at the
+ * next start. */
+static void drain_poll(void *arg)
+{
+    struct store *store = arg;
+    if (store->jobs)
+        loop_timer_set(store->drain_timer, DRAIN_POLL_MS);
+    else
+        role_drained(store->run);
+}
+
+static void drain(void *ctx, uint64_t ms)
+{
+    (void)ms;
+    struct store *store = ctx;
+    store->draining = true;
+    store->drain_timer = loop_timer_new(store->loop, drain_poll, store);
+    drain_poll(store);
+}
+
+static void end(void *ctx)
+{
+    struct store *store = ctx;
+    space_stop(store);
+    loop_timer_free(&store->drain_timer);
+    if (store->pool)
+        loop_pool_free(&store->pool);
+    watches_stop(store);
+    slots_stop(store);
+    bodies_stop(store);
+    grants_stop(&store->grants);
+    quotas_free(&store->quotas);
+    quotas_free(&store->next_quotas);
+    for (size_t i = 0; i < store->unclean.len; i++)
+        free(*VEC_AT(&store->unclean, char *, i));
+    vec_free(&store->unclean);
+    io_close(&store->root.dir);
+    free(store);
+}
+
+const struct role_ops store_role = {
+    .role = ROLE_STORE,
+    .dispatch = dispatch,
+    .load = load,
+    .start = start,
+    .prepare = prepare,
+    .commit = commit,
+    .abort = cancel,
+    .peer = peer,
+    .drained = drained,
+    .drain = drain,
+    .free = end,
+};
