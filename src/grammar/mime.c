@@ -10,22 +10,11 @@
 #include <string.h>
 
 #include "grammar/header.h"
-
-/* Open boundaries are found by a hash of the line's beginning, rolled byte by byte: the cost of a line does
- * not depend on how many are open. */
-#define SLOTS    256
-#define FNV_BASE UINT64_C(14695981039346656037)
-#define FNV_MUL  UINT64_C(1099511628211)
-
-struct open {
-    struct slice boundary;
-    uint64_t hash;
-    int older; /* the next one in the same slot, or -1 */
-};
+#include "grammar/mime_boundary.h"
 
 /* What ended an entity: a boundary line or the end of the message. */
 struct event {
-    int level;    /* index of the boundary in parser.open, or -1 at the end of the message */
+    int level;    /* level of the boundary in parser.open, or -1 at the end of the message */
     bool closing; /* "--boundary--" */
     size_t end;   /* end of the body in front of it: the line end before a boundary belongs to the boundary */
     size_t after; /* where the next line starts */
@@ -36,72 +25,12 @@ struct parser {
     struct arena *arena;
     struct slice message;
     struct mime_limits limits;
-    struct open open[MIME_MAX_DEPTH + 1];
-    int open_count;
-    int slot[SLOTS];
-    bool length_used[MIME_MAX_BOUNDARY + 1]; /* a boundary of this length was opened at some time */
-    size_t parts;                            /* made so far */
-    size_t budget;                           /* bytes of field values that may still be copied */
-    size_t counted_to, counted;              /* LF bytes counted up to an offset; only ever moves on */
+    struct mime_boundaries open;
+    size_t parts;               /* made so far */
+    size_t budget;              /* bytes of field values that may still be copied */
+    size_t counted_to, counted; /* LF bytes counted up to an offset; only ever moves on */
     bool complete;
 };
-
-static uint64_t fnv_step(uint64_t hash, uint8_t c)
-{
-    return (hash ^ c) * FNV_MUL;
-}
-
-static size_t slot_of(uint64_t hash, size_t len)
-{
-    return (size_t)((hash ^ hash >> 29) + len * 131) % SLOTS;
-}
-
-static void push_boundary(struct parser *p, struct slice boundary)
-{
-    uint64_t hash = FNV_BASE;
-    for (size_t i = 0; i < boundary.len; i++)
-        hash = fnv_step(hash, boundary.ptr[i]);
-    size_t slot = slot_of(hash, boundary.len);
-    p->open[p->open_count] = (struct open){boundary, hash, p->slot[slot]};
-    p->slot[slot] = p->open_count++;
-    p->length_used[boundary.len] = true;
-}
-
-static void pop_boundary(struct parser *p)
-{
-    const struct open *top = &p->open[--p->open_count];
-    p->slot[slot_of(top->hash, top->boundary.len)] = top->older;
-}
-
-/* The innermost open boundary equal to `text`, or -1. */
-static int find_open(const struct parser *p, struct slice text, uint64_t hash)
-{
-    for (int i = p->slot[slot_of(hash, text.len)]; i >= 0; i = p->open[i].older)
-        if (p->open[i].hash == hash && slice_eq(p->open[i].boundary, text))
-            return i;
-    return -1;
-}
-
-/* The open boundary a line belongs to, or -1; `line` starts behind "--". It is enough that the line begins
- * with the boundary (RFC 2046 section 5.1.1); of several the longest counts, so that one may be the beginning
- * of another. */
-static int match_boundary(const struct parser *p, struct slice line, bool *closing)
-{
-    int best = -1;
-    uint64_t hash = FNV_BASE;
-    size_t longest = line.len < MIME_MAX_BOUNDARY ? line.len : MIME_MAX_BOUNDARY;
-    for (size_t len = 1; len <= longest; len++) {
-        hash = fnv_step(hash, line.ptr[len - 1]);
-        if (!p->length_used[len])
-            continue;
-        int found = find_open(p, slice_sub(line, 0, len), hash);
-        if (found >= 0)
-            best = found;
-    }
-    if (best >= 0)
-        *closing = slice_starts(slice_from(line, p->open[best].boundary.len), SLICE("--"));
-    return best;
-}
 
 /* LF bytes in front of `offset`; offsets never go back. */
 static size_t count_lines(struct parser *p, size_t offset)
@@ -145,7 +74,7 @@ static bool boundary_at(struct parser *p, size_t at, struct event *event)
     size_t after;
     struct slice line = line_at(p, at, &after);
     bool closing = false;
-    int level = match_boundary(p, slice_from(line, 2), &closing);
+    int level = mime_boundary_match(&p->open, slice_from(line, 2), &closing);
     if (level < 0)
         return false;
     size_t end = end_before(p, at);
@@ -164,7 +93,7 @@ static struct event next_event(struct parser *p, size_t at)
 {
     struct event event;
     const uint8_t *bytes = p->message.ptr, *lf;
-    size_t len = p->open_count ? p->message.len : 0;
+    size_t len = p->open.count ? p->message.len : 0;
     while (at < len) {
         if (boundary_at(p, at, &event))
             return event;
@@ -183,7 +112,7 @@ static bool read_header(struct parser *p, size_t at, struct mime_part *part, str
     size_t start = at, after;
     bool ended = false, empty_line = false;
     while (!ended && !empty_line && at < p->message.len) {
-        ended = p->open_count && boundary_at(p, at, event);
+        ended = p->open.count && boundary_at(p, at, event);
         if (!ended) {
             empty_line = !line_at(p, at, &after).len;
             at = after;
@@ -359,7 +288,7 @@ static struct mime_part *new_part(struct parser *p, struct mime_part *parent)
 static struct event take_siblings(struct parser *p, struct event event)
 {
     p->complete = false;
-    while (event.level >= 0 && event.level == p->open_count - 1 && !event.closing)
+    while (event.level >= 0 && event.level == p->open.count - 1 && !event.closing)
         event = next_event(p, event.after);
     return event;
 }
@@ -368,8 +297,8 @@ static struct event take_siblings(struct parser *p, struct event event)
  */
 static struct event parse_multipart(struct parser *p, struct mime_part *part, size_t at, size_t depth)
 {
-    push_boundary(p, boundary_of(part));
-    int level = p->open_count - 1;
+    mime_boundary_push(&p->open, boundary_of(part));
+    int level = p->open.count - 1;
     struct mime_part **link = &part->child;
     struct event event = next_event(p, at);
     while (event.level == level && !event.closing) {
@@ -378,7 +307,7 @@ static struct event parse_multipart(struct parser *p, struct mime_part *part, si
         link = &child->next;
         event = parse_entity(p, child, event.after, depth + 1);
     }
-    pop_boundary(p);
+    mime_boundary_pop(&p->open);
     if (event.level == level) /* closed: the epilogue belongs to what is around */
         event = next_event(p, event.after);
     return event;
@@ -492,7 +421,7 @@ struct mime_part *mime_parse_in(struct arena *arena, struct slice message, const
                        .limits = limits ? *limits : (struct mime_limits){MIME_MAX_DEPTH, MIME_MAX_PARTS},
                        .budget = MIME_MAX_VALUES,
                        .complete = true};
-    memset(p.slot, -1, sizeof p.slot);
+    mime_boundaries_init(&p.open);
     struct mime_part *root = new_part(&p, NULL);
     parse_entity(&p, root, 0, 0);
     fix_offsets(root, 0, message.len);
