@@ -103,7 +103,7 @@ static enum err verify_crypt(struct slice body, struct slice password)
     memcpy(phrase, password.ptr, password.len);
     phrase[password.len] = '\0';
     struct crypt_data *data = mem_zero(1, sizeof *data);
-    const char *made = crypt_r(phrase, setting, data);
+    const char *made = crypt_rn(phrase, setting, data, sizeof *data);
     enum err err = ERR_INTERNAL;
     if (made && made[0] != '*')
         err = strlen(made) == body.len && CRYPTO_memcmp(made, setting, body.len) == 0 ? ERR_OK : ERR_REFUSED;
