@@ -196,11 +196,8 @@ bool imap_view_next(struct imap_view_walk *w, struct imap_message *message)
 bool imap_view_resolve(const struct imap_view *v, struct imap_set *set, bool by_uid)
 {
     uint32_t exists = imap_view_exists(v);
-    bool only_star = true; /* "*" or "1:*" */
-    for (size_t i = 0; i < set->count; i++)
-        only_star = only_star && set->ranges[i].hi == IMAP_SET_STAR && set->ranges[i].lo <= 1;
     imap_set_normalise(set, by_uid ? imap_view_last_uid(v) : exists);
-    return by_uid || (exists == 0 && only_star) || imap_set_highest(set) <= exists;
+    return by_uid || imap_set_highest(set) <= exists;
 }
 
 /* Between two neighbours of the view there is no other message, so one range may span both: "all" is one

@@ -67,8 +67,8 @@ struct imap_view_walk {
 struct imap_view_walk imap_view_walk(const struct imap_view *view, const struct imap_set *set, bool by_uid);
 bool imap_view_next(struct imap_view_walk *walk, struct imap_message *message) MUST_CHECK;
 
-/* Puts "*" in and sorts. False: a sequence number beyond the mailbox (RFC 9051 section 6.4.8: an error; a set
- * of an empty mailbox that only has "*" selects nothing instead). */
+/* Puts "*" in and sorts. False: a sequence number beyond the mailbox, an error in FETCH, STORE, COPY (RFC
+ * 9051 section 9). In an empty mailbox a range with "*" selects nothing. */
 bool imap_view_resolve(const struct imap_view *view, struct imap_set *set, bool by_uid) MUST_CHECK;
 /* UIDs for store: the messages a resolved set selects, and no other message of the mailbox, in few ranges. */
 struct imap_set_builder imap_view_uids(const struct imap_view *view, const struct imap_set *set, bool by_uid);
