@@ -154,7 +154,7 @@ static enum err decode_column(struct slice *rest, struct entry *entries, size_t 
 
 enum err packed_decode(struct slice bytes, struct entry *entries, size_t count, struct why *why)
 {
-    size_t stored;
+    size_t stored = 0;
     enum err err = take_head(&bytes, &stored, why);
     if (!err && stored != count)
         err = damaged(why, "count");
