@@ -101,7 +101,7 @@ static page_fn *find(struct slice path)
     return NULL;
 }
 
-void page_serve(struct http *http, const struct http_request *request, struct http_page *page)
+void http_page_serve(struct http *http, const struct http_request *request, struct http_page *page)
 {
     page_fn *serve = find(request->path);
     *page = (struct http_page){.status = 200, .type = text_type, .body = buf_new(HTTP_PAGE_MAX)};

@@ -79,7 +79,7 @@ static bool serve(struct http_session *s, const struct http_request *request)
 {
     bool keep_alive = request->keep_alive && ++s->requests < HTTP_REQUESTS_MAX && !s->http->draining;
     struct http_page page;
-    page_serve(s->http, request, &page);
+    http_page_serve(s->http, request, &page);
     answer(s, &page, request->method != HTTP_HEAD, keep_alive);
     buf_free(&page.body);
     if (!keep_alive)

@@ -36,7 +36,7 @@ struct http {
 };
 
 /* pages.c: fills `page` (its body is a new buffer). */
-void page_serve(struct http *http, const struct http_request *request, struct http_page *page);
+void http_page_serve(struct http *http, const struct http_request *request, struct http_page *page);
 
 /* session.c */
 void http_session_begin(struct http *http, struct stream *stream, const struct listener_arrival *arrival);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -21,8 +22,9 @@
 #define ACCEPTS_PER_TURN 64  /* then those who are connected get their turn */
 #define ACCEPT_PAUSE_MS  100 /* when the kernel has no memory for another socket */
 #define PROXY_OPTIONAL_MS                                                                                    \
-    200 /* how long a trusted peer may keep us waiting for a header it need not send                         \
-         */
+    200                         /* how long a trusted peer may keep us waiting for a header it need not send \
+                                 */
+#define TRIM_AFTER_MS      5000 /* handshakes and logins leave holes in the heap: their pages go back */
 #define PREAMBLE_INPUT_MAX (PROXY_V2_MAX + 16384)
 
 struct listener {
@@ -34,7 +36,8 @@ struct listener {
     const struct settings_listener *mine;
     struct tls_context *tls;
     struct loop_watch *watch;
-    struct loop_timer *pause;
+    struct loop_timer *pause, *trim;
+    bool trim_armed;
     struct list preambles;
     const struct listener_ops *ops;
     void *ctx;
@@ -250,6 +253,9 @@ static bool accept_one(struct listener *l)
     if (fd >= 0) {
         const struct netaddr peer = address_of(&from);
         begin(l, fd, &peer);
+        if (!l->trim_armed)
+            loop_timer_set(l->trim, TRIM_AFTER_MS);
+        l->trim_armed = true;
         return true;
     }
     switch (errno) {
@@ -285,6 +291,14 @@ static void on_connection(void *arg, unsigned events)
             return;
 }
 
+/* 2,000 connections that came at once would keep 20 KB of freed memory each otherwise. */
+static void on_trim(void *arg)
+{
+    struct listener *l = arg;
+    l->trim_armed = false;
+    (void)malloc_trim(0);
+}
+
 static void on_pause_over(void *arg)
 {
     struct listener *l = arg;
@@ -308,6 +322,7 @@ struct listener *listener_new(struct loop *loop, int fd, uint32_t index, const s
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     l->reserve = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     l->pause = loop_timer_new(loop, on_pause_over, l);
+    l->trim = loop_timer_new(loop, on_trim, l);
     l->watch = loop_watch_new(loop, fd, on_connection, l);
     loop_watch_set(l->watch, LOOP_READ);
     return l;
@@ -340,6 +355,7 @@ void listener_free(struct listener **ref)
         preamble_free(CONTAINER_OF(l->preambles.next, struct preamble, node));
     loop_watch_free(&l->watch);
     loop_timer_free(&l->pause);
+    loop_timer_free(&l->trim);
     if (l->reserve >= 0)
         (void)close(l->reserve);
     tls_context_free(&l->tls);

@@ -317,6 +317,8 @@ static void run(struct stream *s, unsigned events)
     }
     if (s->phase == STREAM_TLS_WAITS && !stream_has_output(s))
         stream_schedule(s);
+    if (s->in.len == 0)
+        buf_free(&s->in); /* an idle connection holds no buffer */
     unsigned events_wanted = wanted(s);
     if ((events_wanted & LOOP_READ) && stream_tls_holds_input(s))
         schedule_later(s); /* no event of the socket tells of what OpenSSL has read already */

@@ -47,8 +47,8 @@ struct slice stream_input(const struct stream *s)
 void stream_consume(struct stream *s, size_t len)
 {
     size_t there = s->in.len - s->in_at;
-    if (there >= s->in.max && len > 0)
-        stream_schedule(s); /* there is room again: read on */
+    if (len >= there || there >= s->in.max)
+        stream_schedule(s); /* the buffer can go; or there is room again to read on */
     s->in_at += len < there ? len : there;
     if (s->in_at == s->in.len) {
         s->in_at = 0;
@@ -99,8 +99,6 @@ void stream_fill(struct stream *s)
         return;
     while (fill_once(s))
         ;
-    if (s->in.len == 0)
-        buf_free(&s->in);
 }
 
 bool stream_linger(struct stream *s)

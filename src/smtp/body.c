@@ -7,7 +7,7 @@
 
 /* ---- to the store ---- */
 
-void body_drop(struct smtp_session *s)
+void smtp_body_drop(struct smtp_session *s)
 {
     struct smtp_body *body = &s->body;
     if (body->begun && body->epoch == s->smtp->store_epoch) {
@@ -42,7 +42,7 @@ static void send_chunk(struct smtp_session *s)
     bool stale = body->begun && body->epoch != s->smtp->store_epoch;
     const struct wire_body_chunk chunk = next_chunk(s, 0);
     if (stale || wire_send(s->smtp->store, WIRE_BODY_CHUNK, &chunk) != ERR_OK)
-        body_drop(s);
+        smtp_body_drop(s);
     else
         buf_clear(&body->chunk);
 }
@@ -78,7 +78,7 @@ static void keep(struct smtp_session *s, struct slice text)
     if (!body->header_done)
         count_header(body, text);
     if (!body->lost && is_too_big(s))
-        body_drop(s);
+        smtp_body_drop(s);
     while (text.len && !body->lost) {
         size_t room = SMTP_CHUNK - body->chunk.len;
         struct slice part = slice_sub(text, 0, room);
@@ -115,8 +115,8 @@ static const struct smtp_reply_text *judge(const struct smtp_session *s)
 
 static void finished(struct smtp_session *s)
 {
-    session_enter(s, SMTP_STATE_READY);
-    session_continue(s);
+    smtp_session_enter(s, SMTP_STATE_READY);
+    smtp_session_continue(s);
 }
 
 static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
@@ -126,30 +126,30 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
     err = wire_answer(err, packet, WIRE_SMTP_REPLY, &r);
     s->waits = SMTP_WAITS_NOT;
     if (err != ERR_OK) {
-        reply_later(s);
-        report_refused(s, 451, "the queue did not answer", s->body.data.size);
+        smtp_send_later(s);
+        smtp_report_refused(s, 451, "the queue did not answer", s->body.data.size);
     } else {
-        reply_wire(s, &r);
+        smtp_send_wire(s, &r);
         if (r.code / 100 == 2) {
             s->accepted++;
-            report_accepted(s, &r, s->body.data.size);
+            smtp_report_accepted(s, &r, s->body.data.size);
         } else {
-            report_rejected(s, "DATA", s->txn.first_rcpt, r.code, r.enhanced, r.text);
+            smtp_report_rejected(s, "DATA", s->txn.first_rcpt, r.code, r.enhanced, r.text);
         }
     }
-    txn_done(s);
+    smtp_txn_done(s);
     finished(s);
 }
 
 /* The message is refused; what the queue and the store know of it goes. */
 static void refuse(struct smtp_session *s, unsigned code, const char *status, const char *text)
 {
-    reply(s, code, status, text);
+    smtp_send(s, code, status, text);
     if (code >= 500)
-        report_rejected(s, "DATA", s->txn.first_rcpt, code, slice_of(status), slice_of(text));
+        smtp_report_rejected(s, "DATA", s->txn.first_rcpt, code, slice_of(status), slice_of(text));
     else
-        report_refused(s, code, text, s->body.data.size);
-    txn_reset(s);
+        smtp_report_refused(s, code, text, s->body.data.size);
+    smtp_txn_reset(s);
 }
 
 static void on_body_done(void *ctx, enum err err, struct ipc_packet *packet)
@@ -181,14 +181,14 @@ static void body_end(struct smtp_session *s)
     if (wrong) {
         bool ambiguous = body->data.bare_cr || body->data.bare_lf;
         refuse(s, wrong->code, wrong->status, wrong->text);
-        session_enter(s, SMTP_STATE_READY);
+        smtp_session_enter(s, SMTP_STATE_READY);
         if (ambiguous)
-            session_close(s, NULL, NULL);
+            smtp_session_close(s, NULL, NULL);
         return;
     }
-    if (body->lost || !txn_is_alive(s) || (body->begun && body->epoch != s->smtp->store_epoch)) {
+    if (body->lost || !smtp_txn_is_alive(s) || (body->begun && body->epoch != s->smtp->store_epoch)) {
         refuse(s, 451, "4.3.0", "Try again later");
-        session_enter(s, SMTP_STATE_READY);
+        smtp_session_enter(s, SMTP_STATE_READY);
         return;
     }
     const struct wire_body_chunk chunk = next_chunk(s, BODY_LAST);
@@ -197,7 +197,7 @@ static void body_end(struct smtp_session *s)
     buf_free(&body->chunk);
 }
 
-void body_begin(struct smtp_session *s, bool plain)
+void smtp_body_begin(struct smtp_session *s, bool plain)
 {
     struct smtp_body *body = &s->body;
     if (plain)
@@ -213,11 +213,11 @@ static bool is_endless(struct smtp_session *s)
     if (s->body.discarded <= SMTP_DISCARD_MAX)
         return false;
     refuse(s, 552, "5.3.4", "Message is larger than we take");
-    session_close(s, NULL, NULL);
+    smtp_session_close(s, NULL, NULL);
     return true;
 }
 
-bool body_take_data(struct smtp_session *s)
+bool smtp_body_take_data(struct smtp_session *s)
 {
     struct slice input = stream_input(s->stream), text;
     size_t before = input.len;
@@ -243,8 +243,8 @@ static void orphan_end(struct smtp_session *s)
     s->body.orphan = false;
     s->body.lost = false;
     s->body.discarded = 0;
-    session_enter(s, s->txn.id ? SMTP_STATE_MAIL : SMTP_STATE_READY);
-    reply_error(s, 503, "5.5.1", s->txn.id ? "Name a recipient with RCPT first" : "Begin with MAIL");
+    smtp_session_enter(s, s->txn.id ? SMTP_STATE_MAIL : SMTP_STATE_READY);
+    smtp_send_error(s, 503, "5.5.1", s->txn.id ? "Name a recipient with RCPT first" : "Begin with MAIL");
 }
 
 static void chunk_end(struct smtp_session *s)
@@ -258,17 +258,17 @@ static void chunk_end(struct smtp_session *s)
         body_end(s);
         return;
     }
-    session_enter(s, SMTP_STATE_BDAT);
+    smtp_session_enter(s, SMTP_STATE_BDAT);
     const struct smtp_reply_text *wrong = judge(s);
     if (wrong) {
         refuse(s, wrong->code, wrong->status, wrong->text);
-        session_enter(s, SMTP_STATE_READY);
+        smtp_session_enter(s, SMTP_STATE_READY);
     } else {
-        reply(s, 250, "2.0.0", "Ok: chunk received");
+        smtp_send(s, 250, "2.0.0", "Ok: chunk received");
     }
 }
 
-bool body_take_chunk(struct smtp_session *s)
+bool smtp_body_take_chunk(struct smtp_session *s)
 {
     struct smtp_body *body = &s->body;
     size_t len = stream_input(s->stream).len;

@@ -14,7 +14,7 @@ struct smtp_auth_call {
     struct smtp_session *session; /* NULL: gone */
 };
 
-bool auth_is_offered(const struct smtp_session *s)
+bool smtp_auth_is_offered(const struct smtp_session *s)
 {
     return s->port->settings.service == SETTINGS_SUBMISSION && grant_is_none(&s->grant) &&
            s->smtp->mechanisms[0] && (stream_is_tls(s->stream) || s->port->settings.insecure_auth);
@@ -27,7 +27,7 @@ static void send_cancel(struct smtp *smtp, uint64_t exchange)
     (void)ignored; /* an auth that is away has forgotten it */
 }
 
-void auth_abandon(struct smtp_session *s)
+void smtp_auth_abandon(struct smtp_session *s)
 {
     if (s->auth)
         s->auth->session = NULL; /* its answer cleans up */
@@ -44,23 +44,23 @@ static void logged_in(struct smtp_session *s, const struct wire_auth_result *r)
     s->grant = r->grant;
     s->account = arena_dup(s->arena, r->account);
     metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_OK), 1);
-    report_login(s, s->mechanism);
-    reply(s, 235, "2.7.0", "Authentication succeeded");
+    smtp_report_login(s, s->mechanism);
+    smtp_send(s, 235, "2.7.0", "Authentication succeeded");
 }
 
 static void failed(struct smtp_session *s, enum auth_status status)
 {
     metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_FAILED), 1);
-    report_login_failed(s, s->mechanism, status);
+    smtp_report_login_failed(s, s->mechanism, status);
     s->auth_failures++;
     if (status == AUTH_FAILED)
-        reply_error(s, 535, "5.7.8", "Authentication failed");
+        smtp_send_error(s, 535, "5.7.8", "Authentication failed");
     else if (status == AUTH_MALFORMED)
-        reply_error(s, 501, "5.5.2", "Malformed authentication message");
+        smtp_send_error(s, 501, "5.5.2", "Malformed authentication message");
     else
-        reply_error(s, 504, "5.5.4", "Mechanism not offered");
+        smtp_send_error(s, 504, "5.5.4", "Mechanism not offered");
     if (s->auth_failures >= SMTP_AUTH_FAILURES_MAX)
-        session_close(s, "4.7.0", "Too many failed logins");
+        smtp_session_close(s, "4.7.0", "Too many failed logins");
 }
 
 static void challenge(struct smtp_session *s, const struct wire_auth_result *r)
@@ -69,12 +69,12 @@ static void challenge(struct smtp_session *s, const struct wire_auth_result *r)
     s->exchange = r->exchange;
     buf_addf(stream_output(s->stream), "334 %.*s\r\n", SLICE_ARG(text));
     arena_reset(s->smtp->scratch);
-    session_enter(s, SMTP_STATE_AUTH);
+    smtp_session_enter(s, SMTP_STATE_AUTH);
 }
 
 static void answered(struct smtp_session *s, const struct wire_auth_result *r)
 {
-    session_enter(s, SMTP_STATE_READY);
+    smtp_session_enter(s, SMTP_STATE_READY);
     s->exchange = 0;
     switch ((enum auth_status)r->status) {
     case AUTH_OK:
@@ -85,7 +85,7 @@ static void answered(struct smtp_session *s, const struct wire_auth_result *r)
         break;
     case AUTH_LATER:
         metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_LATER), 1);
-        reply(s, 454, "4.7.0", "Authentication is not possible now, try again later");
+        smtp_send(s, 454, "4.7.0", "Authentication is not possible now, try again later");
         break;
     case AUTH_FAILED:
     case AUTH_MALFORMED:
@@ -107,7 +107,7 @@ static void on_result(void *ctx, enum err err, struct ipc_packet *packet)
         s->auth = NULL;
         s->waits = SMTP_WAITS_NOT;
         answered(s, &r);
-        session_continue(s);
+        smtp_session_continue(s);
     } else if (!grant_is_none(&r.grant)) {
         const struct wire_auth_logout logout = {.grant = r.grant};
         enum err ignored = wire_send(call->smtp->auth, WIRE_AUTH_LOGOUT, &logout);
@@ -171,17 +171,17 @@ static void begin(struct smtp_session *s, bool has_initial, struct slice initial
     (void)wire_call(s->smtp->auth, WIRE_AUTH_BEGIN, &begin, SMTP_AUTH_MS, on_result, call_new(s));
 }
 
-void cmd_auth(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_auth(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct smtp_reply_text *wrong = refusal(s, command->argument);
     struct slice initial = SLICE_EMPTY, mechanism = slice_sub(command->argument, 0, sizeof s->mechanism - 1);
     if (!wrong && command->has_initial && command->initial.len &&
         !base64_decode_in(s->smtp->scratch, command->initial, &initial)) {
-        reply_error(s, 501, "5.5.2", "Initial response is not base64");
+        smtp_send_error(s, 501, "5.5.2", "Initial response is not base64");
         return;
     }
     if (wrong) {
-        reply_error(s, wrong->code, wrong->status, wrong->text);
+        smtp_send_error(s, wrong->code, wrong->status, wrong->text);
         return;
     }
     for (size_t i = 0; i < mechanism.len; i++)
@@ -190,19 +190,19 @@ void cmd_auth(struct smtp_session *s, const struct smtp_command *command)
     begin(s, command->has_initial, initial);
 }
 
-void auth_line(struct smtp_session *s, struct slice line)
+void smtp_auth_line(struct smtp_session *s, struct slice line)
 {
     struct slice data = SLICE_EMPTY;
     if (slice_eq(line, SLICE("*"))) {
-        auth_abandon(s);
-        session_enter(s, SMTP_STATE_READY);
-        reply_error(s, 501, "5.7.0", "Authentication cancelled");
+        smtp_auth_abandon(s);
+        smtp_session_enter(s, SMTP_STATE_READY);
+        smtp_send_error(s, 501, "5.7.0", "Authentication cancelled");
         return;
     }
     if (line.len && !base64_decode_in(s->smtp->scratch, line, &data)) {
-        auth_abandon(s);
-        session_enter(s, SMTP_STATE_READY);
-        reply_error(s, 501, "5.5.2", "Response is not base64");
+        smtp_auth_abandon(s);
+        smtp_session_enter(s, SMTP_STATE_READY);
+        smtp_send_error(s, 501, "5.5.2", "Response is not base64");
         return;
     }
     const struct wire_auth_step step = {.exchange = s->exchange, .data = data};

@@ -5,11 +5,11 @@
 /* A second greeting ends the transaction, as RSET does. */
 static void greeted(struct smtp_session *s, const struct smtp_command *command, bool esmtp)
 {
-    txn_reset(s);
+    smtp_txn_reset(s);
     s->esmtp = esmtp;
     if (!slice_eq(s->helo, command->argument))
         s->helo = arena_dup(s->arena, command->argument);
-    session_enter(s, SMTP_STATE_READY);
+    smtp_session_enter(s, SMTP_STATE_READY);
 }
 
 static bool offers_starttls(const struct smtp_session *s)
@@ -24,11 +24,11 @@ static void line(struct buf *out, const char *keyword)
     buf_add_str(out, "\r\n");
 }
 
-void cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct settings *settings = s->smtp->settings;
     if (arena_used(s->arena) > SMTP_SESSION_ARENA_MAX / 2) {
-        session_close(s, "4.7.0", "Too many greetings");
+        smtp_session_close(s, "4.7.0", "Too many greetings");
         return;
     }
     greeted(s, command, true);
@@ -44,18 +44,18 @@ void cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
              SMTP_MAILS_MAX);
     if (offers_starttls(s))
         line(out, "STARTTLS");
-    if (auth_is_offered(s))
+    if (smtp_auth_is_offered(s))
         buf_addf(out, "250-AUTH%s\r\n", s->smtp->mechanisms);
     buf_add_str(out, "250 ENHANCEDSTATUSCODES\r\n");
     metric_add(METRIC_SMTP_REPLIES, 0, 1);
 }
 
-void cmd_helo(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_helo(struct smtp_session *s, const struct smtp_command *command)
 {
     if (arena_used(s->arena) > SMTP_SESSION_ARENA_MAX / 2) {
-        session_close(s, "4.7.0", "Too many greetings");
+        smtp_session_close(s, "4.7.0", "Too many greetings");
         return;
     }
     greeted(s, command, false);
-    reply_slices(s, 250, SLICE_EMPTY, s->smtp->settings->hostname);
+    smtp_send_slices(s, 250, SLICE_EMPTY, s->smtp->settings->hostname);
 }

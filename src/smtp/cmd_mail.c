@@ -15,7 +15,7 @@ static struct slice protocol(const struct smtp_session *s, bool utf8)
 
 static void opened(struct smtp_session *s)
 {
-    session_enter(s, SMTP_STATE_MAIL);
+    smtp_session_enter(s, SMTP_STATE_MAIL);
 }
 
 static void on_mail(void *ctx, enum err err, struct ipc_packet *packet)
@@ -25,17 +25,17 @@ static void on_mail(void *ctx, enum err err, struct ipc_packet *packet)
     err = wire_answer(err, packet, WIRE_SMTP_REPLY, &r);
     s->waits = SMTP_WAITS_NOT;
     if (err != ERR_OK)
-        reply_later(s);
+        smtp_send_later(s);
     else
-        reply_wire(s, &r);
+        smtp_send_wire(s, &r);
     if (err == ERR_OK && r.code / 100 == 2) {
         opened(s);
     } else {
         if (err == ERR_OK)
-            report_rejected(s, "MAIL", SLICE_EMPTY, r.code, r.enhanced, r.text);
-        txn_reset(s);
+            smtp_report_rejected(s, "MAIL", SLICE_EMPTY, r.code, r.enhanced, r.text);
+        smtp_txn_reset(s);
     }
-    session_continue(s);
+    smtp_session_continue(s);
 }
 
 static struct wire_queue_mail request(const struct smtp_session *s, const struct smtp_mail *mail)
@@ -74,17 +74,17 @@ static const struct smtp_reply_text *refusal(const struct smtp_session *s, const
     return NULL;
 }
 
-void cmd_mail(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_mail(struct smtp_session *s, const struct smtp_command *command)
 {
     struct smtp *smtp = s->smtp;
     const struct smtp_reply_text *wrong = refusal(s, &command->mail);
     if (wrong) {
-        reply_error(s, wrong->code, wrong->status, wrong->text);
+        smtp_send_error(s, wrong->code, wrong->status, wrong->text);
         return;
     }
     if (smtp->draining || s->mails >= SMTP_MAILS_MAX) {
-        session_close(s, smtp->draining ? "4.3.2" : "4.5.3",
-                      smtp->draining ? "Going down" : "Too many messages in one session");
+        smtp_session_close(s, smtp->draining ? "4.3.2" : "4.5.3",
+                           smtp->draining ? "Going down" : "Too many messages in one session");
         return;
     }
     s->mails++;
@@ -99,9 +99,9 @@ void cmd_mail(struct smtp_session *s, const struct smtp_command *command)
         s->request = wire_call(smtp->queue, WIRE_QUEUE_MAIL, &mail, SMTP_QUEUE_MS, on_mail, s);
     } else if (wire_send(smtp->queue, WIRE_QUEUE_MAIL, &mail) == ERR_OK) {
         opened(s);
-        reply(s, 250, "2.1.0", "Ok");
+        smtp_send(s, 250, "2.1.0", "Ok");
     } else {
-        reply_later(s);
-        txn_done(s);
+        smtp_send_later(s);
+        smtp_txn_done(s);
     }
 }

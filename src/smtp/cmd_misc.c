@@ -2,44 +2,44 @@
  * section 4.1.1). */
 #include "smtp/session.h"
 
-void cmd_rset(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_rset(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    txn_reset(s);
+    smtp_txn_reset(s);
     if (s->state != SMTP_STATE_NEW)
-        session_enter(s, SMTP_STATE_READY);
-    reply(s, 250, "2.0.0", "Ok");
+        smtp_session_enter(s, SMTP_STATE_READY);
+    smtp_send(s, 250, "2.0.0", "Ok");
 }
 
-void cmd_noop(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_noop(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    reply(s, 250, "2.0.0", "Ok");
+    smtp_send(s, 250, "2.0.0", "Ok");
 }
 
 /* RFC 5321 section 7.3: addresses are not given away. */
-void cmd_vrfy(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_vrfy(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    reply(s, 252, "2.1.5", "Send the mail and you will see");
+    smtp_send(s, 252, "2.1.5", "Send the mail and you will see");
 }
 
-void cmd_help(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_help(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    reply(s, 214, "2.0.0", "RFC 5321 says how to talk to this server");
+    smtp_send(s, 214, "2.0.0", "RFC 5321 says how to talk to this server");
 }
 
-void cmd_quit(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_quit(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    reply(s, 221, "2.0.0", "Bye");
+    smtp_send(s, 221, "2.0.0", "Bye");
     s->quit = true;
-    session_close(s, NULL, NULL);
+    smtp_session_close(s, NULL, NULL);
 }
 
-void cmd_not_offered(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_not_offered(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    reply_error(s, 502, "5.5.1", "Command not implemented");
+    smtp_send_error(s, 502, "5.5.1", "Command not implemented");
 }

@@ -24,9 +24,9 @@ static void count(struct smtp_session *s, unsigned code)
 static void send_reply(struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)
 {
     count(s, r->code);
-    reply_wire(s, r);
+    smtp_send_wire(s, r);
     if (r->code / 100 != 2)
-        report_rejected(s, "RCPT", address, r->code, r->enhanced, r->text);
+        smtp_report_rejected(s, "RCPT", address, r->code, r->enhanced, r->text);
     else if (s->txn.first_rcpt.len == 0)
         s->txn.first_rcpt = arena_dup(s->txn_arena, address);
 }
@@ -47,7 +47,7 @@ static void send_answered(struct smtp_session *s)
         return;
     s->waits = SMTP_WAITS_NOT;
     if (txn->accepted && s->state == SMTP_STATE_MAIL)
-        session_enter(s, SMTP_STATE_RCPT);
+        smtp_session_enter(s, SMTP_STATE_RCPT);
 }
 
 /* An answer that came before its turn outlives its packet. */
@@ -80,8 +80,8 @@ static void on_rcpt(void *ctx, enum err err, struct ipc_packet *packet)
     }
     send_answered(s);
     if (s->refused >= SMTP_REFUSED_MAX)
-        session_close(s, "4.7.0", "Too many errors");
-    session_continue(s);
+        smtp_session_close(s, "4.7.0", "Too many errors");
+    smtp_session_continue(s);
 }
 
 static struct smtp_rcpt_call *call_new(struct smtp_session *s, struct slice address)
@@ -99,8 +99,8 @@ static struct smtp_rcpt_call *call_new(struct smtp_session *s, struct slice addr
     return call;
 }
 
-void rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
-                 const char *text)
+void smtp_rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
+                      const char *text)
 {
     const struct wire_smtp_reply r = {.code = code, .enhanced = slice_of(status), .text = slice_of(text)};
     if (s->txn.call_count == 0)
@@ -118,14 +118,14 @@ static void ask(struct smtp_session *s, const struct smtp_rcpt *rcpt)
     call->request = wire_call(s->smtp->queue, WIRE_QUEUE_RCPT, &request, SMTP_QUEUE_MS, on_rcpt, call);
 }
 
-void cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
+void smtp_cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct smtp_txn *txn = &s->txn;
     struct slice to = command->rcpt.to.text;
     if (txn->accepted + txn->call_count >= s->smtp->settings->limits.recipients)
-        rcpt_refuse(s, to, 452, "4.5.3", "Too many recipients");
-    else if (!txn_is_alive(s))
-        rcpt_refuse(s, to, 451, "4.3.0", "Try again later");
+        smtp_rcpt_refuse(s, to, 452, "4.5.3", "Too many recipients");
+    else if (!smtp_txn_is_alive(s))
+        smtp_rcpt_refuse(s, to, 451, "4.3.0", "Try again later");
     else
         ask(s, &command->rcpt);
 }

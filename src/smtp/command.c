@@ -17,36 +17,36 @@ struct command_row {
 
 /* clang-format off: a table is read by its columns */
 static const struct command_row commands[SMTP_VERB_COUNT] = {
-    [SMTP_EHLO] = {cmd_ehlo, ANY_STATE, NOT_NOW},
-    [SMTP_HELO] = {cmd_helo, ANY_STATE, NOT_NOW},
-    [SMTP_LHLO] = {cmd_not_offered, ANY_STATE, NOT_NOW},
-    [SMTP_MAIL] = {cmd_mail, SMTP_IN(SMTP_STATE_READY), "Say EHLO first, and one message at a time"},
-    [SMTP_RCPT] = {cmd_rcpt, SMTP_IN(SMTP_STATE_MAIL) | SMTP_IN(SMTP_STATE_RCPT), "Begin with MAIL"},
-    [SMTP_DATA] = {cmd_data, SMTP_IN(SMTP_STATE_RCPT), "Begin with MAIL and RCPT"},
-    [SMTP_BDAT] = {cmd_bdat, ANY_STATE, NOT_NOW}, /* judges order itself: its bytes come in any case */
-    [SMTP_RSET] = {cmd_rset, ANY_STATE, NOT_NOW},
-    [SMTP_NOOP] = {cmd_noop, ANY_STATE, NOT_NOW},
-    [SMTP_VRFY] = {cmd_vrfy, GREETED, HELO_FIRST},
-    [SMTP_EXPN] = {cmd_not_offered, ANY_STATE, NOT_NOW},
-    [SMTP_HELP] = {cmd_help, ANY_STATE, NOT_NOW},
-    [SMTP_QUIT] = {cmd_quit, ANY_STATE, NOT_NOW},
-    [SMTP_STARTTLS] = {cmd_starttls, SMTP_IN(SMTP_STATE_NEW) | SMTP_IN(SMTP_STATE_READY),
+    [SMTP_EHLO] = {smtp_cmd_ehlo, ANY_STATE, NOT_NOW},
+    [SMTP_HELO] = {smtp_cmd_helo, ANY_STATE, NOT_NOW},
+    [SMTP_LHLO] = {smtp_cmd_not_offered, ANY_STATE, NOT_NOW},
+    [SMTP_MAIL] = {smtp_cmd_mail, SMTP_IN(SMTP_STATE_READY), "Say EHLO first, and one message at a time"},
+    [SMTP_RCPT] = {smtp_cmd_rcpt, SMTP_IN(SMTP_STATE_MAIL) | SMTP_IN(SMTP_STATE_RCPT), "Begin with MAIL"},
+    [SMTP_DATA] = {smtp_cmd_data, SMTP_IN(SMTP_STATE_RCPT), "Begin with MAIL and RCPT"},
+    [SMTP_BDAT] = {smtp_cmd_bdat, ANY_STATE, NOT_NOW}, /* judges order itself: its bytes come in any case */
+    [SMTP_RSET] = {smtp_cmd_rset, ANY_STATE, NOT_NOW},
+    [SMTP_NOOP] = {smtp_cmd_noop, ANY_STATE, NOT_NOW},
+    [SMTP_VRFY] = {smtp_cmd_vrfy, GREETED, HELO_FIRST},
+    [SMTP_EXPN] = {smtp_cmd_not_offered, ANY_STATE, NOT_NOW},
+    [SMTP_HELP] = {smtp_cmd_help, ANY_STATE, NOT_NOW},
+    [SMTP_QUIT] = {smtp_cmd_quit, ANY_STATE, NOT_NOW},
+    [SMTP_STARTTLS] = {smtp_cmd_starttls, SMTP_IN(SMTP_STATE_NEW) | SMTP_IN(SMTP_STATE_READY),
                        "Not within a transaction"},
-    [SMTP_AUTH] = {cmd_auth, SMTP_IN(SMTP_STATE_READY), "Say EHLO first, and not within a transaction"},
-    [SMTP_ETRN] = {cmd_not_offered, ANY_STATE, NOT_NOW},
-    [SMTP_TURN] = {cmd_not_offered, ANY_STATE, NOT_NOW},
+    [SMTP_AUTH] = {smtp_cmd_auth, SMTP_IN(SMTP_STATE_READY), "Say EHLO first, and not within a transaction"},
+    [SMTP_ETRN] = {smtp_cmd_not_offered, ANY_STATE, NOT_NOW},
+    [SMTP_TURN] = {smtp_cmd_not_offered, ANY_STATE, NOT_NOW},
 };
 /* clang-format on */
 
 static unsigned offered(const struct smtp_session *s)
 {
     unsigned set = SMTP_OFFER_SIZE | SMTP_OFFER_8BITMIME | SMTP_OFFER_SMTPUTF8 | SMTP_OFFER_DSN;
-    if (!grant_is_none(&s->grant) || auth_is_offered(s))
+    if (!grant_is_none(&s->grant) || smtp_auth_is_offered(s))
         set |= SMTP_OFFER_AUTH;
     return set | (s->txn.smtputf8 ? SMTP_IN_UTF8 : 0u);
 }
 
-bool command_is_rcpt(struct slice input)
+bool smtp_command_is_rcpt(struct slice input)
 {
     struct slice line;
     bool skipping = false;
@@ -57,21 +57,22 @@ bool command_is_rcpt(struct slice input)
 static void refuse(struct smtp_session *s, enum smtp_verb verb, const struct smtp_reply_text *wrong)
 {
     if (verb == SMTP_HTTP) {
-        session_close(s, NULL,
-                      NULL); /* a web page that makes its reader's browser talk to us gets no answer */
+        smtp_session_close(s, NULL,
+                           NULL); /* a web page that makes its reader's browser talk to us gets no answer */
         return;
     }
     if (verb == SMTP_RCPT && s->txn.id) {
         s->errors++;
-        rcpt_refuse(s, SLICE_EMPTY, wrong->code, wrong->status, wrong->text);
+        smtp_rcpt_refuse(s, SLICE_EMPTY, wrong->code, wrong->status, wrong->text);
         return;
     }
-    reply_error(s, wrong->code, wrong->status, wrong->text);
+    smtp_send_error(s, wrong->code, wrong->status, wrong->text);
     if (verb == SMTP_MAIL)
-        report_rejected(s, "MAIL", SLICE_EMPTY, wrong->code, slice_of(wrong->status), slice_of(wrong->text));
+        smtp_report_rejected(s, "MAIL", SLICE_EMPTY, wrong->code, slice_of(wrong->status),
+                             slice_of(wrong->text));
 }
 
-void command_run(struct smtp_session *s, struct slice line)
+void smtp_command_run(struct smtp_session *s, struct slice line)
 {
     struct smtp_command command;
     struct smtp_reply_text wrong;
@@ -88,5 +89,5 @@ void command_run(struct smtp_session *s, struct slice line)
     if (row->states & SMTP_IN(s->state))
         row->run(s, &command);
     else
-        reply_error(s, 503, "5.5.1", row->disorder);
+        smtp_send_error(s, 503, "5.5.1", row->disorder);
 }

@@ -49,7 +49,7 @@ static bool enter(struct smtp_session *s)
     return true;
 }
 
-const char *limit_arrival(struct smtp_session *s)
+const char *smtp_limit_arrival(struct smtp_session *s)
 {
     struct smtp *smtp = s->smtp;
     if (smtp->draining) {
@@ -67,7 +67,7 @@ const char *limit_arrival(struct smtp_session *s)
     return NULL;
 }
 
-void limit_leave(struct smtp_session *s)
+void smtp_limit_leave(struct smtp_session *s)
 {
     struct smtp_address *address = s->address;
     s->address = NULL;

@@ -22,7 +22,7 @@ struct smtp_ptr {
     char name[DOMAIN_MAX + 1];
 };
 
-void ptr_abandon(struct smtp_session *s)
+void smtp_ptr_abandon(struct smtp_session *s)
 {
     if (!s->ptr)
         return;
@@ -128,7 +128,7 @@ static void on_name(void *ctx, enum err err, struct ipc_packet *packet)
     free(ptr);
 }
 
-void ptr_begin(struct smtp_session *s)
+void smtp_ptr_begin(struct smtp_session *s)
 {
     const struct netaddr *client = stream_client(s->stream);
     char name[PTR_NAME_MAX];

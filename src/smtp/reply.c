@@ -8,7 +8,7 @@ static void count(unsigned code)
         metric_add(METRIC_SMTP_REPLIES, code / 100 - 2, 1);
 }
 
-void reply(struct smtp_session *s, unsigned code, const char *status, const char *text)
+void smtp_send(struct smtp_session *s, unsigned code, const char *status, const char *text)
 {
     count(code);
     smtp_reply_add(stream_output(s->stream), code, status, slice_of(text));
@@ -16,7 +16,7 @@ void reply(struct smtp_session *s, unsigned code, const char *status, const char
 
 #define STATUS_MAX 16
 
-void reply_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text)
+void smtp_send_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text)
 {
     char enhanced[STATUS_MAX] = "";
     if (status.len < sizeof enhanced)
@@ -26,22 +26,22 @@ void reply_slices(struct smtp_session *s, unsigned code, struct slice status, st
     smtp_reply_add(stream_output(s->stream), code, enhanced, text);
 }
 
-void reply_error(struct smtp_session *s, unsigned code, const char *status, const char *text)
+void smtp_send_error(struct smtp_session *s, unsigned code, const char *status, const char *text)
 {
     s->errors++;
-    reply(s, code, status, text);
+    smtp_send(s, code, status, text);
 }
 
-void reply_later(struct smtp_session *s)
+void smtp_send_later(struct smtp_session *s)
 {
-    reply(s, 451, "4.3.0", "Try again later");
+    smtp_send(s, 451, "4.3.0", "Try again later");
 }
 
-void reply_wire(struct smtp_session *s, const struct wire_smtp_reply *r)
+void smtp_send_wire(struct smtp_session *s, const struct wire_smtp_reply *r)
 {
     bool sane = r->code >= 200 && r->code < 600;
     if (sane)
-        reply_slices(s, r->code, r->enhanced, r->text);
+        smtp_send_slices(s, r->code, r->enhanced, r->text);
     else
-        reply_later(s);
+        smtp_send_later(s);
 }

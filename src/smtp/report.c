@@ -30,7 +30,7 @@ static uint64_t age(const struct smtp_session *s)
         LOG_U64("refused", (s)->refused), LOG_U64("errors", (s)->errors), LOG_CSTR("stage", (s)->stage),     \
         LOG_CSTR("end", end), LOG_MS("took", age(s))
 
-void report_session(const struct smtp_session *s, const char *end)
+void smtp_report_session(const struct smtp_session *s, const char *end)
 {
     if (stream_was_silent(s->stream) && !s->probe)
         metric_inc(METRIC_HEALTH_CHECKS);
@@ -45,8 +45,8 @@ void report_session(const struct smtp_session *s, const char *end)
     log_info("smtp.session", SESSION_FIELDS(s, end), LOG_COMPAT_LINE(&line));
 }
 
-void report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
-                     struct slice status, struct slice text)
+void smtp_report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
+                          struct slice status, struct slice text)
 {
     struct compat_line line;
     char whole[256];
@@ -67,7 +67,7 @@ void report_rejected(const struct smtp_session *s, const char *stage, struct sli
              LOG_COMPAT_LINE(&line));
 }
 
-void report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size)
+void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size)
 {
     uint64_t now = loop_now_ms(s->smtp->loop);
     log_info("smtp.accepted", ID(s), LOG_STR("id", r->id), LOG_STR("client", client(s)),
@@ -76,7 +76,7 @@ void report_accepted(const struct smtp_session *s, const struct wire_smtp_reply 
              LOG_STR("tls", stream_tls_text(s->stream)), LOG_MS("took", now - s->txn.started_ms));
 }
 
-void report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size)
+void smtp_report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size)
 {
     metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
     log_info("smtp.deferred", ID(s), LOG_STR("client", client(s)), LOG_STR("from", s->txn.sender),
@@ -84,13 +84,13 @@ void report_refused(const struct smtp_session *s, unsigned code, const char *tex
              LOG_U64("code", code), LOG_CSTR("why", text));
 }
 
-void report_login(const struct smtp_session *s, const char *mechanism)
+void smtp_report_login(const struct smtp_session *s, const char *mechanism)
 {
     log_info("smtp.login", ID(s), LOG_STR("client", client(s)), LOG_STR("user", s->account),
              LOG_CSTR("mechanism", mechanism), LOG_STR("tls", stream_tls_text(s->stream)));
 }
 
-void report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status)
+void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status)
 {
     const char *why = status == AUTH_FAILED ? "wrong name or password" : "malformed";
     struct compat_line line;
@@ -105,8 +105,8 @@ void report_login_failed(const struct smtp_session *s, const char *mechanism, en
 }
 
 /* A connection that never came to its first command. */
-void report_lost(const struct listener_arrival *arrival, const struct netaddr *peer, enum listener_loss loss,
-                 const char *text)
+void smtp_report_lost(const struct listener_arrival *arrival, const struct netaddr *peer,
+                      enum listener_loss loss, const char *text)
 {
     static const char *const losses[] = {[LISTENER_NO_HEADER] = "no PROXY header",
                                          [LISTENER_BAD_HEADER] = "malformed PROXY header",

@@ -49,7 +49,7 @@ static enum err load_tls(struct role_run *run, const struct settings *settings, 
 
 /* ---- listeners ---- */
 
-struct smtp_port *port_new(const struct settings_listener *settings, uint32_t index)
+struct smtp_port *smtp_port_new(const struct settings_listener *settings, uint32_t index)
 {
     struct smtp_port *port = mem_zero(1, sizeof *port);
     port->refs = 1;
@@ -62,7 +62,7 @@ struct smtp_port *port_new(const struct settings_listener *settings, uint32_t in
     return port;
 }
 
-void port_free(struct smtp_port **ref)
+void smtp_port_free(struct smtp_port **ref)
 {
     struct smtp_port *port = *ref;
     *ref = NULL;
@@ -80,14 +80,14 @@ static bool is_ours(const struct settings_listener *listener)
 static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct smtp *smtp = ctx;
-    session_begin(smtp, stream, arrival, smtp->ports[arrival->index]);
+    smtp_session_begin(smtp, stream, arrival, smtp->ports[arrival->index]);
 }
 
 static void on_lost(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
                     enum listener_loss loss, const char *text)
 {
     (void)ctx;
-    report_lost(arrival, client, loss, text);
+    smtp_report_lost(arrival, client, loss, text);
 }
 
 static const struct listener_ops listener_ops = {.arrived = on_arrived, .lost = on_lost};
@@ -96,7 +96,7 @@ static void close_listeners(struct smtp *smtp)
 {
     for (size_t i = 0; i < smtp->listener_count; i++) {
         listener_free(&smtp->listeners[i]);
-        port_free(&smtp->ports[i]);
+        smtp_port_free(&smtp->ports[i]);
     }
     free(smtp->listeners);
     free(smtp->ports);
@@ -117,7 +117,7 @@ static void open_listeners(struct smtp *smtp)
         int fd = is_ours(&settings->listeners.items[i]) ? role_listener(smtp->run, i) : -1;
         if (fd < 0)
             continue;
-        smtp->ports[i] = port_new(&settings->listeners.items[i], i);
+        smtp->ports[i] = smtp_port_new(&settings->listeners.items[i], i);
         smtp->listeners[i] = listener_new(smtp->loop, fd, i, settings, smtp->tls, &listener_ops, smtp);
     }
 }
@@ -144,7 +144,7 @@ void smtp_free(struct smtp *smtp)
     LIST_EACH(&smtp->sessions, node)
     {
         struct smtp_session *s = CONTAINER_OF(node, struct smtp_session, node);
-        session_free(&s);
+        smtp_session_free(&s);
     }
     loop_timer_free(&smtp->drain_timer);
     tls_context_free(&smtp->tls);
@@ -226,7 +226,7 @@ void smtp_store_drained(struct smtp *smtp)
     {
         struct smtp_session *s = CONTAINER_OF(node, struct smtp_session, node);
         if (s->starved)
-            session_continue(s);
+            smtp_session_continue(s);
     }
 }
 
@@ -276,10 +276,10 @@ static void send_away(struct smtp *smtp, bool all)
     LIST_EACH(&smtp->sessions, node)
     {
         struct smtp_session *s = CONTAINER_OF(node, struct smtp_session, node);
-        if (!all && !session_is_idle(s))
+        if (!all && !smtp_session_is_idle(s))
             continue;
-        session_close(s, "4.3.2", "Going down, come back soon");
-        session_continue(s);
+        smtp_session_close(s, "4.3.2", "Going down, come back soon");
+        smtp_session_continue(s);
     }
 }
 

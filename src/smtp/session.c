@@ -10,7 +10,7 @@
 
 static const struct stream_ops session_ops;
 
-const char *session_state_name(enum smtp_state state)
+const char *smtp_session_state_name(enum smtp_state state)
 {
     static const char *const names[SMTP_STATE_COUNT] = {
         [SMTP_STATE_NEW] = "new",      [SMTP_STATE_READY] = "ready", [SMTP_STATE_MAIL] = "mail",
@@ -25,19 +25,20 @@ static bool takes_text(enum smtp_state state)
     return state == SMTP_STATE_DATA || state == SMTP_STATE_CHUNK;
 }
 
-void session_enter(struct smtp_session *s, enum smtp_state state)
+void smtp_session_enter(struct smtp_session *s, enum smtp_state state)
 {
     const struct settings *settings = s->smtp->settings;
     if (log_wants(LOG_LEVEL_DEBUG))
         log_debug("smtp.state", LOG_STR("session", slice_make(s->id, SMTP_ID_LEN)),
-                  LOG_CSTR("from", session_state_name(s->state)), LOG_CSTR("to", session_state_name(state)));
+                  LOG_CSTR("from", smtp_session_state_name(s->state)),
+                  LOG_CSTR("to", smtp_session_state_name(state)));
     if (takes_text(state) != takes_text(s->state))
         stream_set_timeout(s->stream, takes_text(state) ? settings->timeouts.smtp_data
                                                         : settings->timeouts.smtp_command);
     s->state = state;
 }
 
-bool session_is_idle(const struct smtp_session *s)
+bool smtp_session_is_idle(const struct smtp_session *s)
 {
     return s->waits == SMTP_WAITS_NOT && s->txn.id == 0 && !takes_text(s->state);
 }
@@ -55,10 +56,10 @@ static void make_id(char id[SMTP_ID_LEN])
 
 static void unlink_session(struct smtp_session *s)
 {
-    auth_abandon(s);
-    ptr_abandon(s);
-    txn_reset(s);
-    limit_leave(s);
+    smtp_auth_abandon(s);
+    smtp_ptr_abandon(s);
+    smtp_txn_reset(s);
+    smtp_limit_leave(s);
     list_remove(&s->node);
     s->smtp->session_count--;
     metric_sub(METRIC_SESSIONS, s->port->settings.service, 1);
@@ -70,7 +71,7 @@ static void unlink_session(struct smtp_session *s)
     }
 }
 
-void session_free(struct smtp_session **ref)
+void smtp_session_free(struct smtp_session **ref)
 {
     struct smtp_session *s = ref ? *ref : NULL;
     if (!s)
@@ -80,7 +81,7 @@ void session_free(struct smtp_session **ref)
     stream_free(&s->stream);
     arena_free(&s->arena);
     arena_free(&s->txn_arena);
-    port_free(&s->port);
+    smtp_port_free(&s->port);
     smtp_session_left(s->smtp);
     free(s);
 }
@@ -88,35 +89,35 @@ void session_free(struct smtp_session **ref)
 /* Ends the session with the replies that are in the output. */
 static void finish(struct smtp_session *s, const char *end)
 {
-    report_session(s, end);
+    smtp_report_session(s, end);
     stream_finish(&s->stream);
-    session_free(&s);
+    smtp_session_free(&s);
 }
 
-void session_close(struct smtp_session *s, const char *status, const char *text)
+void smtp_session_close(struct smtp_session *s, const char *status, const char *text)
 {
     if (s->state == SMTP_STATE_CLOSED)
         return;
     if (text)
-        reply(s, 421, status, text);
-    txn_reset(s);
-    session_enter(s, SMTP_STATE_CLOSED);
+        smtp_send(s, 421, status, text);
+    smtp_txn_reset(s);
+    smtp_session_enter(s, SMTP_STATE_CLOSED);
 }
 
 static void greet(struct smtp_session *s)
 {
-    const char *full = limit_arrival(s);
+    const char *full = smtp_limit_arrival(s);
     struct slice host = s->smtp->settings->hostname;
     if (full) {
-        session_close(s, "4.3.2", full);
+        smtp_session_close(s, "4.3.2", full);
         return;
     }
     smtp_reply_addf(stream_output(s->stream), 220, NULL, "%.*s ESMTP Rockdove", SLICE_ARG(host));
-    ptr_begin(s);
+    smtp_ptr_begin(s);
 }
 
-void session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
-                   struct smtp_port *port)
+void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
+                        struct smtp_port *port)
 {
     struct smtp_session *s = mem_zero(1, sizeof *s);
     s->smtp = smtp;
@@ -139,7 +140,7 @@ void session_begin(struct smtp *smtp, struct stream *stream, const struct listen
     stream_set_owner(stream, &session_ops, s);
     stream_set_timeout(stream, smtp->settings->timeouts.smtp_command);
     greet(s);
-    session_continue(s);
+    smtp_session_continue(s);
 }
 
 /* ---- input ---- */
@@ -150,15 +151,15 @@ static void bad_line(struct smtp_session *s, enum smtp_line_state state)
 {
     switch (state) {
     case SMTP_LINE_TOO_LONG:
-        reply_error(s, 500, "5.5.2", "Line too long");
+        smtp_send_error(s, 500, "5.5.2", "Line too long");
         break;
     case SMTP_LINE_NUL:
-        reply_error(s, 500, "5.5.2", "Line holds a NUL byte");
+        smtp_send_error(s, 500, "5.5.2", "Line holds a NUL byte");
         break;
     case SMTP_LINE_BARE_LF:
     case SMTP_LINE_BARE_CR:
-        reply_error(s, 554, "5.5.2", "Lines end in CRLF: a bare CR or LF was sent");
-        session_close(s, NULL, NULL);
+        smtp_send_error(s, 554, "5.5.2", "Lines end in CRLF: a bare CR or LF was sent");
+        smtp_session_close(s, NULL, NULL);
         break;
     case SMTP_LINE_OK:
     case SMTP_LINE_MORE:
@@ -169,14 +170,14 @@ static void bad_line(struct smtp_session *s, enum smtp_line_state state)
 static void run_line(struct smtp_session *s, struct slice line)
 {
     if (s->state == SMTP_STATE_AUTH)
-        auth_line(s, line);
+        smtp_auth_line(s, line);
     else
-        command_run(s, line);
+        smtp_command_run(s, line);
     arena_reset(s->smtp->scratch);
     if (s->errors >= SMTP_ERRORS_MAX || s->refused >= SMTP_REFUSED_MAX)
-        session_close(s, "4.7.0", "Too many errors");
-    else if (s->smtp->draining && session_is_idle(s))
-        session_close(s, "4.3.2", "Going down, come back soon");
+        smtp_session_close(s, "4.7.0", "Too many errors");
+    else if (s->smtp->draining && smtp_session_is_idle(s))
+        smtp_session_close(s, "4.3.2", "Going down, come back soon");
 }
 
 static bool take_line(struct smtp_session *s)
@@ -185,7 +186,7 @@ static bool take_line(struct smtp_session *s)
     size_t before = input.len;
     bool sasl =
         s->state == SMTP_STATE_AUTH || (s->port->settings.service == SETTINGS_SUBMISSION && s->txn.id == 0);
-    if (s->waits == SMTP_WAITS_RCPT && !command_is_rcpt(input))
+    if (s->waits == SMTP_WAITS_RCPT && !smtp_command_is_rcpt(input))
         return false;
     enum smtp_line_state state =
         smtp_line_take(&input, sasl ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &s->skipping, &line);
@@ -211,9 +212,9 @@ static bool step(struct smtp_session *s)
     case SMTP_STATE_TLS:
         return false;
     case SMTP_STATE_DATA:
-        return body_take_data(s);
+        return smtp_body_take_data(s);
     case SMTP_STATE_CHUNK:
-        return body_take_chunk(s);
+        return smtp_body_take_chunk(s);
     default:
         return take_line(s);
     }
@@ -225,7 +226,7 @@ static bool is_over(const struct smtp_session *s)
     return s->eof && s->waits == SMTP_WAITS_NOT && !stream_is_full(s->stream) && !s->starved;
 }
 
-void session_continue(struct smtp_session *s)
+void smtp_session_continue(struct smtp_session *s)
 {
     if (s->running)
         return; /* an answer within a step: the loop below goes on */
@@ -247,7 +248,7 @@ void session_continue(struct smtp_session *s)
 static void on_readable(void *ctx, struct stream *stream)
 {
     (void)stream;
-    session_continue(ctx);
+    smtp_session_continue(ctx);
 }
 
 static void on_secured(void *ctx, struct stream *stream)
@@ -255,8 +256,8 @@ static void on_secured(void *ctx, struct stream *stream)
     struct smtp_session *s = ctx;
     (void)stream;
     metric_add(METRIC_TLS_HANDSHAKES, METRIC_OK, 1);
-    session_enter(s, SMTP_STATE_NEW);
-    session_continue(s);
+    smtp_session_enter(s, SMTP_STATE_NEW);
+    smtp_session_continue(s);
 }
 
 static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
@@ -265,20 +266,20 @@ static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
     switch (end) {
     case STREAM_EOF:
         s->eof = true;
-        session_continue(s);
+        smtp_session_continue(s);
         break;
     case STREAM_TIMEOUT:
-        reply(s, 421, "4.4.2", "Timed out");
+        smtp_send(s, 421, "4.4.2", "Timed out");
         finish(s, "timeout");
         break;
     case STREAM_TLS:
         metric_add(METRIC_TLS_HANDSHAKES, METRIC_FAILED, 1);
-        report_session(s, stream_end_text(stream));
-        session_free(&s);
+        smtp_report_session(s, stream_end_text(stream));
+        smtp_session_free(&s);
         break;
     case STREAM_RESET:
-        report_session(s, "lost");
-        session_free(&s);
+        smtp_report_session(s, "lost");
+        smtp_session_free(&s);
         break;
     }
 }

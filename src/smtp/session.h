@@ -2,8 +2,8 @@
  *
  * What happens to a line: session.c cuts it off the stream, command.c parses it, looks its row up in the
  * command table and calls the command's function (cmd_*.c). A command that needs another role makes a call
- * and returns with session->waits set; the answer's callback sends the reply and session_continue() goes on
- * with the next line.
+ * and returns with session->waits set; the answer's callback sends the reply and smtp_session_continue() goes
+ * on with the next line.
  */
 #ifndef SMTP_SESSION_H
 #define SMTP_SESSION_H
@@ -170,85 +170,86 @@ bool smtp_take_mechanisms(struct smtp *smtp, const struct wire_auth_mechanisms *
 void smtp_drain(struct smtp *smtp, uint64_t ms);
 /* A session ended: maybe that was the last one a drain waited for. */
 void smtp_session_left(struct smtp *smtp);
-struct smtp_port *port_new(const struct settings_listener *settings, uint32_t index);
-void port_free(struct smtp_port **port);
+struct smtp_port *smtp_port_new(const struct settings_listener *settings, uint32_t index);
+void smtp_port_free(struct smtp_port **port);
 
 /* ---- session.c ---- */
-void session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
-                   struct smtp_port *port);
+void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
+                        struct smtp_port *port);
 /* Ends at once: calls are cancelled, the transaction is dropped. */
-void session_free(struct smtp_session **session);
+void smtp_session_free(struct smtp_session **session);
 /* The one place where the state changes. */
-void session_enter(struct smtp_session *s, enum smtp_state state);
+void smtp_session_enter(struct smtp_session *s, enum smtp_state state);
 /* Goes on with the input behind an answer, and sends what was replied. `s` may be gone afterwards. */
-void session_continue(struct smtp_session *s);
+void smtp_session_continue(struct smtp_session *s);
 /* Replies 421 where it does not disturb and closes. */
-void session_close(struct smtp_session *s, const char *status, const char *text);
+void smtp_session_close(struct smtp_session *s, const char *status, const char *text);
 /* No transaction and no answer is pending. */
-bool session_is_idle(const struct smtp_session *s);
-const char *session_state_name(enum smtp_state state);
+bool smtp_session_is_idle(const struct smtp_session *s);
+const char *smtp_session_state_name(enum smtp_state state);
 
 /* ---- reply.c ---- */
-void reply(struct smtp_session *s, unsigned code, const char *status, const char *text);
-void reply_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text);
+void smtp_send(struct smtp_session *s, unsigned code, const char *status, const char *text);
+void smtp_send_slices(struct smtp_session *s, unsigned code, struct slice status, struct slice text);
 /* A reply which counts as an error of the client's. */
-void reply_error(struct smtp_session *s, unsigned code, const char *status, const char *text);
+void smtp_send_error(struct smtp_session *s, unsigned code, const char *status, const char *text);
 /* Another role did not answer, or said so: 451 4.3.0. */
-void reply_later(struct smtp_session *s);
+void smtp_send_later(struct smtp_session *s);
 /* Passes a reply of the queue on. */
-void reply_wire(struct smtp_session *s, const struct wire_smtp_reply *r);
+void smtp_send_wire(struct smtp_session *s, const struct wire_smtp_reply *r);
 
 /* ---- command.c ---- */
-void command_run(struct smtp_session *s, struct slice line);
+void smtp_command_run(struct smtp_session *s, struct slice line);
 /* Is the next line of the input a whole RCPT, which may be run while others wait for their answer? */
-bool command_is_rcpt(struct slice input);
+bool smtp_command_is_rcpt(struct slice input);
 
 /* ---- cmd_*.c ---- */
 typedef void smtp_handler(struct smtp_session *s, const struct smtp_command *command);
-smtp_handler cmd_ehlo, cmd_helo, cmd_mail, cmd_rcpt, cmd_data, cmd_bdat, cmd_rset, cmd_noop, cmd_vrfy,
-    cmd_help, cmd_quit, cmd_starttls, cmd_auth, cmd_not_offered;
+smtp_handler smtp_cmd_ehlo, smtp_cmd_helo, smtp_cmd_mail, smtp_cmd_rcpt, smtp_cmd_data, smtp_cmd_bdat,
+    smtp_cmd_rset, smtp_cmd_noop, smtp_cmd_vrfy, smtp_cmd_help, smtp_cmd_quit, smtp_cmd_starttls,
+    smtp_cmd_auth, smtp_cmd_not_offered;
 /* Refuses one recipient, behind the replies to those before it. */
-void rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
-                 const char *text);
+void smtp_rcpt_refuse(struct smtp_session *s, struct slice address, unsigned code, const char *status,
+                      const char *text);
 /* A SASL response. */
-void auth_line(struct smtp_session *s, struct slice line);
+void smtp_auth_line(struct smtp_session *s, struct slice line);
 /* The session ends or is reset while an exchange is open. */
-void auth_abandon(struct smtp_session *s);
-bool auth_is_offered(const struct smtp_session *s);
+void smtp_auth_abandon(struct smtp_session *s);
+bool smtp_auth_is_offered(const struct smtp_session *s);
 
 /* ---- txn.c ---- */
 /* Forgets the transaction, here and with the queue and the store. */
-void txn_reset(struct smtp_session *s);
+void smtp_txn_reset(struct smtp_session *s);
 /* The queue took it over or refused it: forgets it here only. */
-void txn_done(struct smtp_session *s);
+void smtp_txn_done(struct smtp_session *s);
 /* The queue that knew of it is still there. */
-bool txn_is_alive(const struct smtp_session *s);
+bool smtp_txn_is_alive(const struct smtp_session *s);
 
 /* ---- body.c ---- */
-void body_begin(struct smtp_session *s, bool plain);
+void smtp_body_begin(struct smtp_session *s, bool plain);
 /* Takes what belongs to the body off the input; false when it must wait or the body ended. */
-bool body_take_data(struct smtp_session *s);
-bool body_take_chunk(struct smtp_session *s);
-void body_drop(struct smtp_session *s);
+bool smtp_body_take_data(struct smtp_session *s);
+bool smtp_body_take_chunk(struct smtp_session *s);
+void smtp_body_drop(struct smtp_session *s);
 
 /* ---- ptr.c ---- */
-void ptr_begin(struct smtp_session *s);
-void ptr_abandon(struct smtp_session *s);
+void smtp_ptr_begin(struct smtp_session *s);
+void smtp_ptr_abandon(struct smtp_session *s);
 
 /* ---- report.c: the role's lines in the log ---- */
-void report_session(const struct smtp_session *s, const char *end);
-void report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
-                     struct slice status, struct slice text);
-void report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size);
-void report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size);
-void report_login(const struct smtp_session *s, const char *mechanism);
-void report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status);
-void report_lost(const struct listener_arrival *arrival, const struct netaddr *client,
-                 enum listener_loss loss, const char *text);
+void smtp_report_session(const struct smtp_session *s, const char *end);
+void smtp_report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
+                          struct slice status, struct slice text);
+void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size);
+void smtp_report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size);
+void smtp_report_login(const struct smtp_session *s, const char *mechanism);
+void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status);
+void smtp_report_lost(const struct listener_arrival *arrival, const struct netaddr *client,
+                      enum listener_loss loss, const char *text);
 
 /* ---- limit.c ---- */
 /* NULL, or the text of the 421 the connection gets. */
-const char *limit_arrival(struct smtp_session *s);
-void limit_leave(struct smtp_session *s);
+const char *smtp_limit_arrival(struct smtp_session *s);
+void smtp_limit_leave(struct smtp_session *s);
 
 #endif

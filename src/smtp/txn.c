@@ -30,12 +30,12 @@ static void cancel_calls(struct smtp_session *s)
     s->request = 0;
 }
 
-bool txn_is_alive(const struct smtp_session *s)
+bool smtp_txn_is_alive(const struct smtp_session *s)
 {
     return s->txn.epoch == s->smtp->queue_epoch;
 }
 
-void txn_done(struct smtp_session *s)
+void smtp_txn_done(struct smtp_session *s)
 {
     cancel_calls(s);
     buf_free(&s->body.chunk);
@@ -44,17 +44,17 @@ void txn_done(struct smtp_session *s)
     arena_reset(s->txn_arena);
 }
 
-void txn_reset(struct smtp_session *s)
+void smtp_txn_reset(struct smtp_session *s)
 {
     /* Behind QUEUE_COMMIT message and body are the queue's: it finishes them whether we listen or not. */
     bool handed_over = s->waits == SMTP_WAITS_COMMIT;
     if (!handed_over) {
-        body_drop(s);
-        if (s->txn.id && txn_is_alive(s)) {
+        smtp_body_drop(s);
+        if (s->txn.id && smtp_txn_is_alive(s)) {
             const struct wire_queue_reset reset = {.txn = s->txn.id};
             enum err ignored = wire_send(s->smtp->queue, WIRE_QUEUE_RESET, &reset);
             (void)ignored; /* a queue that is away has forgotten it already */
         }
     }
-    txn_done(s);
+    smtp_txn_done(s);
 }

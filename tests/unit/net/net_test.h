@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/coll.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "net/stream.h"

@@ -220,7 +220,7 @@ static void setup(struct fake *f, enum settings_service service)
     f->smtp->store = f->mine[1];
     f->smtp->auth = f->mine[2];
     assert_true(smtp_take_mechanisms(f->smtp, &mechanisms));
-    f->port = port_new(&f->listeners[0], 0);
+    f->port = smtp_port_new(&f->listeners[0], 0);
 }
 
 static void stop(void *arg)
@@ -245,7 +245,7 @@ static int connect_as(struct fake *f, const char *address, bool probe)
     static const struct stream_ops none = {0};
     struct stream *stream = stream_new(f->loop, fds[0], &peer, &none, NULL);
     const struct listener_arrival arrival = {.settings = &f->listeners[0], .probe = probe};
-    session_begin(f->smtp, stream, &arrival, f->port);
+    smtp_session_begin(f->smtp, stream, &arrival, f->port);
     return fds[1];
 }
 
@@ -267,7 +267,7 @@ static void teardown(struct fake *f)
         ipc_link_free(&f->theirs[i]);
     }
     smtp_free(f->smtp);
-    port_free(&f->port);
+    smtp_port_free(&f->port);
     buf_free(&f->got);
     buf_free(&f->body);
     loop_free(&f->loop);
@@ -622,8 +622,8 @@ static void test_auth(void **state)
 
     setup(&f, SETTINGS_SUBMISSION);
     f.listeners[0].insecure_auth = false;
-    port_free(&f.port);
-    f.port = port_new(&f.listeners[0], 0);
+    smtp_port_free(&f.port);
+    f.port = smtp_port_new(&f.listeners[0], 0);
     begin(&f);
     DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 538 5.7.11");
     smtp_peer(f.smtp, ROLE_AUTH, false);
