@@ -5,15 +5,25 @@
 
 #include "grammar/address.h"
 
+#define SCRATCH_MAX (1u << 20) /* bytes folding one address may take */
+
 static void free_vec(void *arg)
 {
     vec_free(arg);
+}
+
+static void free_scratch(void *arg)
+{
+    struct arena *scratch = arg;
+    arena_free(&scratch);
 }
 
 struct directory_input *directory_input_new_in(struct arena *arena, struct problems *problems)
 {
     struct directory_input *input = ARENA_NEW(arena, struct directory_input);
     input->arena = arena;
+    input->scratch = arena_new(SCRATCH_MAX);
+    arena_defer(arena, free_scratch, input->scratch);
     input->problems = problems;
     input->accounts = VEC_NEW(struct directory_account_entry *, DIRECTORY_ENTRIES_MAX);
     input->aliases = VEC_NEW(struct directory_alias_entry *, DIRECTORY_ENTRIES_MAX);
@@ -45,11 +55,18 @@ struct slice directory_fold_in(struct arena *arena, struct slice address)
     return address_key_in(arena, &parsed);
 }
 
+struct slice directory_input_fold(struct directory_input *input, struct slice address)
+{
+    struct slice key = arena_dup(input->arena, directory_fold_in(input->scratch, address));
+    arena_reset(input->scratch);
+    return key;
+}
+
 void directory_input_account(struct directory_input *input, struct slice address, struct slice secret,
                              struct slice extra, const struct directory_place *place)
 {
     struct arena *arena = input->arena;
-    struct slice key = directory_fold_in(arena, address);
+    struct slice key = directory_input_fold(input, address);
     if (key.len == 0 || slice_find(key, '@') < 0) {
         struct slice quoted = problem_quote(arena, address);
         problem_add(input->problems, PROBLEM_ERROR, place->file, place->line,

@@ -7,6 +7,7 @@
 
 struct directory_input {
     struct arena *arena;
+    struct arena *scratch; /* for one address at a time: folding leaves more behind than its result */
     struct problems *problems;
     struct vec accounts, aliases, quotas; /* of pointers to entries */
 };
@@ -18,6 +19,8 @@ struct directory_input {
 /* False (and a problem) when there are too many. */
 bool directory_list_add(struct directory_input *input, struct vec *list, void *entry,
                         const struct directory_place *place);
+/* The folded address, in the input's arena. Empty when it is none. */
+struct slice directory_input_fold(struct directory_input *input, struct slice address);
 /* Checks the address and adds the account, or a problem. */
 void directory_input_account(struct directory_input *input, struct slice address, struct slice secret,
                              struct slice extra, const struct directory_place *place);

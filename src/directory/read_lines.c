@@ -95,12 +95,13 @@ static bool next_target(struct slice *rest, struct slice *target)
 }
 
 /* "user@domain", or "@domain" (the same user there). */
-static bool is_target(struct arena *arena, struct slice target)
+static bool is_target(struct arena *scratch, struct slice target)
 {
     struct slice domain;
+    arena_reset(scratch);
     if (slice_starts(target, SLICE("@")))
-        return domain_to_alabel_in(arena, slice_from(target, 1), &domain, NULL) == ERR_OK;
-    return slice_find(target, '@') >= 0 && directory_fold_in(arena, target).len > 0;
+        return domain_to_alabel_in(scratch, slice_from(target, 1), &domain, NULL) == ERR_OK;
+    return slice_find(target, '@') >= 0 && directory_fold_in(scratch, target).len > 0;
 }
 
 static void add_targets(struct line_reader *reader, struct directory_alias_entry *entry, struct slice rest)
@@ -109,7 +110,7 @@ static void add_targets(struct line_reader *reader, struct directory_alias_entry
     struct slice found[DIRECTORY_TARGETS_MAX], target;
     size_t count = 0;
     while (next_target(&rest, &target)) {
-        if (!is_target(arena, target)) {
+        if (!is_target(reader->input->scratch, target)) {
             struct slice quoted = problem_quote(arena, target);
             problem_add(reader->input->problems, PROBLEM_ERROR, reader->file, reader->line,
                         SLICE("write whole addresses: user@example.org"), "target %.*s is no address",
@@ -135,8 +136,9 @@ static void add_targets(struct line_reader *reader, struct directory_alias_entry
 }
 
 /* What stands on the left: "@domain", "user@domain" or "user". False when it is none of these. */
-static bool read_key(struct arena *arena, struct slice word, struct directory_alias_entry *entry)
+static bool read_key(struct directory_input *input, struct slice word, struct directory_alias_entry *entry)
 {
+    struct arena *arena = input->arena;
     if (slice_starts(word, SLICE("@"))) {
         entry->kind = DIRECTORY_ALIAS_DOMAIN;
         return domain_to_alabel_in(arena, slice_from(word, 1), &entry->key, NULL) == ERR_OK;
@@ -149,7 +151,7 @@ static bool read_key(struct arena *arena, struct slice word, struct directory_al
         return directory_fold_in(arena, whole).len > 0;
     }
     entry->kind = DIRECTORY_ALIAS_ADDRESS;
-    entry->key = directory_fold_in(arena, word);
+    entry->key = directory_input_fold(input, word);
     return entry->key.len > 0;
 }
 
@@ -179,7 +181,7 @@ void directory_read_virtual(struct directory_input *input, struct slice text, st
         entry = ARENA_NEW(input->arena, struct directory_alias_entry);
         entry->place = place_of(&reader, slice_trim(line));
         (void)next_target(&line, &key); /* there is one: the line is not blank, unless it is only commas */
-        if (!read_key(input->arena, key, entry)) {
+        if (!read_key(input, key, entry)) {
             struct slice quoted = problem_quote(input->arena, key);
             problem_add(input->problems, PROBLEM_ERROR, reader.file, reader.line,
                         SLICE("write user@example.org, or @example.org for a catch-all"),
@@ -203,9 +205,8 @@ void directory_read_quotas(struct directory_input *input, struct slice text, str
         ptrdiff_t colon = slice_rfind(line, ':');
         struct directory_quota_entry *entry = ARENA_NEW(input->arena, struct directory_quota_entry);
         entry->place = place_of(&reader, line);
-        entry->key = colon < 0
-                         ? SLICE_EMPTY
-                         : directory_fold_in(input->arena, slice_trim(slice_sub(line, 0, (size_t)colon)));
+        entry->key = colon < 0 ? SLICE_EMPTY
+                               : directory_input_fold(input, slice_trim(slice_sub(line, 0, (size_t)colon)));
         if (entry->key.len == 0 ||
             !conf_read_size(slice_trim(slice_from(line, (size_t)colon + 1)), &entry->bytes)) {
             problem_add(input->problems, PROBLEM_ERROR, reader.file, reader.line,

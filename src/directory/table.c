@@ -152,7 +152,7 @@ static struct table_target make_target(struct making *m, struct slice text)
 {
     struct table_target target = {.text = text};
     if (!slice_starts(text, SLICE("@")))
-        target.key = directory_fold_in(m->arena, text);
+        target.key = directory_input_fold(m->input, text);
     else if (domain_to_alabel_in(m->arena, slice_from(text, 1), &target.domain, NULL) != ERR_OK)
         target.domain = SLICE_EMPTY;
     return target;
