@@ -111,6 +111,7 @@ struct batch {
     size_t count;
     struct account_event *events;
     size_t event_count;
+    bool opened;
 };
 
 static void take_ready(struct batch *batch)
@@ -159,6 +160,7 @@ static void batch_work(void *arg)
     }
     if (err)
         return;
+    batch->opened = true;
     add_commit(account, additions, count);
     batch->events = account_take_events(account, &batch->event_count);
 }
@@ -169,7 +171,7 @@ static void batch_done(void *arg)
 {
     struct batch *batch = arg;
     struct slot *slot = batch->slot;
-    slot->opened = slot->account != NULL;
+    slot->opened = slot->opened || batch->opened;
     slot->committing = false;
     watches_tell(slot->store, slot, batch->events, batch->event_count);
     schedule(slot);

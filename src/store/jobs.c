@@ -80,7 +80,7 @@ static void finish(struct job *job)
 static void done(void *arg)
 {
     struct job *job = arg;
-    job->slot->opened = job->slot->account != NULL;
+    job->slot->opened = job->slot->opened || job->account;
     struct account_event *events = job->events;
     job->events = NULL;
     watches_tell(job->store, job->slot, events,
