@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -19,6 +20,7 @@ struct log_setup {
     char role[ROLE_NAME_MAX], hostname[HOSTNAME_MAX];
     struct log_output outputs[LOG_OUTPUTS_MAX];
     size_t count;
+    int pid; /* asked once: a line costs no system call but its write */
 };
 
 /* The process has one log, as it has one stderr. Two places, so that a line being written while log_setup()
@@ -56,10 +58,13 @@ static void copy_hostname(char out[HOSTNAME_MAX], struct slice hostname)
 void log_setup(const char *role, struct slice hostname, const struct log_output *outputs, size_t count)
 {
     const struct log_setup *old = atomic_load(&current);
+    if (!old->pid)
+        tzset(); /* reads the time zone's file now, while files can still be opened; never again */
     struct log_setup *next = old == &setups[0] ? &setups[1] : &setups[0];
     memset(next, 0, sizeof *next);
     memcpy(next->role, role, strnlen(role, ROLE_NAME_MAX - 1));
     copy_hostname(next->hostname, hostname);
+    next->pid = getpid();
     next->count = count < LOG_OUTPUTS_MAX ? count : LOG_OUTPUTS_MAX;
     if (next->count)
         memcpy(next->outputs, outputs, next->count * sizeof *outputs);
@@ -132,8 +137,10 @@ static bool has_compat(const struct log_field *fields)
 void log_write(enum log_level level, const char *event, const struct log_field *fields)
 {
     const struct log_setup *setup = atomic_load(&current);
-    struct log_head head = {
-        .role = setup->role, .hostname = setup->hostname, .pid = getpid(), .unix_ms = clock_unix_ms()};
+    struct log_head head = {.role = setup->role,
+                            .hostname = setup->hostname,
+                            .pid = setup->pid ? setup->pid : getpid(),
+                            .unix_ms = clock_unix_ms()};
     if (level >= LOG_LEVEL_COUNT || !log_wants(level))
         return;
     if (level >= LOG_LEVEL_WARN && !has_compat(fields) && !brake_pass(level, event, fields, &head.repeated)) {

@@ -77,8 +77,9 @@ struct log_field {
 #define log_warn(event, ...)         log_write(LOG_LEVEL_WARN, event, LOG_FIELDS(__VA_ARGS__))
 #define log_error(event, ...)        log_write(LOG_LEVEL_ERROR, event, LOG_FIELDS(__VA_ARGS__))
 
-/* Once at the start of a process, and again after a reload (the old descriptors stay the caller's to close, a
- * second later). `role` and `hostname` are copied. Without it events go to stderr as text. */
+/* Once at the start of a process before it is confined, and again after a reload (the old descriptors stay
+ * the caller's to close, a second later). `role` and `hostname` are copied. Without it events go to stderr as
+ * text. */
 void log_setup(const char *role, struct slice hostname, const struct log_output *outputs, size_t count);
 /* Whether any output takes this level: skip costly preparations. */
 bool log_wants(enum log_level level);
