@@ -79,11 +79,10 @@ void exchange_drop_all(struct auth *auth);
 void exchange_free(struct exchange *x);
 void exchange_answer(struct exchange *x, enum auth_status status, struct slice challenge, struct slice text);
 
-/* ---- failure.c: log lines and counters of a login ---- */
+/* ---- failure.c: log lines of a login ---- */
 
 void failure_log(const struct exchange *x);
 void success_log(const struct exchange *x, struct slice account, bool remembered);
-void login_count(const struct exchange *x, int result);
 
 /* ---- grants.c: who acts for whom ---- */
 
@@ -100,23 +99,23 @@ struct auth_grants {
     struct map *alive;
     struct map *counts;
 };
-void grants_init(struct auth_grants *grants);
-void grants_free(struct auth_grants *grants);
+void auth_grants_init(struct auth_grants *grants);
+void auth_grants_free(struct auth_grants *grants);
 /* Connections of this account from this address. */
-size_t grants_count(const struct auth_grants *grants, struct slice account, struct slice client);
+size_t auth_grants_count(const struct auth_grants *grants, struct slice account, struct slice client);
 /* A new one; NULL when there are too many. `target` is the role that is to know it. */
-struct auth_grant *grants_new(struct auth_grants *grants, enum role holder, enum role target,
-                              struct slice account, struct slice client, struct slice session);
-struct slice grants_account(const struct auth_grant *grant);
-void grants_message(const struct auth_grant *grant, bool replay, struct wire_grant_add *message);
+struct auth_grant *auth_grants_new(struct auth_grants *grants, enum role holder, enum role target,
+                                   struct slice account, struct slice client, struct slice session);
+struct slice auth_grants_account(const struct auth_grant *grant);
+void auth_grants_message(const struct auth_grant *grant, bool replay, struct wire_grant_add *message);
 /* Ends it and tells its target. */
-void grants_drop(struct auth *auth, struct auth_grant *grant);
-void grants_drop_holder(struct auth *auth, enum role holder);
+void auth_grants_drop(struct auth *auth, struct auth_grant *grant);
+void auth_grants_drop_holder(struct auth *auth, enum role holder);
 /* Those of accounts that are not in the table any more. */
-void grants_drop_removed(struct auth *auth);
+void auth_grants_drop_removed(struct auth *auth);
 /* The target was started anew: tells it everything. */
-void grants_replay(struct auth *auth, enum role target);
-bool grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+void auth_grants_replay(struct auth *auth, enum role target);
+bool auth_grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 
 /* ---- control.c ---- */
 

@@ -56,7 +56,7 @@ void exchange_answer(struct exchange *x, enum auth_status status, struct slice c
                                       .text = text};
     if (status == AUTH_OK && x->grant) {
         result.grant = x->grant->grant;
-        result.account = grants_account(x->grant);
+        result.account = auth_grants_account(x->grant);
     }
     uint32_t request = x->request;
     x->request = 0;
@@ -78,7 +78,6 @@ void exchange_malformed(struct exchange *x)
 
 void exchange_later(struct exchange *x, const char *text)
 {
-    login_count(x, METRIC_LOGIN_LATER);
     exchange_answer(x, AUTH_LATER, SLICE_EMPTY, slice_of(text));
     exchange_free(x);
 }
@@ -96,7 +95,6 @@ void exchange_failed(struct exchange *x, const char *why)
 {
     x->why = why;
     failure_log(x);
-    login_count(x, METRIC_LOGIN_FAILED);
     x->waits = true;
     loop_timer_set(x->timer, x->auth->settings->limits.auth_failure_delay);
 }
@@ -164,7 +162,7 @@ static void on_granted(void *ctx, enum err err, struct ipc_packet *packet)
     x->busy = false;
     err = wire_answer(err, packet, WIRE_RESULT, &result);
     if (err || result.err != ERR_OK || x->gone) {
-        grants_drop(x->auth, x->grant);
+        auth_grants_drop(x->auth, x->grant);
         x->grant = NULL;
         if (x->gone)
             exchange_free(x);
@@ -172,8 +170,7 @@ static void on_granted(void *ctx, enum err err, struct ipc_packet *packet)
             exchange_later(x, "temporary failure");
         return;
     }
-    success_log(x, grants_account(x->grant), x->has_tag);
-    login_count(x, METRIC_LOGIN_OK);
+    success_log(x, auth_grants_account(x->grant), x->has_tag);
     exchange_answer(x, AUTH_OK, SLICE_EMPTY, SLICE_EMPTY);
     exchange_free(x);
 }
@@ -182,7 +179,7 @@ static bool too_many(const struct exchange *x, struct slice account)
 {
     uint64_t limit = x->auth->settings->limits.imap.connections_per_user_and_address;
     return x->service == AUTH_SERVICE_IMAP && limit && !x->trusted &&
-           grants_count(&x->auth->grants, account, x->client) >= limit;
+           auth_grants_count(&x->auth->grants, account, x->client) >= limit;
 }
 
 void exchange_verified(struct exchange *x)
@@ -199,13 +196,13 @@ void exchange_verified(struct exchange *x)
         return;
     }
     enum role target = x->service == AUTH_SERVICE_SUBMISSION ? ROLE_QUEUE : ROLE_STORE;
-    x->grant = grants_new(&auth->grants, x->peer, target, account->address, x->client, x->session);
+    x->grant = auth_grants_new(&auth->grants, x->peer, target, account->address, x->client, x->session);
     if (!x->grant) {
         exchange_later(x, "too many logins");
         return;
     }
     struct wire_grant_add add;
-    grants_message(x->grant, false, &add);
+    auth_grants_message(x->grant, false, &add);
     loop_timer_stop(x->timer);
     x->busy = true;
     (void)wire_call(role_link(auth->run, target), WIRE_GRANT_ADD, &add, AUTH_GRANT_MS, on_granted, x);

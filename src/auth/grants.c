@@ -14,13 +14,13 @@ struct counted {
     uint8_t key[];
 };
 
-void grants_init(struct auth_grants *grants)
+void auth_grants_init(struct auth_grants *grants)
 {
     grants->alive = map_new(AUTH_GRANTS_MAX);
     grants->counts = map_new(AUTH_GRANTS_MAX);
 }
 
-void grants_free(struct auth_grants *grants)
+void auth_grants_free(struct auth_grants *grants)
 {
     size_t at = 0;
     for (void *g; grants->alive && (g = map_next(grants->alive, &at, NULL)) != NULL;)
@@ -65,7 +65,7 @@ static void count_down(struct auth_grants *grants, struct slice key)
     }
 }
 
-size_t grants_count(const struct auth_grants *grants, struct slice account, struct slice client)
+size_t auth_grants_count(const struct auth_grants *grants, struct slice account, struct slice client)
 {
     uint8_t key[WIRE_NAME_MAX + 65];
     if (account.len + 1 + client.len > sizeof key)
@@ -77,8 +77,8 @@ size_t grants_count(const struct auth_grants *grants, struct slice account, stru
     return count_of(grants, slice_make(key, account.len + 1 + client.len));
 }
 
-struct auth_grant *grants_new(struct auth_grants *grants, enum role holder, enum role target,
-                              struct slice account, struct slice client, struct slice session)
+struct auth_grant *auth_grants_new(struct auth_grants *grants, enum role holder, enum role target,
+                                   struct slice account, struct slice client, struct slice session)
 {
     struct auth_grant *g = mem_zero(1, sizeof *g + account.len + 1 + client.len + session.len);
     random_fill(g->grant.name, sizeof g->grant.name);
@@ -104,17 +104,17 @@ struct auth_grant *grants_new(struct auth_grants *grants, enum role holder, enum
     return g;
 }
 
-struct slice grants_account(const struct auth_grant *grant)
+struct slice auth_grants_account(const struct auth_grant *grant)
 {
     return slice_make(grant->text, grant->account_len);
 }
 
-void grants_message(const struct auth_grant *grant, bool replay, struct wire_grant_add *message)
+void auth_grants_message(const struct auth_grant *grant, bool replay, struct wire_grant_add *message)
 {
     *message = (struct wire_grant_add){.grant = grant->grant,
                                        .holder = grant->holder,
                                        .replay = replay,
-                                       .account = grants_account(grant),
+                                       .account = auth_grants_account(grant),
                                        .session = grant->session};
 }
 
@@ -126,7 +126,7 @@ static void tell_dropped(struct auth *auth, enum role target, const struct grant
     (void)ignored;
 }
 
-void grants_drop(struct auth *auth, struct auth_grant *grant)
+void auth_grants_drop(struct auth *auth, struct auth_grant *grant)
 {
     (void)map_remove(auth->grants.alive, name_of(grant));
     if (grant->counted)
@@ -148,7 +148,7 @@ static void drop_where(struct auth *auth,
             *place = g;
     }
     for (size_t i = 0; i < list.len; i++)
-        grants_drop(auth, *VEC_AT(&list, struct auth_grant *, i));
+        auth_grants_drop(auth, *VEC_AT(&list, struct auth_grant *, i));
     vec_free(&list);
 }
 
@@ -161,15 +161,15 @@ static bool is_held_by(const struct auth *auth, const struct auth_grant *grant, 
 static bool is_removed(const struct auth *auth, const struct auth_grant *grant, enum role role)
 {
     (void)role;
-    return accounts_find(auth->accounts, grants_account(grant)) == NULL;
+    return accounts_find(auth->accounts, auth_grants_account(grant)) == NULL;
 }
 
-void grants_drop_holder(struct auth *auth, enum role holder)
+void auth_grants_drop_holder(struct auth *auth, enum role holder)
 {
     drop_where(auth, is_held_by, holder);
 }
 
-void grants_drop_removed(struct auth *auth)
+void auth_grants_drop_removed(struct auth *auth)
 {
     drop_where(auth, is_removed, ROLE_COUNT);
 }
@@ -181,7 +181,7 @@ static void ignore(void *ctx, enum err err, struct ipc_packet *packet)
     (void)packet;
 }
 
-void grants_replay(struct auth *auth, enum role target)
+void auth_grants_replay(struct auth *auth, enum role target)
 {
     struct ipc_link *link = role_link(auth->run, target);
     struct wire_grant_replayed done = {0};
@@ -190,7 +190,7 @@ void grants_replay(struct auth *auth, enum role target)
         if (g->target != target)
             continue;
         struct wire_grant_add add;
-        grants_message(g, true, &add);
+        auth_grants_message(g, true, &add);
         (void)wire_call(link, WIRE_GRANT_ADD, &add, AUTH_GRANT_MS, ignore, NULL);
         done.count++;
     }
@@ -199,7 +199,7 @@ void grants_replay(struct auth *auth, enum role target)
 }
 
 /* After a restart of ours a session may end a login we do not know: whoever has the name may end it. */
-bool grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool auth_grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct auth *auth = ctx;
     const struct wire_auth_logout *m = message;
@@ -208,7 +208,7 @@ bool grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packe
     if (grant && grant->holder != peer)
         return false;
     if (grant)
-        grants_drop(auth, grant);
+        auth_grants_drop(auth, grant);
     else
         tell_dropped(auth, peer == ROLE_SMTP ? ROLE_QUEUE : ROLE_STORE, &m->grant);
     if (packet->request)

@@ -129,7 +129,7 @@ static void use(struct auth *auth, struct accounts *accounts)
     auth->accounts = accounts;
     memory_clear(auth->memory);
     if (old) {
-        grants_drop_removed(auth);
+        auth_grants_drop_removed(auth);
         tell_accounts(auth);
         tell_mechanisms(auth, ROLE_SMTP);
         tell_mechanisms(auth, ROLE_IMAP);
@@ -163,7 +163,7 @@ static void *load(struct role_run *run, struct why *why)
     auth->memory = memory_new(auth->settings->auth.memory);
     auth->by_id = idmap_new(AUTH_EXCHANGES_MAX);
     list_init(&auth->exchanges);
-    grants_init(&auth->grants);
+    auth_grants_init(&auth->grants);
     return auth;
 }
 
@@ -212,7 +212,7 @@ static void on_peer(void *ctx, enum role peer, bool up)
     struct auth *auth = ctx;
     if (!up) {
         exchange_drop_peer(auth, peer);
-        grants_drop_holder(auth, peer);
+        auth_grants_drop_holder(auth, peer);
         return;
     }
     if (peer == ROLE_SMTP || peer == ROLE_IMAP || peer == ROLE_HTTP)
@@ -220,7 +220,7 @@ static void on_peer(void *ctx, enum role peer, bool up)
     if (peer == ROLE_QUEUE)
         tell_accounts(auth);
     if (peer == ROLE_QUEUE || peer == ROLE_STORE)
-        grants_replay(auth, peer);
+        auth_grants_replay(auth, peer);
 }
 
 static void drain(void *ctx, uint64_t ms)
@@ -243,14 +243,14 @@ static void free_auth(void *ctx)
     accounts_free(&auth->accounts);
     accounts_free(&auth->next_accounts);
     memory_free(&auth->memory);
-    grants_free(&auth->grants);
+    auth_grants_free(&auth->grants);
     idmap_free(&auth->by_id);
     free(auth);
 }
 
 static const struct role_dispatch dispatch[] = {
     {WIRE_AUTH_BEGIN, exchange_on_begin},   {WIRE_AUTH_STEP, exchange_on_step},
-    {WIRE_AUTH_CANCEL, exchange_on_cancel}, {WIRE_AUTH_LOGOUT, grants_on_logout},
+    {WIRE_AUTH_CANCEL, exchange_on_cancel}, {WIRE_AUTH_LOGOUT, auth_grants_on_logout},
     {WIRE_CONTROL, control_on_command},     {WIRE_NONE, NULL},
 };
 

@@ -1,0 +1,181 @@
+/* The dns role, whole, against a little name server of the test's own on loopback. */
+#include "../role_rig.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "dns/dns.h"
+
+#define PEERS (1u << ROLE_SMTP | 1u << ROLE_SCAN)
+
+struct server {
+    int fd;
+    uint16_t port;
+    struct loop_watch *watch;
+    unsigned asked;
+    bool silent;
+};
+
+static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struct ipc_packet *packet)
+{
+    (void)rig;
+    (void)self;
+    (void)link;
+    (void)packet;
+    return false;
+}
+
+static void put16(uint8_t *at, unsigned v)
+{
+    at[0] = (uint8_t)(v >> 8);
+    at[1] = (uint8_t)v;
+}
+
+/* Answers A of host.test with 192.0.2.5, TXT of the same with 300 times a text, NXDOMAIN for anything else.
+ */
+static void on_question(void *arg, unsigned events)
+{
+    struct server *s = arg;
+    struct sockaddr_storage from;
+    socklen_t from_len = sizeof from;
+    uint8_t q[1500];
+    (void)events;
+    ssize_t len = recvfrom(s->fd, q, sizeof q, 0, (struct sockaddr *)&from, &from_len);
+    if (len < 12 || s->silent)
+        return;
+    s->asked++;
+    size_t end = 12;
+    while (end < (size_t)len && q[end])
+        end += 1u + q[end];
+    end += 5;
+    if (end > (size_t)len)
+        return;
+    unsigned type = (unsigned)q[end - 3];
+    bool ours = end == 12 + 11 + 4 && memcmp(q + 12, "\4host\4test", 10) == 0;
+    put16(q + 2, ours ? 0x8580 : 0x8583);
+    put16(q + 6, ours && type == 1);
+    put16(q + 8, 0);
+    put16(q + 10, 0);
+    if (ours && type == 1) {
+        memcpy(q + end, "\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\5", 16);
+        end += 16;
+    }
+    (void)sendto(s->fd, q, end, 0, (struct sockaddr *)&from, from_len);
+}
+
+static void server_open(struct server *s)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    *s = (struct server){.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
+    s->port = ntohs(at.sin_port);
+}
+
+static const char *yaml_for(const struct server *s, const char *more)
+{
+    static char yaml[600];
+    (void)snprintf(yaml, sizeof yaml,
+                   "hostname: mail.example.org\ndata: /tmp/unused\n"
+                   "listeners: [ { name: mx, service: mx, address: \"127.0.0.1:2525\", tls: none } ]\n"
+                   "resolver: { servers: [ \"127.0.0.1:%u\" ], unblock_zones: [ test ]%s }\n",
+                   s->port, more);
+    return yaml;
+}
+
+static struct wire_dns_answer ask(struct rig *rig, const char *name, uint32_t type)
+{
+    const struct wire_dns_query m = {.rrtype = type, .name = slice_of(name)};
+    struct rig_answer answer;
+    struct wire_dns_answer result;
+    rig_ask(rig, ROLE_SMTP, WIRE_DNS_QUERY, &m, &answer);
+    rig_get(rig, &answer, WIRE_DNS_ANSWER, &result);
+    return result;
+}
+
+static struct rig *start(struct server *s)
+{
+    server_open(s);
+    struct rig *rig = rig_new(&dns_role, PEERS, yaml_for(s, ""), NULL, handle, NULL);
+    s->watch = loop_watch_new(rig->loop, s->fd, on_question, s);
+    loop_watch_set(s->watch, LOOP_READ);
+    return rig;
+}
+
+static void stop(struct rig *rig, struct server *s)
+{
+    loop_watch_free(&s->watch);
+    (void)close(s->fd);
+    rig_free(rig);
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    struct server s;
+    struct rig *rig = start(&s);
+    struct wire_dns_answer a = ask(rig, "host.test", 1);
+    assert_int_equal(a.status, DNS_OK);
+    assert_int_equal(a.secure, 0);
+    assert_int_equal(a.ttl, 60);
+    assert_true(slice_eq(a.canonical, SLICE("host.test")));
+    struct slice record, records = a.records;
+    assert_true(wire_strings_take(&records, &record));
+    assert_int_equal(record.len, 4);
+    assert_memory_equal(record.ptr, "\xc0\0\2\5", 4);
+    unsigned asked = s.asked;
+    assert_int_equal(ask(rig, "HOST.test.", 1).status, DNS_OK); /* from the cache */
+    assert_int_equal(s.asked, asked);
+    assert_int_equal(ask(rig, "host.test", 28).status, DNS_NODATA);
+    assert_int_equal(ask(rig, "nobody.test", 1).status, DNS_NXDOMAIN);
+    static const char *const nonsense[] = {"", "a b.test", "x\\000.test", "a..test", "very\x80strange.test"};
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++)
+        assert_int_equal(ask(rig, nonsense[i], 1).status, DNS_FAILED);
+    char longest[300];
+    memset(longest, 'a', sizeof longest);
+    longest[250] = '\0';
+    assert_int_equal(ask(rig, longest, 1).status, DNS_FAILED);
+    assert_int_equal(ask(rig, "host.test", 0).status, DNS_FAILED);
+    assert_int_equal(rig->condemned, 0);
+    stop(rig, &s);
+}
+
+/* A reload makes a new context; what is pending in the old one still gets its answer. */
+static void test_reload(void **state)
+{
+    (void)state;
+    struct server s;
+    struct rig *rig = start(&s);
+    assert_int_equal(ask(rig, "host.test", 1).status, DNS_OK);
+    s.silent = true;
+    const struct wire_dns_query m = {.rrtype = 1, .name = SLICE("slow.test")};
+    struct rig_answer pending;
+    rig_ask(rig, ROLE_SCAN, WIRE_DNS_QUERY, &m, &pending);
+    rig_for(rig, 30);
+    rig_reload(rig, yaml_for(&s, ""), NULL);
+    s.silent = false;
+    unsigned asked = s.asked;
+    assert_int_equal(ask(rig, "host.test", 1).status, DNS_OK);
+    assert_true(s.asked > asked); /* a cache of its own */
+    rig_until(rig, &pending.done);
+    assert_int_equal(pending.err, ERR_OK);
+    /* settings that do not work keep the old */
+    rig->ready = false;
+    rig_send_settings(rig, yaml_for(&s, ", trust_anchor: /nowhere"));
+    rig_phase(rig, WIRE_SUP_PREPARE);
+    rig_until(rig, &rig->ready);
+    assert_true(rig->failed);
+    rig_phase(rig, WIRE_SUP_ABORT);
+    assert_int_equal(ask(rig, "host.test", 28).status, DNS_NODATA);
+    stop(rig, &s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_reload),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
