@@ -53,16 +53,17 @@ struct queue_grants {
     bool replayed; /* auth told us all: an unknown name was never issued */
 };
 
-void grants_init(struct queue_grants *grants);
-void grants_free(struct queue_grants *grants);
-bool grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
-bool grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
-bool grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
-void grants_forget_holder(struct queue_grants *grants, enum role holder);
+void queue_grants_init(struct queue_grants *grants);
+void queue_grants_free(struct queue_grants *grants);
+bool queue_grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool queue_grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool queue_grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
+                              const void *message);
+void queue_grants_forget_holder(struct queue_grants *grants, enum role holder);
 /* ERR_OK: the account; ERR_LATER: auth has not told us everything; ERR_REFUSED: it is over; ERR_BAD: never
  * issued. */
-enum err grants_find(const struct queue_grants *grants, const struct grant *grant,
-                     struct slice *account) MUST_CHECK;
+enum err queue_grants_find(const struct queue_grants *grants, const struct grant *grant,
+                           struct slice *account) MUST_CHECK;
 
 /* ---- transaction.c, recipient.c, commit.c: one message from MAIL to its 250 ---- */
 

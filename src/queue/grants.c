@@ -19,13 +19,13 @@ static struct slice key_of(const struct grant *grant)
     return slice_make(grant->name, sizeof grant->name);
 }
 
-void grants_init(struct queue_grants *grants)
+void queue_grants_init(struct queue_grants *grants)
 {
     memset(grants, 0, sizeof *grants);
     grants->alive = map_new(QUEUE_GRANTS_MAX);
 }
 
-void grants_free(struct queue_grants *grants)
+void queue_grants_free(struct queue_grants *grants)
 {
     size_t at = 0;
     for (struct held *h; grants->alive && (h = map_next(grants->alive, &at, NULL)) != NULL;)
@@ -48,7 +48,7 @@ static bool drop(struct queue_grants *grants, const struct grant *grant)
     return true;
 }
 
-bool grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool queue_grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct queue *q = ctx;
     const struct wire_grant_add *m = message;
@@ -66,7 +66,7 @@ bool grants_on_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, 
     return true;
 }
 
-bool grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool queue_grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct queue *q = ctx;
     const struct wire_grant_drop *m = message;
@@ -76,7 +76,8 @@ bool grants_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
     return true;
 }
 
-bool grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool queue_grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
+                              const void *message)
 {
     struct queue *q = ctx;
     (void)message;
@@ -87,7 +88,7 @@ bool grants_on_replayed(void *ctx, struct ipc_link *link, struct ipc_packet *pac
 }
 
 /* The map may not change while it is walked: names are gathered first. */
-void grants_forget_holder(struct queue_grants *grants, enum role holder)
+void queue_grants_forget_holder(struct queue_grants *grants, enum role holder)
 {
     struct vec doomed = VEC_NEW(struct grant, QUEUE_GRANTS_MAX);
     size_t at = 0;
@@ -101,7 +102,8 @@ void grants_forget_holder(struct queue_grants *grants, enum role holder)
     vec_free(&doomed);
 }
 
-enum err grants_find(const struct queue_grants *grants, const struct grant *grant, struct slice *account)
+enum err queue_grants_find(const struct queue_grants *grants, const struct grant *grant,
+                           struct slice *account)
 {
     const struct held *held = map_get(grants->alive, key_of(grant));
     if (held) {

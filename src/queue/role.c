@@ -23,7 +23,7 @@ static void *load(struct role_run *run, struct why *why)
     list_init(&q->open);
     list_init(&q->spare);
     list_init(&q->active);
-    grants_init(&q->grants);
+    queue_grants_init(&q->grants);
     /* The server's own user: root talks anyway, and where roles have uids of their own nobody else is the
      * operator. */
     q->operator_uid = (uint32_t)getuid();
@@ -80,7 +80,7 @@ static void on_peer(void *ctx, enum role peer, bool up)
     struct queue *q = ctx;
     if (peer == ROLE_SMTP && !up) {
         txn_drop_all(q);
-        grants_forget_holder(&q->grants, ROLE_SMTP);
+        queue_grants_forget_holder(&q->grants, ROLE_SMTP);
     }
     if (peer == ROLE_STORE && up)
         deliver_store_up(q);
@@ -103,9 +103,9 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_QUEUE_RCPT, txn_on_recipient},
     {WIRE_QUEUE_COMMIT, txn_on_commit},
     {WIRE_QUEUE_RESET, txn_on_reset},
-    {WIRE_GRANT_ADD, grants_on_add},
-    {WIRE_GRANT_DROP, grants_on_drop},
-    {WIRE_GRANT_REPLAYED, grants_on_replayed},
+    {WIRE_GRANT_ADD, queue_grants_on_add},
+    {WIRE_GRANT_DROP, queue_grants_on_drop},
+    {WIRE_GRANT_REPLAYED, queue_grants_on_replayed},
     {WIRE_ACCOUNTS, table_on_accounts},
     {WIRE_STORE_STATE, on_store_state},
     {WIRE_NONE, NULL},
@@ -172,7 +172,7 @@ static void free_queue(void *ctx)
     txn_close(CONTAINER_OF(node, struct txn, node));
     deliver_stop(q);
     txn_free_spares(q);
-    grants_free(&q->grants);
+    queue_grants_free(&q->grants);
     table_free(&q->table);
     table_free(&q->next_table);
     idmap_free(&q->txns);

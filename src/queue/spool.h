@@ -35,7 +35,8 @@ typedef void spool_done(void *ctx, enum err err, const struct why *why);
 enum err spool_open(struct loop *loop, const char *path, struct spool **spool, struct why *why) MUST_CHECK;
 /* What is submitted from now on waits for spool_close(). Takes NULL. */
 void spool_stop(struct spool *spool);
-/* Waits for what is under way, runs the rest on this thread, closes. The loop must not be turned afterwards. Takes NULL. */
+/* Waits for what is under way, runs the rest on this thread, closes. The loop must not be turned afterwards.
+ * Takes NULL. */
 void spool_close(struct spool **spool);
 /* Operations not answered yet. */
 size_t spool_pending(const struct spool *spool);

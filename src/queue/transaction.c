@@ -134,7 +134,7 @@ static bool begin_submission(struct txn *txn, uint32_t request)
 {
     struct queue *q = txn->q;
     struct slice account;
-    enum err err = grants_find(&q->grants, &txn->mail.grant, &account);
+    enum err err = queue_grants_find(&q->grants, &txn->mail.grant, &account);
     if (err == ERR_BAD)
         return false;
     if (err == ERR_REFUSED) {
