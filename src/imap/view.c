@@ -139,7 +139,8 @@ bool imap_view_is_recent(const struct imap_view *v, uint32_t uid)
 
 void imap_view_own(struct imap_view *v, uint64_t modseq)
 {
-    v->own[v->own_at++ % IMAP_VIEW_OWN] = modseq;
+    if (modseq > 0) /* 0: nothing was changed */
+        v->own[v->own_at++ % IMAP_VIEW_OWN] = modseq;
 }
 
 bool imap_view_is_own(const struct imap_view *v, uint64_t modseq)

@@ -109,7 +109,7 @@ enum err alter_flags(struct account *account, struct mailbox *mailbox, const str
     enum err err = change.uids.len ? commit_change(account, mailbox, &change, &refusal->why) : ERR_OK;
     if (err)
         return fail(refusal, err, STORE_CODE_UNAVAILABLE);
-    *modseq = mailbox->modseq;
+    *modseq = change.uids.len ? mailbox->modseq : 0; /* nothing changed: no change to name */
     return ERR_OK;
 }
 
