@@ -62,7 +62,7 @@ enum err cli_control(struct cli *cli, const struct settings *settings, const str
                      size_t count, int *exit_code, struct why *why)
 {
     static const struct ipc_ops ops = {.packet = no_packets};
-    int fd;
+    int fd = -1;
     enum err err = connect_to(settings->data, &fd, why);
     if (err != ERR_OK)
         return err;
