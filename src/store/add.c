@@ -127,8 +127,13 @@ static bool take_keywords(struct addition *a)
     return true;
 }
 
+/* What others of the same group will take, so that together they stay within the limit too. */
+struct taken {
+    uint64_t messages, bytes;
+};
+
 /* What can be said before anything is written. */
-static void check(struct account *account, struct addition *a)
+static void check(struct account *account, struct addition *a, struct taken *taken)
 {
     uint64_t size = a->header.len + a->body->facts->size;
     a->err = a->queue_id.len ? find_delivered(account, a, &a->refusal.why) : ERR_OK;
@@ -139,12 +144,16 @@ static void check(struct account *account, struct addition *a)
         refuse(a, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
     else if (size > UINT32_MAX)
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the message is too large");
-    else if (!account_fits(account, 1, size))
+    else if (!account_fits(account, taken->messages + 1, taken->bytes + size))
         refuse(a, ERR_REFUSED, STORE_CODE_OVERQUOTA, "the mailbox is full");
     else if (a->target->uidnext == UINT32_MAX)
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the mailbox has no more numbers for messages");
     else if (!take_keywords(a))
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "too many keywords in the mailbox");
+    if (!a->err) {
+        taken->messages++;
+        taken->bytes += size;
+    }
 }
 
 static bool is_new(const struct addition *a)
@@ -163,9 +172,10 @@ static bool twin_of(struct addition *const *list, size_t i)
 
 static void prepare(struct account *account, struct addition *const *list, size_t count)
 {
+    struct taken taken = {0};
     for (size_t i = 0; i < count; i++) {
         struct addition *a = list[i];
-        check(account, a);
+        check(account, a, &taken);
         if (is_new(a) && twin_of(list, i))
             refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, "the same delivery is under way");
         if (is_new(a) && !a->written)
