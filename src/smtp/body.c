@@ -145,6 +145,7 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
 static void refuse(struct smtp_session *s, unsigned code, const char *status, const char *text)
 {
     smtp_send(s, code, status, text);
+    metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
     if (code >= 500)
         smtp_report_rejected(s, "DATA", s->txn.first_rcpt, code, slice_of(status), slice_of(text));
     else

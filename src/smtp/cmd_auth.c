@@ -43,14 +43,12 @@ static void logged_in(struct smtp_session *s, const struct wire_auth_result *r)
 {
     s->grant = r->grant;
     s->account = arena_dup(s->arena, r->account);
-    metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_OK), 1);
     smtp_report_login(s, s->mechanism);
     smtp_send(s, 235, "2.7.0", "Authentication succeeded");
 }
 
 static void failed(struct smtp_session *s, enum auth_status status)
 {
-    metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_FAILED), 1);
     smtp_report_login_failed(s, s->mechanism, status);
     s->auth_failures++;
     if (status == AUTH_FAILED)
@@ -84,7 +82,6 @@ static void answered(struct smtp_session *s, const struct wire_auth_result *r)
         challenge(s, r);
         break;
     case AUTH_LATER:
-        metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_SUBMISSION, METRIC_LOGIN_LATER), 1);
         smtp_send(s, 454, "4.7.0", "Authentication is not possible now, try again later");
         break;
     case AUTH_FAILED:

@@ -53,7 +53,6 @@ void smtp_report_rejected(const struct smtp_session *s, const char *stage, struc
     int len = snprintf(whole, sizeof whole, "%u %.*s %.*s", code, SLICE_ARG(status),
                        SLICE_ARG(slice_sub(text, 0, 200)));
     struct slice reply = slice_make(whole, len > 0 && (size_t)len < sizeof whole ? (size_t)len : 0);
-    metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
     if (code < 500 || !is_stranger(s)) {
         log_info("smtp.rejected", ID(s), LOG_STR("client", client(s)), LOG_CSTR("stage", stage),
                  LOG_STR("from", s->txn.sender), LOG_STR("to", to), LOG_STR("reply", reply));
@@ -78,7 +77,6 @@ void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_r
 
 void smtp_report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size)
 {
-    metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
     log_info("smtp.deferred", ID(s), LOG_STR("client", client(s)), LOG_STR("from", s->txn.sender),
              LOG_STR("to", s->txn.first_rcpt), LOG_U64("recipients", s->txn.accepted), LOG_U64("size", size),
              LOG_U64("code", code), LOG_CSTR("why", text));

@@ -1,18 +1,9 @@
 /* test_session.c: whole sessions of the smtp role over a socketpair, with a queue, a store and an auth that
  * only play their parts. Most tests are dialogs: what the client sends, what it must get back. */
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
+#include "../net/net_test.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/mem.h"
 #include "smtp/session.h"
 
 #define PATIENCE_MS 5000
@@ -30,12 +21,13 @@ struct fake {
     /* what the peers saw */
     unsigned mails, rcpts, commits, resets, chunks, drops, logouts, cancels;
     struct buf body;
-    char sender[300], protocol[32], last_rcpt[300];
+    char sender[300], protocol[32], client_name[256];
     /* how they behave */
     uint32_t hops;
     bool queue_silent, store_fails;
     uint32_t held_rcpts[64];
     unsigned held, hold;
+    bool keep_loop;
 };
 
 /* ---- the peers ---- */
@@ -72,6 +64,7 @@ static bool on_queue(void *ctx, struct ipc_link *link, struct ipc_packet *packet
         f->mails++;
         copy(f->sender, sizeof f->sender, m.sender);
         copy(f->protocol, sizeof f->protocol, m.protocol);
+        copy(f->client_name, sizeof f->client_name, m.client_name);
         assert_int_equal(packet->request != 0, !grant_is_none(&m.grant));
         if (packet->request && slice_starts(m.sender, SLICE("forged")))
             answer(link, packet->request, 553, "5.7.1", "Not your address");
@@ -81,7 +74,6 @@ static bool on_queue(void *ctx, struct ipc_link *link, struct ipc_packet *packet
         struct wire_queue_rcpt m;
         assert_int_equal(wire_decode(WIRE_QUEUE_RCPT, packet->body, &m), ERR_OK);
         f->rcpts++;
-        copy(f->last_rcpt, sizeof f->last_rcpt, m.address);
         if (f->queue_silent)
             return true;
         if (f->hold) {
@@ -187,7 +179,14 @@ static void link_up(struct fake *f, unsigned i)
     ipc_link_attach(f->theirs[i], fds[1]);
 }
 
-static const struct ipc_ops my_ops = {.packet = on_nothing, .down = on_down};
+static void on_drained(void *ctx, struct ipc_link *link)
+{
+    struct fake *f = ctx;
+    (void)link;
+    smtp_store_drained(f->smtp);
+}
+
+static const struct ipc_ops my_ops = {.packet = on_nothing, .down = on_down, .drained = on_drained};
 static const struct ipc_ops peer_ops[3] = {{.packet = on_queue, .down = on_down},
                                            {.packet = on_store, .down = on_down},
                                            {.packet = on_auth, .down = on_down}};
@@ -270,7 +269,8 @@ static void teardown(struct fake *f)
     smtp_port_free(&f->port);
     buf_free(&f->got);
     buf_free(&f->body);
-    loop_free(&f->loop);
+    if (!f->keep_loop)
+        loop_free(&f->loop);
 }
 
 static void say(struct fake *f, const char *text)
@@ -712,6 +712,185 @@ static void test_large_message_in_chunks(void **state)
     teardown(&f);
 }
 
+/* The store takes nothing for a while: the client is made to wait, nothing piles up beyond the link's bound.
+ */
+static void test_store_congested(void **state)
+{
+    (void)state;
+    struct fake f;
+    int fds[2];
+    static char block[1001];
+    setup(&f, SETTINGS_MX);
+    f.settings.limits.message_size = 50u << 20;
+    ipc_link_close(f.mine[1]);
+    turn(&f);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    ipc_link_attach(f.mine[1], fds[0]);
+    begin(&f);
+    DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250", "> RCPT TO:<r@b.test>", "< 250", "> DATA",
+           "< 354", "> ");
+    memset(block, 'z', 998);
+    memcpy(block + 998, "\r\n", 2);
+    size_t sent = 0, stuck = 0;
+    while (sent < 20000 && stuck < 20) {
+        if (write(f.client, block, 1000) == 1000) {
+            sent++;
+            stuck = 0;
+        } else {
+            turn(&f);
+            stuck++;
+        }
+    }
+    assert_true(sent < 10000); /* far less than 20 MB found room */
+    ipc_link_attach(f.theirs[1], fds[1]);
+    for (int i = 0; i < PATIENCE_MS && write(f.client, ".\r\n", 3) != 3; i++)
+        turn(&f);
+    DIALOG(&f, "< 250 2.0.0");
+    assert_int_equal(f.body.len, 2 + sent * 1000);
+    teardown(&f);
+}
+
+static void test_header_limit(void **state)
+{
+    (void)state;
+    struct fake f;
+    static char line[10003];
+    setup(&f, SETTINGS_MX);
+    f.settings.limits.message_size = 50u << 20;
+    begin(&f);
+    memset(line, 'h', sizeof line - 3);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    for (int with_end = 0; with_end < 2; with_end++) {
+        if (!with_end)
+            DIALOG(&f, GREETING);
+        DIALOG(&f, "> MAIL FROM:<a@b.test>", "< 250");
+        DIALOG(&f, "> RCPT TO:<r@b.test>", "< 250", "> DATA", "< 354", with_end ? "> A: b\r\n" : "> A: b");
+        for (int i = 0; i < 120; i++) {
+            say(&f, line);
+            turn(&f);
+        }
+        DIALOG(&f, "> .", with_end ? "< 250" : "< 552 5.3.4 Message header");
+    }
+    assert_int_equal(f.commits, 1);
+    teardown(&f);
+}
+
+static void test_auth_away(void **state)
+{
+    (void)state;
+    struct fake f;
+    setup(&f, SETTINGS_SUBMISSION);
+    begin(&f);
+    ipc_link_close(f.mine[2]);
+    DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 454 4.7.0");
+    smtp_peer(f.smtp, ROLE_AUTH, false);
+    DIALOG(&f, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 454 4.7.0");
+    teardown(&f);
+}
+
+/* ---- names ---- */
+
+static bool on_dns(void *ctx, struct ipc_link *link, struct ipc_packet *packet)
+{
+    static const char *const wire_name = "\4mail\6client\4test";
+    struct fake *f = ctx;
+    struct wire_dns_query q;
+    AUTO_BUF struct buf records = buf_new(1000);
+    assert_int_equal(wire_decode(WIRE_DNS_QUERY, packet->body, &q), ERR_OK);
+    if (q.rrtype == 12) {
+        assert_true(slice_eq(q.name, SLICE("9.2.0.192.in-addr.arpa")));
+        wire_strings_add(&records, slice_make(wire_name, strlen(wire_name) + 1));
+    } else {
+        assert_int_equal(q.rrtype, 1);
+        assert_true(slice_eq(q.name, SLICE("mail.client.test")));
+        wire_strings_add(&records, slice_make((const uint8_t[]){192, 0, 2, f->hops ? 8 : 9}, 4));
+    }
+    const struct wire_dns_answer a = {.status = DNS_OK, .records = buf_slice(&records)};
+    wire_reply(link, packet->request, WIRE_DNS_ANSWER, false, &a);
+    return true;
+}
+
+static void test_client_name(void **state)
+{
+    (void)state;
+    static const struct ipc_ops dns_ops = {.packet = on_dns, .down = on_down};
+    for (unsigned forged = 0; forged < 2; forged++) {
+        struct fake f;
+        int fds[2];
+        setup(&f, SETTINGS_MX);
+        f.hops = forged; /* the name leads to another address: not believed */
+        struct ipc_link *mine = ipc_link_new(f.loop, "dns", &my_ops, &f),
+                        *theirs = ipc_link_new(f.loop, "smtp", &dns_ops, &f);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+        ipc_link_attach(mine, fds[0]);
+        ipc_link_attach(theirs, fds[1]);
+        f.smtp->dns = mine;
+        f.keep_loop = true;
+        begin(&f);
+        for (int i = 0; i < 10; i++)
+            turn(&f);
+        DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250", "> QUIT", "< 221", "<!");
+        assert_string_equal(f.client_name, forged ? "" : "mail.client.test");
+        teardown(&f);
+        ipc_link_close(mine);
+        ipc_link_free(&mine);
+        ipc_link_free(&theirs);
+        loop_free(&f.loop);
+    }
+}
+
+/* ---- TLS ---- */
+
+static void ssl_say(struct fake *f, SSL *ssl, const char *text, const char *answer)
+{
+    char got[4096];
+    size_t at = 0;
+    assert_int_equal(SSL_write(ssl, text, (int)strlen(text)), strlen(text));
+    for (int i = 0; i < PATIENCE_MS; i++) {
+        turn(f);
+        int n = SSL_read(ssl, got + at, (int)(sizeof got - 1 - at));
+        if (n > 0)
+            at += (size_t)n;
+        got[at] = 0;
+        if (strstr(got, answer))
+            return;
+    }
+    fail_msg("%s -> %s", text, got);
+}
+
+static void test_starttls(void **state)
+{
+    (void)state;
+    struct pem pem = make_cert("mx.example.test");
+    struct fake f;
+    setup(&f, SETTINGS_SUBMISSION);
+    f.listeners[0].insecure_auth = false;
+    f.listeners[0].tls = SETTINGS_TLS_STARTTLS;
+    smtp_port_free(&f.port);
+    f.port = smtp_port_new(&f.listeners[0], 0);
+    f.smtp->tls = make_context(&pem, 1);
+    begin(&f);
+    DIALOG(&f, GREETING, "> STARTTLS\r\nEHLO smuggled", "< 554 5.5.1", "<!");
+    (void)close(f.client);
+    turn(&f);
+    f.eof = false;
+    begin(&f);
+    DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 538", "> STARTTLS", "< 220 2.0.0");
+    struct tls_client client = tls_client_new(f.client, NULL, NULL);
+    tls_client_connect(f.loop, &client);
+    ssl_say(&f, client.ssl, "MAIL FROM:<u@example.test>\r\n",
+            "503 5.5.1"); /* what was said before is forgotten */
+    ssl_say(&f, client.ssl, "EHLO me\r\n", "250-AUTH PLAIN LOGIN");
+    ssl_say(&f, client.ssl, "STARTTLS\r\n", "503 5.5.1");
+    ssl_say(&f, client.ssl, "AUTH PLAIN AHVzZXIAc2VjcmV0\r\n", "235 2.7.0");
+    ssl_say(&f, client.ssl, "MAIL FROM:<u@example.test> SMTPUTF8\r\nRCPT TO:<r@b.test>\r\nDATA\r\n", "354 ");
+    ssl_say(&f, client.ssl, "x: y\r\n.\r\nQUIT\r\n", "221 2.0.0");
+    assert_string_equal(f.protocol, "UTF8SMTPSA");
+    tls_client_free(&client);
+    teardown(&f);
+    free_cert(&pem);
+}
+
 static void test_idle_timeout(void **state)
 {
     (void)state;
@@ -742,6 +921,11 @@ int main(void)
         cmocka_unit_test(test_half_closed),
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_large_message_in_chunks),
+        cmocka_unit_test(test_store_congested),
+        cmocka_unit_test(test_header_limit),
+        cmocka_unit_test(test_auth_away),
+        cmocka_unit_test(test_client_name),
+        cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_idle_timeout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
