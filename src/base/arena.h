@@ -30,7 +30,8 @@ void *arena_must(struct arena *arena, size_t size) __attribute__((returns_nonnul
 /* Copies; the second adds a NUL (for foreign libraries, when the text holds none itself). */
 struct slice arena_dup(struct arena *arena, struct slice s);
 char *arena_cstr(struct arena *arena, struct slice s) __attribute__((returns_nonnull));
-struct slice arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
+struct slice arena_printf(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 
 /* Calls fn(arg) when the arena is reset or freed. */
 void arena_defer(struct arena *arena, void (*fn)(void *arg), void *arg);

@@ -40,7 +40,8 @@ void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(prin
 /* At least `want` writable bytes at the end, or NULL (overflow) past the maximum; then buf_added(). */
 uint8_t *buf_reserve(struct buf *b, size_t want);
 void buf_added(struct buf *b, size_t len);
-/* The memory of the buffer as a malloc'ed block the caller frees (NULL when empty); the buffer is empty after. */
+/* The memory of the buffer as a malloc'ed block the caller frees (NULL when empty); the buffer is empty
+ * after. */
 uint8_t *buf_take(struct buf *b, size_t *len);
 
 /* Little-endian integers, for our own formats. */
@@ -50,7 +51,8 @@ void buf_add_le64(struct buf *b, uint64_t v);
 /* Unsigned LEB128. */
 void buf_add_varint(struct buf *b, uint64_t v);
 
-/* Readers for the same forms: take from the front of `*s`; false (and nothing taken) when there is too little. */
+/* Readers for the same forms: take from the front of `*s`; false (and nothing taken) when there is too
+ * little. */
 bool slice_take_u8(struct slice *s, uint8_t *v) MUST_CHECK;
 bool slice_take_le16(struct slice *s, uint16_t *v) MUST_CHECK;
 bool slice_take_le32(struct slice *s, uint32_t *v) MUST_CHECK;

@@ -43,13 +43,15 @@ enum err err_errno(struct why *why, int errnum, const char *format, ...)
         va_end(args);
         size_t len = strlen(why->text);
         char reason[80];
-        (void)snprintf(why->text + len, sizeof why->text - len, ": %s", strerror_r(errnum, reason, sizeof reason));
+        (void)snprintf(why->text + len, sizeof why->text - len, ": %s",
+                       strerror_r(errnum, reason, sizeof reason));
     }
     return code_of(errnum);
 }
 
 const char *err_name(enum err code)
 {
-    static const char *const names[ERR_COUNT] = {"ok", "bad input", "refused", "try later", "no such", "internal"};
+    static const char *const names[ERR_COUNT] = {"ok",        "bad input", "refused",
+                                                 "try later", "no such",   "internal"};
     return code < ERR_COUNT ? names[code] : "unknown";
 }

@@ -20,9 +20,11 @@ struct why {
 };
 
 /* Fills `why` (which may be NULL) and returns `code`: return err_set(why, ERR_BAD, "…"); */
-enum err err_set(struct why *why, enum err code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+enum err err_set(struct why *why, enum err code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The same with ": " and the text of `errnum` behind it. ENOSPC, EDQUOT, EAGAIN, EMFILE give ERR_LATER. */
-enum err err_errno(struct why *why, int errnum, const char *format, ...) __attribute__((format(printf, 3, 4)));
+enum err err_errno(struct why *why, int errnum, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* "ok", "bad input", "refused", "try later", "no such", "internal". */
 const char *err_name(enum err code);
 

@@ -18,11 +18,11 @@
 #define IPC_PACKET_MAX  65536u
 #define IPC_HEADER_SIZE 16u
 #define IPC_BODY_MAX    (IPC_PACKET_MAX - IPC_HEADER_SIZE)
-#define IPC_FDS_MAX     16u          /* descriptors in one packet */
-#define IPC_CREDIT      256u         /* packets sent and not yet taken */
-#define IPC_FD_CREDIT   192u         /* descriptors sent and not yet taken */
-#define IPC_QUEUE_MAX   (64u << 20)  /* bytes waiting for credit */
-#define IPC_QUEUE_HIGH  (1u << 20)   /* above it ipc_congested() */
+#define IPC_FDS_MAX     16u         /* descriptors in one packet */
+#define IPC_CREDIT      256u        /* packets sent and not yet taken */
+#define IPC_FD_CREDIT   192u        /* descriptors sent and not yet taken */
+#define IPC_QUEUE_MAX   (64u << 20) /* bytes waiting for credit */
+#define IPC_QUEUE_HIGH  (1u << 20)  /* above it ipc_congested() */
 
 struct ipc_link;
 
@@ -70,17 +70,18 @@ size_t ipc_link_pending(const struct ipc_link *link);
 /* More than IPC_QUEUE_HIGH bytes wait: stop producing until `drained`. */
 bool ipc_congested(const struct ipc_link *link);
 
-/* Sends a notice. Descriptors are duplicated by the kernel; the caller keeps his. ERR_LATER when the link is down
- * or its queue is full. */
-enum err ipc_send(struct ipc_link *link, uint16_t type, struct slice body, const int *fds, unsigned fd_count) MUST_CHECK;
-/* Sends a request; done(ctx, …) is called later (never from inside ipc_call) exactly as described above. Returns the
- * request id, for ipc_cancel(). */
+/* Sends a notice. Descriptors are duplicated by the kernel; the caller keeps his. ERR_LATER when the link is
+ * down or its queue is full. */
+enum err ipc_send(struct ipc_link *link, uint16_t type, struct slice body, const int *fds,
+                  unsigned fd_count) MUST_CHECK;
+/* Sends a request; done(ctx, …) is called later (never from inside ipc_call) exactly as described above.
+ * Returns the request id, for ipc_cancel(). */
 uint32_t ipc_call(struct ipc_link *link, uint16_t type, struct slice body, const int *fds, unsigned fd_count,
                   unsigned deadline_ms, ipc_done *done, void *ctx);
 /* The callback of this request will not be called any more; a late reply is dropped. 0 is ignored. */
 void ipc_cancel(struct ipc_link *link, uint32_t request);
 /* Answers a request. With `more` set another reply must follow. Silently dropped when the link went down. */
-void ipc_reply(struct ipc_link *link, uint32_t request, uint16_t type, bool more, struct slice body, const int *fds,
-               unsigned fd_count);
+void ipc_reply(struct ipc_link *link, uint32_t request, uint16_t type, bool more, struct slice body,
+               const int *fds, unsigned fd_count);
 
 #endif

@@ -61,23 +61,29 @@ static void run_posted(struct loop_item *item)
 }
 
 /* Takes the whole list first, so that what is posted meanwhile waits for the next turn. */
-static void on_posted(evutil_socket_t fd, short what, void *arg)
+bool loop_run_posted(struct loop *loop)
 {
-    struct loop *loop = arg;
-    uint64_t count;
-    (void)what;
-    ssize_t ignored = read(fd, &count, sizeof count);
-    (void)ignored;
     (void)pthread_mutex_lock(&loop->post_lock);
     struct loop_item *item = loop->post_first;
     loop->post_first = NULL;
     loop->post_last = &loop->post_first;
     (void)pthread_mutex_unlock(&loop->post_lock);
+    bool any = item != NULL;
     while (item) {
         struct loop_item *next = item->next;
         item->run(item);
         item = next;
     }
+    return any;
+}
+
+static void on_posted(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+    (void)what;
+    ssize_t ignored = read(fd, &count, sizeof count);
+    (void)ignored;
+    (void)loop_run_posted(arg);
 }
 
 struct loop *loop_new(void)

@@ -31,7 +31,8 @@ void *loop_event_base(struct loop *loop);
 void loop_beat(struct loop *loop, void (*beat)(void *arg), void *arg);
 
 /* A one-shot timer, not armed yet. loop_timer_set() arms it anew; it never fires early. */
-struct loop_timer *loop_timer_new(struct loop *loop, void (*fire)(void *arg), void *arg) __attribute__((returns_nonnull));
+struct loop_timer *loop_timer_new(struct loop *loop, void (*fire)(void *arg), void *arg)
+    __attribute__((returns_nonnull));
 void loop_timer_set(struct loop_timer *timer, uint64_t ms);
 void loop_timer_stop(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer **timer);
@@ -39,8 +40,8 @@ void loop_timer_free(struct loop_timer **timer);
 enum loop_event { LOOP_READ = 1, LOOP_WRITE = 2 };
 
 /* Watches a descriptor (which stays the caller's), level-triggered, for the events set later. */
-struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *arg, unsigned events), void *arg)
-    __attribute__((returns_nonnull));
+struct loop_watch *loop_watch_new(struct loop *loop, int fd, void (*ready)(void *arg, unsigned events),
+                                  void *arg) __attribute__((returns_nonnull));
 /* `events` is a set of enum loop_event; 0 pauses. */
 void loop_watch_set(struct loop_watch *watch, unsigned events);
 void loop_watch_free(struct loop_watch **watch);
@@ -50,8 +51,10 @@ void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 /* A pool of `threads` threads with small stacks (LOOP_POOL_STACK). */
 #define LOOP_POOL_STACK (512 * 1024)
-struct loop_pool *loop_pool_new(struct loop *loop, const char *name, unsigned threads) __attribute__((returns_nonnull));
-/* Lets queued jobs finish, joins the threads. */
+struct loop_pool *loop_pool_new(struct loop *loop, const char *name, unsigned threads)
+    __attribute__((returns_nonnull));
+/* Lets queued jobs finish, joins the threads, calls what is left of `done` functions. The caller's other
+ * parts must still be there. */
 void loop_pool_free(struct loop_pool **pool);
 /* work(arg) on a pool thread, then done(arg) on the loop's thread. */
 void loop_pool_run(struct loop_pool *pool, void (*work)(void *arg), void (*done)(void *arg), void *arg);

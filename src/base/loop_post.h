@@ -11,5 +11,7 @@ struct loop_item {
 
 /* From any thread. */
 void loop_post_item(struct loop *loop, struct loop_item *item);
+/* Runs what is posted now; false when there was nothing. The loop's thread only. */
+bool loop_run_posted(struct loop *loop);
 
 #endif

@@ -125,6 +125,19 @@ struct loop_pool *loop_pool_new(struct loop *loop, const char *name, unsigned th
     return pool;
 }
 
+/* The threads are gone: hand the last results over, and do here what these still ask for. */
+static void finish_here(struct loop_pool *pool)
+{
+    bool any;
+    do {
+        any = loop_run_posted(pool->loop);
+        for (struct job *job; (job = take(pool)) != NULL; any = true) {
+            job->work(job->arg);
+            finish(&job->item);
+        }
+    } while (any);
+}
+
 void loop_pool_free(struct loop_pool **pool_ref)
 {
     struct loop_pool *pool = pool_ref ? *pool_ref : NULL;
@@ -136,6 +149,7 @@ void loop_pool_free(struct loop_pool **pool_ref)
     (void)pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->thread_count; i++)
         (void)pthread_join(pool->threads[i], NULL);
+    finish_here(pool);
     (void)pthread_cond_destroy(&pool->wake);
     (void)pthread_mutex_destroy(&pool->lock);
     free(pool->threads);

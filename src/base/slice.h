@@ -49,7 +49,8 @@ struct slice slice_from(struct slice s, size_t from);
 struct slice slice_sub(struct slice s, size_t from, size_t len);
 /* Without leading and trailing SP, HTAB, CR and LF. */
 struct slice slice_trim(struct slice s);
-/* Takes the text up to `sep` off the front of `*rest` (and the separator too). False when `*rest` is empty. */
+/* Takes the text up to `sep` off the front of `*rest` (and the separator too). False when `*rest` is empty.
+ */
 bool slice_token(struct slice *rest, uint8_t sep, struct slice *token);
 
 /* The whole slice as a decimal number of at most `max`; false on an empty slice, other bytes or overflow. */

@@ -67,7 +67,7 @@ static int on_database(struct cli *cli, const struct settings *settings, const s
         return cli_fail(cli, "%s", why.text);
     AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);
     int code = (int)account_command(secrets, arguments, count, cli->json, &out);
-    secrets_close(secrets);
+    secrets_close(&secrets);
     give_to_owner(folder, path);
     (void)fwrite(out.data, 1, out.len, code ? stderr : stdout);
     const char *store = (const char *)arena_printf(cli->arena, "%.*s/store", SLICE_ARG(settings->data)).ptr;

@@ -10,23 +10,29 @@
 
 #define BACKLOG 4096 /* the kernel takes the smaller of this and net.core.somaxconn */
 
-static socklen_t address_v4(const struct conf_address *address, struct sockaddr_storage *out)
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static socklen_t address_v4(const struct conf_address *address, union address *out)
 {
-    struct sockaddr_in *in = (struct sockaddr_in *)out;
-    in->sin_family = AF_INET;
-    in->sin_port = htons(address->port);
+    memset(out, 0, sizeof *out);
+    out->v4.sin_family = AF_INET;
+    out->v4.sin_port = htons(address->port);
     if (address->is_v4)
-        memcpy(&in->sin_addr, address->ip + 12, 4);
-    return sizeof *in;
+        memcpy(&out->v4.sin_addr, address->ip + 12, 4);
+    return sizeof out->v4;
 }
 
-static socklen_t address_v6(const struct conf_address *address, struct sockaddr_storage *out)
+static socklen_t address_v6(const struct conf_address *address, union address *out)
 {
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(address->port);
-    memcpy(&in6->sin6_addr, address->ip, 16);
-    return sizeof *in6;
+    memset(out, 0, sizeof *out);
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons(address->port);
+    memcpy(&out->v6.sin6_addr, address->ip, 16);
+    return sizeof out->v6;
 }
 
 static bool is_any_v6(const struct conf_address *address)
@@ -50,17 +56,16 @@ static int open_socket(int family)
 
 enum err bind_listener(const struct conf_address *address, int *result, struct why *why)
 {
-    struct sockaddr_storage at = {0};
+    union address at;
     socklen_t len = address->is_v4 ? address_v4(address, &at) : address_v6(address, &at);
-    int fd = open_socket(at.ss_family);
+    int fd = open_socket(at.any.sa_family);
     if (fd < 0 && is_any_v6(address) && errno == EAFNOSUPPORT) {
-        memset(&at, 0, sizeof at);
         len = address_v4(address, &at);
         fd = open_socket(AF_INET);
     }
     if (fd < 0)
         return err_errno(why, errno, "listener %.*s: socket", SLICE_ARG(address->text));
-    if (bind(fd, (struct sockaddr *)&at, len) != 0 || listen(fd, BACKLOG) != 0) {
+    if (bind(fd, &at.any, len) != 0 || listen(fd, BACKLOG) != 0) {
         int error = errno;
         (void)close(fd);
         return err_errno(why, error, "listener %.*s", SLICE_ARG(address->text));

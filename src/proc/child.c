@@ -46,7 +46,9 @@ int supervisor_child_main(const char *title)
     if (!row)
         return ROLE_EXIT_CONFIG;
     (void)signal(SIGPIPE, SIG_IGN);
-    /* Ctrl-C and SIGHUP reach the whole process group; they are the supervisor's to act on. */
+    /* Ctrl-C reaches the whole process group, and systemd signals the whole control group: these are the
+     * supervisor's to act on, which then tells us. */
+    (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGHUP, SIG_IGN);
     (void)prctl(PR_SET_NAME, title);

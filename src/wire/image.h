@@ -1,9 +1,10 @@
 /* image.h: an open mailbox's arrays, one copy, shared.
  *
- * A memfd that only `store` can write (sealed with F_SEAL_FUTURE_WRITE) and imap and http map read-only. Entries are
- * ordered by UID; new ones are appended; an expunged one stays, marked, until the image is made anew. `count` is
- * published after the entries behind it, so a reader never sees half an entry; flags and modseq of one entry change
- * together under the entry's own sequence number (`turn`, odd while it is being written).
+ * A memfd that only `store` can write (sealed with F_SEAL_FUTURE_WRITE) and imap and http map read-only.
+ * Entries are ordered by UID; new ones are appended; an expunged one stays, marked, until the image is made
+ * anew. `count` is published after the entries behind it, so a reader never sees half an entry; flags and
+ * modseq of one entry change together under the entry's own sequence number (`turn`, odd while it is being
+ * written).
  */
 #ifndef WIRE_IMAGE_H
 #define WIRE_IMAGE_H
@@ -13,9 +14,9 @@
 
 #include "base/slice.h"
 
-#define IMAGE_MAGIC        0x31474d49u /* "IMG1" */
-#define IMAGE_KEYWORDS     56u
-#define IMAGE_KEYWORD_MAX  60u /* bytes of a keyword's name */
+#define IMAGE_MAGIC       0x31474d49u /* "IMG1" */
+#define IMAGE_KEYWORDS    56u
+#define IMAGE_KEYWORD_MAX 60u /* bytes of a keyword's name */
 
 /* Bits of image_entry.flags: RFC 3501 section 2.3.2, then keywords from IMAGE_KEYWORD_SHIFT on. */
 #define IMAGE_SEEN          (1ull << 0)
@@ -29,8 +30,8 @@
 
 struct image_entry {
     uint32_t uid;
-    uint32_t size;    /* RFC822.SIZE */
-    uint32_t date;    /* INTERNALDATE, unix seconds */
+    uint32_t size; /* RFC822.SIZE */
+    uint32_t date; /* INTERNALDATE, unix seconds */
     _Atomic uint32_t turn;
     _Atomic uint64_t modseq;
     _Atomic uint64_t flags;
@@ -41,10 +42,10 @@ struct image {
     uint32_t magic;
     uint32_t uidvalidity;
     uint64_t mailbox;
-    uint64_t capacity;              /* entries there is room for */
-    _Atomic uint64_t count;         /* entries published, expunged ones included */
-    _Atomic uint64_t modseq;        /* HIGHESTMODSEQ */
-    _Atomic uint64_t expunged;      /* how many of `count` are marked */
+    uint64_t capacity;         /* entries there is room for */
+    _Atomic uint64_t count;    /* entries published, expunged ones included */
+    _Atomic uint64_t modseq;   /* HIGHESTMODSEQ */
+    _Atomic uint64_t expunged; /* how many of `count` are marked */
     _Atomic uint32_t uidnext;
     _Atomic uint32_t keyword_count; /* published after the name */
     struct {

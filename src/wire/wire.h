@@ -1,11 +1,12 @@
 /* wire.h: every message between two roles, in one table: the server's table of contents.
  *
- * A message is a plain struct here and length-prefixed fields on the link (wire.c, from the table of fields: whole
- * numbers as LEB128, byte strings with their length in front, names of grants as 16 bytes). Decoding is pure and
- * strict: an unknown type, a field over its maximum, a byte too few or too many, a type this peer may not send — each
- * is an ill-formed message. Slices of a decoded message point into the packet.
+ * A message is a plain struct here and length-prefixed fields on the link (wire.c, from the table of fields:
+ * whole numbers as LEB128, byte strings with their length in front, names of grants as 16 bytes). Decoding is
+ * pure and strict: an unknown type, a field over its maximum, a byte too few or too many, a type this peer
+ * may not send — each is an ill-formed message. Slices of a decoded message point into the packet.
  *
- * Whoever adds a message adds: the type, the struct, its row in wire.c (who sends it to whom, its fields), a handler.
+ * Whoever adds a message adds: the type, the struct, its row in wire.c (who sends it to whom, its fields), a
+ * handler.
  */
 #ifndef WIRE_WIRE_H
 #define WIRE_WIRE_H
@@ -156,7 +157,7 @@ enum store_code {
     STORE_CODE_INUSE,
     STORE_CODE_NOPERM,
     STORE_CODE_UNAVAILABLE,
-    STORE_CODE_EXPIRED,       /* the grant is over: the session must end */
+    STORE_CODE_EXPIRED, /* the grant is over: the session must end */
     STORE_CODE_EXPUNGEISSUED,
     STORE_CODE_HASCHILDREN,
     STORE_CODE_COUNT
@@ -210,7 +211,8 @@ struct wire_sup_log {
     uint32_t index;
 };
 
-/* Descriptor 0: the block of counters of `role`; read-write for the role itself, for http read-only ones of all. */
+/* Descriptor 0: the block of counters of `role`; read-write for the role itself, for http read-only ones of
+ * all. */
 struct wire_sup_metrics {
     uint32_t role;
 };
@@ -220,8 +222,8 @@ struct wire_sup_peer {
     uint32_t role;
 };
 
-/* START: everything for the first generation was sent. PREPARE: everything of `generation` was sent; answer with
- * WIRE_ROLE_PREPARED. COMMIT, ABORT: use it, or forget it. */
+/* START: everything for the first generation was sent. PREPARE: everything of `generation` was sent; answer
+ * with WIRE_ROLE_PREPARED. COMMIT, ABORT: use it, or forget it. */
 struct wire_sup_phase {
     uint64_t generation;
 };
@@ -296,7 +298,8 @@ struct wire_auth_mechanisms {
 
 /* ---- who is who ---- */
 
-/* `holder` (the role that asked for the login) may act for `account`. Answered with WIRE_RESULT before the login is. */
+/* `holder` (the role that asked for the login) may act for `account`. Answered with WIRE_RESULT before the
+ * login is. */
 struct wire_grant_add {
     struct grant grant;
     uint32_t holder;
@@ -322,20 +325,20 @@ struct wire_accounts {
 
 /* ---- a transaction ---- */
 
-/* Opens transaction `txn` of this link (numbers chosen by smtp, never reused). For submission (grant not zero) it is a
- * request answered with WIRE_SMTP_REPLY; for the MX a notice. */
+/* Opens transaction `txn` of this link (numbers chosen by smtp, never reused). For submission (grant not
+ * zero) it is a request answered with WIRE_SMTP_REPLY; for the MX a notice. */
 struct wire_queue_mail {
     uint64_t txn;
     struct grant grant;
-    uint32_t listener;  /* index in settings */
+    uint32_t listener; /* index in settings */
     uint32_t smtputf8;
     uint32_t eightbit;
     uint32_t requiretls;
-    uint32_t ret;       /* 0 none, 1 FULL, 2 HDRS (RFC 3461) */
-    uint64_t size;      /* as announced, 0 unknown */
+    uint32_t ret;        /* 0 none, 1 FULL, 2 HDRS (RFC 3461) */
+    uint64_t size;       /* as announced, 0 unknown */
     struct slice sender; /* "local@domain" as address.h writes it; empty: the null reverse-path */
     struct slice envid;
-    struct slice client;   /* address as text */
+    struct slice client;      /* address as text */
     struct slice client_name; /* verified PTR, or empty */
     struct slice helo;
     struct slice protocol; /* "ESMTPS", RFC 3848, RFC 6531 */
@@ -350,8 +353,8 @@ struct wire_queue_rcpt {
     struct slice orcpt;
 };
 
-/* The body (whole, WIRE_BODY_DONE came with ERR_OK) belongs to the transaction now; answered with WIRE_SMTP_REPLY
- * after it is on disk. Both end with it. */
+/* The body (whole, WIRE_BODY_DONE came with ERR_OK) belongs to the transaction now; answered with
+ * WIRE_SMTP_REPLY after it is on disk. Both end with it. */
 struct wire_queue_commit {
     uint64_t txn;
     uint64_t body;
@@ -373,8 +376,8 @@ struct wire_smtp_reply {
 enum body_kind { BODY_MX, BODY_SUBMISSION, BODY_APPEND };
 enum { BODY_FIRST = 1, BODY_LAST = 2 };
 
-/* A piece of body `body` of this link (numbers chosen by the sender, never reused), in order. BODY_LAST makes it a
- * request, answered with WIRE_BODY_DONE after `scan` read it; the others are notices. */
+/* A piece of body `body` of this link (numbers chosen by the sender, never reused), in order. BODY_LAST makes
+ * it a request, answered with WIRE_BODY_DONE after `scan` read it; the others are notices. */
 struct wire_body_chunk {
     uint64_t body;
     uint32_t flags;
@@ -425,14 +428,15 @@ struct wire_body_facts {
     struct slice message_id;
 };
 
-/* Write the message for one account: idempotent by (queue_id, account). body 0: from the queue file of queue_id. */
+/* Write the message for one account: idempotent by (queue_id, account). body 0: from the queue file of
+ * queue_id. */
 struct wire_deliver {
     struct slice queue_id;
     uint64_t body;
-    uint32_t keep;          /* 1: more deliveries of this body follow */
+    uint32_t keep; /* 1: more deliveries of this body follow */
     struct slice account;
-    struct slice mailbox;   /* empty: INBOX */
-    struct slice header;    /* our header block, whole lines */
+    struct slice mailbox; /* empty: INBOX */
+    struct slice header;  /* our header block, whole lines */
     struct slice session;
 };
 
@@ -444,7 +448,8 @@ struct wire_delivered {
     struct slice text;
 };
 
-/* Keep the body as the file of a queued message until WIRE_QUEUE_FILE_DROP; durable when answered (WIRE_RESULT). */
+/* Keep the body as the file of a queued message until WIRE_QUEUE_FILE_DROP; durable when answered
+ * (WIRE_RESULT). */
 struct wire_queue_file {
     struct slice queue_id;
     uint64_t body;
@@ -504,8 +509,9 @@ struct wire_mbox_select {
     struct slice name;
 };
 
-/* Descriptor 0: the mailbox image (wire/image.h), read-only, unless this link holds `watch` already. `watch` names the
- * open mailbox on this link in all later messages; each SELECTED counts one use, ended by WIRE_MBOX_UNSELECT. */
+/* Descriptor 0: the mailbox image (wire/image.h), read-only, unless this link holds `watch` already. `watch`
+ * names the open mailbox on this link in all later messages; each SELECTED counts one use, ended by
+ * WIRE_MBOX_UNSELECT. */
 struct wire_mbox_selected {
     uint32_t err;
     uint32_t code;
@@ -523,7 +529,8 @@ struct wire_mbox_unselect {
     uint64_t watch;
 };
 
-/* store -> imap, coalesced. With descriptor 0: the image moved, map this one instead. gone: the mailbox was deleted. */
+/* store -> imap, coalesced. With descriptor 0: the image moved, map this one instead. gone: the mailbox was
+ * deleted. */
 struct wire_mbox_changed {
     uint64_t watch;
     uint64_t modseq;
@@ -544,7 +551,8 @@ struct wire_facts_rows {
     struct slice text;
 };
 
-/* The file of one message. Descriptor 0: the file, read-only. Descriptor 1: the facts, when longer than WIRE_BLOB_MAX. */
+/* The file of one message. Descriptor 0: the file, read-only. Descriptor 1: the facts, when longer than
+ * WIRE_BLOB_MAX. */
 struct wire_body_open {
     struct grant grant;
     uint64_t watch;
@@ -562,8 +570,8 @@ struct wire_body_file {
 
 enum flags_mode { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 
-/* uids: pairs of le32 (first, last), ascending. flags: system flags of wire/image.h; keywords: wire_strings. With
- * `conditional`, only messages whose modseq is at most unchanged_since (RFC 7162). */
+/* uids: pairs of le32 (first, last), ascending. flags: system flags of wire/image.h; keywords: wire_strings.
+ * With `conditional`, only messages whose modseq is at most unchanged_since (RFC 7162). */
 struct wire_flags_store {
     struct grant grant;
     uint64_t watch;
@@ -696,7 +704,8 @@ struct wire_dns_answer {
 
 /* ---- control ---- */
 
-/* One command line: arguments as wire_strings, the first its name. Answered by WIRE_CONTROL_OUTPUT packets. */
+/* One command line: arguments as wire_strings, the first its name. Answered by WIRE_CONTROL_OUTPUT packets.
+ */
 struct wire_control {
     uint32_t json;
     struct slice arguments;
@@ -711,7 +720,8 @@ struct wire_control_output {
 
 /* Appends the encoded struct. A slice over its maximum is our own fault and marks `out` as overflowed. */
 void wire_encode(enum wire_type type, const void *message, struct buf *out);
-/* Decodes into the struct of `type` (wire_size() bytes); slices point into `body`. ERR_BAD when ill-formed. */
+/* Decodes into the struct of `type` (wire_size() bytes); slices point into `body`. ERR_BAD when ill-formed.
+ */
 enum err wire_decode(enum wire_type type, struct slice body, void *message) MUST_CHECK;
 size_t wire_size(enum wire_type type);
 const char *wire_name(enum wire_type type);
@@ -720,20 +730,22 @@ bool wire_allowed(enum wire_type type, enum role from, enum role to);
 
 /* Encode and send on a link; see ipc.h. */
 enum err wire_send(struct ipc_link *link, enum wire_type type, const void *message) MUST_CHECK;
-enum err wire_send_fds(struct ipc_link *link, enum wire_type type, const void *message, const int *fds, unsigned count)
-    MUST_CHECK;
-uint32_t wire_call(struct ipc_link *link, enum wire_type type, const void *message, unsigned deadline_ms, ipc_done *done,
-                   void *ctx);
-uint32_t wire_call_fds(struct ipc_link *link, enum wire_type type, const void *message, const int *fds, unsigned count,
-                       unsigned deadline_ms, ipc_done *done, void *ctx);
+enum err wire_send_fds(struct ipc_link *link, enum wire_type type, const void *message, const int *fds,
+                       unsigned count) MUST_CHECK;
+uint32_t wire_call(struct ipc_link *link, enum wire_type type, const void *message, unsigned deadline_ms,
+                   ipc_done *done, void *ctx);
+uint32_t wire_call_fds(struct ipc_link *link, enum wire_type type, const void *message, const int *fds,
+                       unsigned count, unsigned deadline_ms, ipc_done *done, void *ctx);
 void wire_reply(struct ipc_link *link, uint32_t request, enum wire_type type, bool more, const void *message);
-void wire_reply_fds(struct ipc_link *link, uint32_t request, enum wire_type type, bool more, const void *message,
-                    const int *fds, unsigned count);
+void wire_reply_fds(struct ipc_link *link, uint32_t request, enum wire_type type, bool more,
+                    const void *message, const int *fds, unsigned count);
 /* Answers with WIRE_RESULT. */
-void wire_reply_result(struct ipc_link *link, uint32_t request, enum err err, enum store_code code, struct slice text);
-/* For an ipc_done callback: decodes the reply if it came and has the expected type. Otherwise ERR_LATER (no answer) or
- * ERR_INTERNAL (a wrong one); `message` is zeroed then. */
-enum err wire_answer(enum err err, const struct ipc_packet *packet, enum wire_type expected, void *message) MUST_CHECK;
+void wire_reply_result(struct ipc_link *link, uint32_t request, enum err err, enum store_code code,
+                       struct slice text);
+/* For an ipc_done callback: decodes the reply if it came and has the expected type. Otherwise ERR_LATER (no
+ * answer) or ERR_INTERNAL (a wrong one); `message` is zeroed then. */
+enum err wire_answer(enum err err, const struct ipc_packet *packet, enum wire_type expected,
+                     void *message) MUST_CHECK;
 
 /* Lists of byte strings in one slice: varint length and bytes, each. */
 void wire_strings_add(struct buf *list, struct slice s);

@@ -17,9 +17,15 @@ static void test_slice_numbers(void **state)
         bool ok;
         uint64_t value;
     } rows[] = {
-        {"0", 10, true, 0},       {"10", 10, true, 10},  {"11", 10, false, 0}, {"", 10, false, 0},
-        {"+1", 10, false, 0},     {"5", 4, false, 0},    {"4294967295", UINT32_MAX, true, UINT32_MAX},
-        {"4294967296", UINT32_MAX, false, 0}, {"18446744073709551615", UINT64_MAX, true, UINT64_MAX},
+        {"0", 10, true, 0},
+        {"10", 10, true, 10},
+        {"11", 10, false, 0},
+        {"", 10, false, 0},
+        {"+1", 10, false, 0},
+        {"5", 4, false, 0},
+        {"4294967295", UINT32_MAX, true, UINT32_MAX},
+        {"4294967296", UINT32_MAX, false, 0},
+        {"18446744073709551615", UINT64_MAX, true, UINT64_MAX},
         {"18446744073709551616", UINT64_MAX, false, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -105,8 +111,9 @@ static void test_arena(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slice_numbers), cmocka_unit_test(test_slice_search), cmocka_unit_test(test_buf_maximum),
-        cmocka_unit_test(test_buf_integers),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_slice_numbers), cmocka_unit_test(test_slice_search),
+        cmocka_unit_test(test_buf_maximum),   cmocka_unit_test(test_buf_integers),
+        cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
