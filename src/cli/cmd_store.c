@@ -1,0 +1,2 @@
+#include "cli/cli.h"
+int cmd_store(struct cli *cli){ return cli_usage(cli);}
