@@ -45,12 +45,12 @@ static void record(const struct txn *txn, uint32_t code, const char *enhanced, c
         buf_addf(&event, " user=%.*s", SLICE_ARG(txn->account));
     buf_addf(&event, " took=%ums", (unsigned)took);
     trace_add(txn->q->trace, mail->session, id_of(txn), buf_slice(&event));
-    log_info(code < 300 ? "queue.accepted" : "queue.refused", LOG_STR("id", id_of(txn)),
-             LOG_STR("session", mail->session), LOG_STR("client", mail->client),
-             LOG_STR("user", txn->account), LOG_STR("from", mail->sender),
-             LOG_STR("to", first_recipient(txn)), LOG_U64("recipients", txn->recipients.len),
-             LOG_U64("size", txn->size), LOG_U64("code", code), LOG_CSTR("reply", text),
-             LOG_MS("took", took));
+    log_debug(code < 300 ? "queue.accepted" : "queue.refused", LOG_STR("id", id_of(txn)),
+              LOG_STR("session", mail->session), LOG_STR("client", mail->client),
+              LOG_STR("user", txn->account), LOG_STR("from", mail->sender),
+              LOG_STR("to", first_recipient(txn)), LOG_U64("recipients", txn->recipients.len),
+              LOG_U64("size", txn->size), LOG_U64("code", code), LOG_CSTR("reply", text),
+              LOG_MS("took", took));
 }
 
 void commit_finish(struct txn *txn, uint32_t code, const char *enhanced, const char *text)

@@ -144,8 +144,8 @@ static void note(const struct row_call *call, const struct wire_delivered *d, en
     } else {
         buf_addf(&text, "delivered to %.*s uid=%u took=%ums", SLICE_ARG(call->row->account), d->uid,
                  (unsigned)took);
-        log_info("queue.delivered", LOG_STR("id", message->id), LOG_STR("session", message->session),
-                 LOG_STR("account", call->row->account), LOG_U64("uid", d->uid), LOG_MS("took", took));
+        log_debug("queue.delivered", LOG_STR("id", message->id), LOG_STR("session", message->session),
+                  LOG_STR("account", call->row->account), LOG_U64("uid", d->uid), LOG_MS("took", took));
     }
     trace_add(message->q->trace, message->session, message->id, buf_slice(&text));
     metric_add(METRIC_DELIVERIES, err ? METRIC_LATER : METRIC_OK, 1);
