@@ -241,7 +241,9 @@ bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_pa
 bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *name, uint64_t id, const struct job_op *op, struct watch **watch);
 
-/* ---- space.c, quota.c, start.c ---- */
+/* ---- control.c, space.c, quota.c, start.c ---- */
+
+store_handler control_on_command;
 
 void space_start(struct store *store);
 void space_stop(struct store *store);

@@ -1,12 +1,14 @@
-/* remove.h: an account's mail, gone for good. Used by the store role and by `rockdove account remove
- * --delete-mail`. */
+/* remove.h: all mail of an account goes: for `account remove --delete-mail`. */
 #ifndef STORE_REMOVE_H
 #define STORE_REMOVE_H
 
-#include "base/err.h"
+#include "store/paths.h"
 
-/* Removes the folder of the account below `store` (the store's own folder) with all in it. Nobody may have it
- * open. ERR_OK when there is none. */
-enum err store_remove_account(const char *store, struct slice address, struct why *why) MUST_CHECK;
+/* Removes the account's folder. `store`: the store's folder; nobody may have the account open. An account
+ * without mail is ERR_OK. A crash in between leaves a folder without an index, which the next call removes.
+ */
+enum err store_remove_account(const char *store, struct slice account, struct why *why) MUST_CHECK;
+/* The same for an opened root. */
+enum err remove_account(const struct store_root *root, struct slice account, struct why *why) MUST_CHECK;
 
 #endif
