@@ -8,7 +8,7 @@ static const struct {
     enum capability bit;
     enum when when;
 } rows[] = {
-    {"SASL-IR", CAP_SASL_IR, WHEN_LOGIN},                    /* RFC 4959 */
+    {"SASL-IR", CAP_SASL_IR, WHEN_ALWAYS},                   /* RFC 4959 */
     {"LITERAL+", CAP_LITERAL_PLUS, WHEN_ALWAYS},             /* RFC 7888 */
     {"ID", CAP_ID, WHEN_ALWAYS},                             /* RFC 2971 */
     {"ENABLE", CAP_ENABLE, WHEN_ALWAYS},                     /* RFC 5161 */
