@@ -28,11 +28,11 @@ static enum err open_index(struct account *account, bool make, struct why *why)
     return err;
 }
 
-static struct account *account_new(const struct store_root *root, struct slice address)
+static struct account *account_new(const struct store_root *root, const char *folder, struct slice address)
 {
     struct account *a = mem_zero(1, sizeof *a);
     a->root = *root;
-    paths_account(address, a->folder);
+    memcpy(a->folder, folder, strlen(folder) + 1);
     a->address = slice_make(mem_dup(address.ptr, address.len), address.len);
     a->by_name = map_new(ACCOUNT_MAILBOXES_MAX);
     a->by_id = idmap_new(ACCOUNT_MAILBOXES_MAX);
@@ -43,17 +43,15 @@ static struct account *account_new(const struct store_root *root, struct slice a
     return a;
 }
 
-enum err account_open(const struct store_root *root, struct slice address, bool make, struct account **out,
-                      struct why *why)
+enum err account_open_as_is(const struct store_root *root, const char *folder, struct slice address,
+                            bool make, struct account **out, struct why *why)
 {
-    struct account *a = account_new(root, address);
-    enum err err = make ? blob_make_folders(root, a->folder, why) : ERR_OK;
-    if (!err)
-        err = open_index(a, make, why);
+    if (strlen(folder) >= PATHS_FOLDER_MAX)
+        return err_set(why, ERR_INTERNAL, "a path is too long");
+    struct account *a = account_new(root, folder, address);
+    enum err err = open_index(a, make, why);
     if (!err)
         err = load_account(a, why);
-    if (!err)
-        err = load_sweep(a, why);
     if (err) {
         db_close(&a->db); /* nothing to fold: what could not be read is not written */
         account_free(&a);
@@ -61,6 +59,24 @@ enum err account_open(const struct store_root *root, struct slice address, bool 
     }
     *out = a;
     return ERR_OK;
+}
+
+enum err account_open(const struct store_root *root, struct slice address, bool make, struct account **out,
+                      struct why *why)
+{
+    char folder[PATHS_FOLDER_MAX];
+    paths_account(address, folder);
+    struct account *a = NULL;
+    enum err err = make ? blob_make_folders(root, folder, why) : ERR_OK;
+    if (!err)
+        err = account_open_as_is(root, folder, address, make, &a, why);
+    if (!err)
+        err = load_sweep(a, why);
+    if (err)
+        account_free(&a);
+    else
+        *out = a;
+    return err;
 }
 
 enum err account_wake(struct account *account, struct why *why)

@@ -26,6 +26,9 @@
 #define ACCOUNT_SUSPECTS_MAX 64  /* files of commits that failed and were not cleared up yet */
 #define ACCOUNT_WINDOW       256 /* ids around the next one whose files a crash may have left without a row */
 #define ACCOUNT_EVENTS_MAX   100000
+#define ACCOUNT_ORPHANS_MAX  160 /* files without a row a crash can leave; more have another reason and stay \
+                                  */
+#define ACCOUNT_ORPHAN_S 600     /* and their age differs from the index's by no more than this */
 
 /* Why a request is not done, beside its enum err: for the peer's response code. */
 struct refusal {
@@ -63,6 +66,7 @@ struct account {
     uint64_t doomed;      /* messages without a mailbox whose files still lie there */
     uint64_t doomed_next; /* unix seconds when the next of them is due; 0: unknown */
     bool shared;          /* some message stands in several mailboxes */
+    uint64_t strays;      /* files without a row that no crash explains: an older index was put back? */
     struct vec suspects;  /* uint64_t: see account_settle() */
     struct vec events;    /* struct account_event */
     struct account_limits limits;
@@ -82,6 +86,9 @@ struct delivered {
  * otherwise ERR_ABSENT), reads mailboxes and log, and removes files a crash has left. */
 enum err account_open(const struct store_root *root, struct slice address, bool make,
                       struct account **account, struct why *why) MUST_CHECK;
+/* The index in `folder` as it is, for rebuild: no folders are made, no files removed. */
+enum err account_open_as_is(const struct store_root *root, const char *folder, struct slice address,
+                            bool make, struct account **account, struct why *why) MUST_CHECK;
 /* Only the handle: closed for an account that is not used, opened again when it is. What is in memory stays.
  */
 enum err account_wake(struct account *account, struct why *why) MUST_CHECK;

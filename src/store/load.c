@@ -2,6 +2,7 @@
  * they size something, packed bytes by their decoders. */
 #include "store/load.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,10 +259,21 @@ enum err load_account(struct account *account, struct why *why)
 
 struct sweep {
     struct account *account;
-    char folder[PATHS_FILE_MAX];
-    uint64_t low, next;
-    struct vec found; /* uint64_t */
+    char folder[PATHS_FILE_MAX]; /* the one that is read */
+    uint64_t low, next, highest;
+    int64_t index_time;
+    struct vec found;   /* uint64_t: files in the window */
+    struct vec orphans; /* uint64_t: those without a row */
+    bool odd;           /* some of them are not a crash's */
 };
+
+static int64_t modified(const struct account *account, const char *suffix)
+{
+    char path[PATHS_FILE_MAX];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "%s/index.db%s", account->folder, suffix);
+    return io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK ? (int64_t)st.st_mtime : 0;
+}
 
 static bool sweep_name(void *arg, const char *name, int type)
 {
@@ -275,27 +287,62 @@ static bool sweep_name(void *arg, const char *name, int type)
         char path[PATHS_FILE_MAX];
         paths_message_new(sweep->account->folder, id, path);
         (void)!io_unlink(sweep->account->root.dir, path, NULL);
-    } else if (id >= sweep->low) {
-        uint64_t *place = vec_push(&sweep->found);
-        if (place)
-            *place = id;
+        return true;
     }
+    sweep->highest = id > sweep->highest ? id : sweep->highest;
+    uint64_t *place = id >= sweep->low ? vec_push(&sweep->found) : NULL;
+    if (place)
+        *place = id;
     return true;
 }
 
-static enum err remove_without_row(struct sweep *sweep, struct why *why)
+/* An index that was put back from a copy has files without rows too; those are mail and must stay. */
+static bool is_of_a_crash(const struct sweep *sweep, uint64_t id)
 {
-    struct account *account = sweep->account;
+    char path[PATHS_FILE_MAX];
+    struct stat st;
+    paths_message(sweep->account->folder, id, path);
+    if (io_stat_at(sweep->account->root.dir, path, &st, NULL))
+        return true;
+    int64_t apart = (int64_t)st.st_mtime - sweep->index_time;
+    return apart <= ACCOUNT_ORPHAN_S && apart >= -ACCOUNT_ORPHAN_S;
+}
+
+static enum err find_orphans(struct sweep *sweep, struct why *why)
+{
     enum err err = ERR_OK;
     for (size_t i = 0; !err && i < sweep->found.len; i++) {
         uint64_t id = *VEC_AT(&sweep->found, uint64_t, i), there = 0;
         if (id < sweep->next)
-            err = db_number(account->db, "SELECT 1 FROM message WHERE id = ?", DB_ARGS(DB_U64(id)), 0, &there,
-                            why);
-        if (!err && !there)
-            err = blob_remove(&account->root, account->folder, id, why);
+            err = db_number(sweep->account->db, "SELECT 1 FROM message WHERE id = ?", DB_ARGS(DB_U64(id)), 0,
+                            &there, why);
+        uint64_t *place = err || there ? NULL : vec_push(&sweep->orphans);
+        if (place) {
+            *place = id;
+            sweep->odd = sweep->odd || !is_of_a_crash(sweep, id);
+        }
     }
     sweep->found.len = 0;
+    return err;
+}
+
+static enum err read_folder(struct sweep *sweep, uint64_t id, struct why *why)
+{
+    paths_message_folder(sweep->account->folder, id, sweep->folder);
+    enum err err = io_list_dir(sweep->account->root.dir, sweep->folder, sweep_name, sweep, why);
+    return err == ERR_ABSENT ? ERR_OK : err;
+}
+
+/* The next message must not take the name of a file that stays. */
+static enum err step_over(struct sweep *sweep, struct why *why)
+{
+    enum err err = ERR_OK;
+    sweep->low = UINT64_MAX;
+    for (uint64_t folder = 0; !err && folder <= 0xff; folder++)
+        err = read_folder(sweep, folder << 8, why);
+    sweep->account->strays = sweep->orphans.len;
+    if (!err && sweep->highest >= sweep->next)
+        atomic_store(&sweep->account->next_message, sweep->highest + 1);
     return err;
 }
 
@@ -305,17 +352,23 @@ enum err load_sweep(struct account *account, struct why *why)
     struct sweep sweep = {.account = account,
                           .low = next > ACCOUNT_WINDOW ? next - ACCOUNT_WINDOW : 1,
                           .next = next,
-                          .found = VEC_NEW(uint64_t, 1u << 20)};
+                          .found = VEC_NEW(uint64_t, 1u << 20),
+                          .orphans = VEC_NEW(uint64_t, 1u << 20)};
+    int64_t database = modified(account, ""), log = modified(account, "-wal");
+    sweep.index_time = database > log ? database : log;
     enum err err = ERR_OK;
     for (uint64_t id = sweep.low; !err && id <= next + ACCOUNT_WINDOW; id += ACCOUNT_WINDOW) {
-        paths_message_folder(account->folder, id, sweep.folder);
-        err = io_list_dir(account->root.dir, sweep.folder, sweep_name, &sweep, why);
-        if (err == ERR_ABSENT)
-            err = ERR_OK;
+        err = read_folder(&sweep, id, why);
         if (!err)
-            err = remove_without_row(&sweep, why);
+            err = find_orphans(&sweep, why);
     }
+    bool crash = !sweep.odd && sweep.orphans.len <= ACCOUNT_ORPHANS_MAX;
+    if (!err && !crash)
+        err = step_over(&sweep, why);
+    for (size_t i = 0; !err && crash && i < sweep.orphans.len; i++)
+        err = blob_remove(&account->root, account->folder, *VEC_AT(&sweep.orphans, uint64_t, i), why);
     vec_free(&sweep.found);
+    vec_free(&sweep.orphans);
     return err;
 }
 
