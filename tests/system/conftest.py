@@ -12,7 +12,8 @@ from certs import Certs
 from rockdove import BINARY, DOMAIN, Server
 from wire import Imap, Smtp
 
-ACCOUNTS = {f"t{number}@{DOMAIN}": f"pw-{number}" for number in range(200)}
+ACCOUNTS = {f"t{number}@{DOMAIN}": f"pw-{number}" for number in range(200)}  # for tests that name them
+FREE = {f"free{number}@{DOMAIN}": f"word-{number}" for number in range(400)}  # handed out by new_user
 SECONDS_PER_TEST = 120  # then every thread's stack is printed and the run ends: nothing here may hang
 
 
@@ -60,7 +61,7 @@ def make_server(scratch, certs):
     made = []
 
     def make(accounts=None, **options):
-        server = Server(scratch / f"own{next(_homes)}", certs, accounts or ACCOUNTS, **options)
+        server = Server(scratch / f"own{next(_homes)}", certs, accounts or {**ACCOUNTS, **FREE}, **options)
         made.append(server)
         return server
 
@@ -77,7 +78,7 @@ def make_server(scratch, certs):
 def server(scratch, certs, request):
     """The server of a test file. A file may set SERVER = {options}."""
     options = getattr(request.module, "SERVER", {})
-    server = Server(scratch / f"{request.module.__name__}{next(_homes)}", certs, ACCOUNTS, **options)
+    server = Server(scratch / f"{request.module.__name__}{next(_homes)}", certs, {**ACCOUNTS, **FREE}, **options)
     server.start()
     yield server
     server.stop()
@@ -95,8 +96,8 @@ def user(new_user):
 def new_user():
     """new_user(): an account no other test of this file has used."""
     def make():
-        address = f"t{next(_users) % len(ACCOUNTS)}@{DOMAIN}"
-        return User(address, ACCOUNTS[address])
+        address = f"free{next(_users) % len(FREE)}@{DOMAIN}"
+        return User(address, FREE[address])
     return make
 
 

@@ -191,7 +191,7 @@ def test_lengths_at_the_edge(smtp):
     for length in (0, 1, 11, 12, 13, 14, 15):
         client = smtp("mx-proxy", greet=False)
         client.send(proxy.SIGNATURE + b"\x21\x11" + struct.pack("!H", length) + (addresses + b"\0" * 8)[:length])
-        if length == 12:
+        if length in (12, 15):  # the address alone, and with an empty TLV
             assert client.reply().code == 220
         else:
             assert client.at_end(8) == b""

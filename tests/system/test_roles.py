@@ -166,11 +166,28 @@ def test_sigterm_drains(make_server):
     time.sleep(0.2)
     client.send(mail.plain() + b".\r\n")
     assert client.reply().code == 250
+    client.close()
     server.stop()
     server.start()
     box = Imap(server.ports["imap"])
     box.login("t3@example.test", "pw-3")
     box.wait_messages(1)
+
+
+def test_a_drain_tells_idle_sessions_at_once(make_server):
+    server = make_server(listeners=["mx", "imap"]).start()
+    smtp, imap = Smtp(server.ports["mx"]), Imap(server.ports["imap"])
+    smtp.ehlo()
+    assert imap.login("t4@example.test", "pw-4").status == "OK"
+    imap.ok("SELECT INBOX")
+    imap.send("i IDLE\r\n")
+    assert imap.response().startswith(b"+")
+    started = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert smtp.reply().code == 421
+    assert imap.response().startswith(b"* BYE")
+    server.stop()
+    assert time.monotonic() - started < 3
 
 
 def test_a_second_server_on_the_same_folder_refuses(make_server):

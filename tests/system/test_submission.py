@@ -92,10 +92,15 @@ def test_wrong_password_and_unknown_user(smtp, user):
     assert client.auth_plain(user.address, user.password).code == 235
 
 
-def test_scram_is_offered_only_with_verifiers(smtp):
-    client = smtp("smtps", tls=True)
-    offered = client.ehlo()
-    assert not any("SCRAM" in line for line in offered), "the test accounts have no verifiers"
+def test_scram_is_offered_only_where_every_account_has_a_verifier(make_server):
+    """A plain password can be made into one, a crypt hash cannot."""
+    from wire import Smtp
+    hashed = {"a@example.test": "$6$saltsalt$" + "x" * 86, "b@example.test": "plain"}
+    for accounts, wanted in (({"a@example.test": "plain"}, True), (hashed, False)):
+        server = make_server(accounts=accounts, listeners=["smtps"]).start()
+        with Smtp(server.ports["smtps"], tls=True) as client:
+            offered = next(line for line in client.ehlo() if line.startswith("AUTH "))
+        assert ("SCRAM-SHA-256" in offered) == wanted, offered
 
 
 def test_a_message_goes_to_a_local_user(smtp, imap, new_user):

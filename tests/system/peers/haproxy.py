@@ -92,11 +92,11 @@ class HAProxy:
         return {row["pxname"][5:]: row for row in csv.DictReader(io.StringIO(text)) if row["svname"] == "n1"}
 
     def wait_status(self, wanted, timeout=10):
-        """Waits until every checked server has this status (beginning of the word)."""
+        """Waits until every checked server has exactly this status ("UP 1/3" is one not yet checked)."""
         deadline = time.monotonic() + timeout
         while True:
             rows = self.servers()
-            if all(row["status"].startswith(wanted) for row in rows.values()):
+            if all(row["status"] in (wanted, "no check") for row in rows.values()):
                 return rows
             if time.monotonic() > deadline:
                 raise AssertionError({name: (row["status"], row["check_status"]) for name, row in rows.items()})
