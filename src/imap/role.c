@@ -267,11 +267,8 @@ static void update_listeners(struct imap *imap)
     const struct settings *settings = role_settings(imap->run);
     for (uint32_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
         int fd = is_ours(settings, i) ? role_listener(imap->run, i) : -1;
-        if (fd < 0)
-            listener_free(&imap->listeners[i]);
-        else if (imap->listeners[i])
-            listener_update(imap->listeners[i], i, settings, imap->tls);
-        else
+        listener_free(&imap->listeners[i]); /* a reload brings sockets of its own */
+        if (fd >= 0)
             imap->listeners[i] = listener_new(imap->loop, fd, i, settings, imap->tls, &listener_ops, imap);
     }
 }
