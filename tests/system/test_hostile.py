@@ -1,5 +1,6 @@
 """What bad input gets: a proper error, bounded memory, one line in the log; and everybody else is served as before."""
 import random
+import re
 import socket
 import time
 from pathlib import Path
@@ -47,7 +48,11 @@ def healthy(server, user):
 def test_smtp_lines(smtp, line):
     client = smtp()
     client.send(line)
-    reply = client.reply()
+    try:
+        reply = client.reply()
+    except (EOFError, OSError):  # what is plainly another protocol gets no answer
+        assert line.startswith((b"GET", b"\x16"))
+        return
     assert reply.code >= 500 or line.startswith(b"MAIL"), reply
     try:
         client.send(b"NOOP\r\n")
@@ -77,7 +82,7 @@ def test_endless_line(smtp):
 def test_line_too_long_then_good_ones(smtp):
     client = smtp()
     client.ehlo()
-    client.send(b"NOOP " + b"x" * 3000 + b"\r\nNOOP\r\n")
+    client.send(b"NOOP " + b"x" * 30000 + b"\r\nNOOP\r\n")
     assert client.reply().code == 500
     assert client.reply().code == 250
 
@@ -375,5 +380,5 @@ def test_log_lines_cannot_be_forged(smtp, server, user):
     client.cmd("RCPT TO:<nobody@example.test>")
     client.cmd("QUIT")
     time.sleep(0.3)
-    text = "\n".join(server.since(mark)) + (server.home / "mail.log").read_text()
-    assert "[198.51.100.9]" not in text
+    assert "[198.51.100.9]" not in (server.home / "mail.log").read_text()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in server.since(mark))
