@@ -52,6 +52,12 @@ static enum err remove_tree(const struct store_root *root, const char *folder, u
     return err ? err : io_rmdir(root->dir, folder, why);
 }
 
+enum err remove_scratch(const struct store_root *root, const char *folder, struct why *why)
+{
+    enum err err = remove_tree(root, folder, REMOVE_DEPTH_MAX, why);
+    return err == ERR_ABSENT ? ERR_OK : err;
+}
+
 enum err remove_account(const struct store_root *root, struct slice account, struct why *why)
 {
     char folder[PATHS_FOLDER_MAX], index[PATHS_FILE_MAX];

@@ -11,4 +11,7 @@ enum err store_remove_account(const char *store, struct slice account, struct wh
 /* The same for an opened root. */
 enum err remove_account(const struct store_root *root, struct slice account, struct why *why) MUST_CHECK;
 
+/* A folder below the store's with all in it; none is ERR_OK. Not synced. */
+enum err remove_scratch(const struct store_root *root, const char *folder, struct why *why) MUST_CHECK;
+
 #endif

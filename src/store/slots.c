@@ -118,11 +118,16 @@ void slot_release(struct slot *slot)
 
 enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why)
 {
-    enum err err = slot->account ? account_wake(slot->account, why)
-                                 : account_open(&slot->store->root, slot->address, make, &slot->account, why);
-    if (!err)
-        *account = slot->account;
-    return err;
+    bool fresh = !slot->account;
+    enum err err = fresh ? account_open(&slot->store->root, slot->address, make, &slot->account, why)
+                         : account_wake(slot->account, why);
+    if (err)
+        return err;
+    if (fresh && slot->account->strays)
+        log_error("store.strays", LOG_STR("account", slot->address), LOG_U64("files", slot->account->strays),
+                  LOG_CSTR("why", "the index does not know these messages: run store rebuild"));
+    *account = slot->account;
+    return ERR_OK;
 }
 
 /* ---- upkeep ---- */
