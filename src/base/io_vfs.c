@@ -19,6 +19,8 @@ static sqlite3_vfs our_vfs;
 #include "base/io.h"
 #include "base/io_fault.h"
 
+#define SITE_MAX (NAME_MAX + sizeof "sqlite folder .")
+
 static sqlite3_vfs *unix_vfs;
 
 struct shim_file {
@@ -26,6 +28,7 @@ struct shim_file {
     struct io_id id;
     bool sync_folder; /* the first sync of a new journal also syncs its folder, as the unix VFS does */
     char path[PATH_MAX];
+    char site[SITE_MAX], folder_site[SITE_MAX];
     sqlite3_file real; /* last: the unix VFS's own struct goes on behind */
 };
 
@@ -88,7 +91,7 @@ static struct io_id folder_id(const char *path)
 static int shim_sync(sqlite3_file *file, int flags)
 {
     struct shim_file *shim = SHIM(file);
-    io_site = "sqlite";
+    io_site = shim->site;
     int fault = io_fault_check(IO_CALL_FSYNC, -1, shim->path);
     if (fault > 0)
         return SQLITE_IOERR_FSYNC;
@@ -97,9 +100,9 @@ static int shim_sync(sqlite3_file *file, int flags)
     uint64_t begin = io_fault_now();
     int rc = shim->real.pMethods->xSync(&shim->real, flags);
     if (rc == SQLITE_OK)
-        io_record_fsync(begin, shim->id, "sqlite");
+        io_record_fsync(begin, shim->id, shim->site);
     if (rc == SQLITE_OK && shim->sync_folder)
-        io_record_fsync_dir(begin, folder_id(shim->path), "sqlite");
+        io_record_fsync_dir(begin, folder_id(shim->path), shim->folder_site);
     if (rc == SQLITE_OK)
         shim->sync_folder = false;
     return rc;
@@ -190,6 +193,15 @@ static const sqlite3_io_methods methods = {.iVersion = 3,
                                            .xFetch = shim_fetch,
                                            .xUnfetch = shim_unfetch};
 
+/* SQLite's syncs have no place in our source: they go by the file's name. The dot keeps that of a database
+ * from being the front of that of its log. */
+static void name_sites(struct shim_file *shim)
+{
+    const char *slash = strrchr(shim->path, '/'), *name = slash ? slash + 1 : shim->path;
+    (void)snprintf(shim->site, sizeof shim->site, "sqlite %.*s.", NAME_MAX, name);
+    (void)snprintf(shim->folder_site, sizeof shim->folder_site, "sqlite folder %.*s.", NAME_MAX, name);
+}
+
 static int shim_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int flags, int *out_flags)
 {
     (void)vfs;
@@ -208,6 +220,7 @@ static int shim_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *file, int
         return rc;
     if (path) {
         (void)snprintf(shim->path, sizeof shim->path, "%s", path);
+        name_sites(shim);
         shim->id = io_id_of_path(AT_FDCWD, path);
         if (fresh)
             io_record_name(begin, 'C', AT_FDCWD, path);
@@ -222,7 +235,7 @@ static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
     (void)vfs;
     if (io_fault_check(IO_CALL_UNLINK, -1, path) > 0)
         return SQLITE_IOERR_DELETE;
-    io_site = "sqlite";
+    io_site = "sqlite delete";
     int fault = sync_folder ? io_fault_check(IO_CALL_FSYNCDIR, -1, path) : 0;
     if (fault > 0)
         return SQLITE_IOERR_DIR_FSYNC;
@@ -234,7 +247,7 @@ static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
         return rc;
     io_record_unlink(begin, AT_FDCWD, path);
     if (sync_folder)
-        io_record_fsync_dir(io_fault_now(), folder_id(path), "sqlite");
+        io_record_fsync_dir(io_fault_now(), folder_id(path), "sqlite delete");
     return SQLITE_OK;
 }
 

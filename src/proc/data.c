@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "proc/roles.h"
 
@@ -22,6 +24,17 @@ static enum err path_of(struct slice data, const char *name, char path[PATH_LENG
     return len < 0 || len >= PATH_LENGTH ? err_set(why, ERR_BAD, "the path of data: is too long") : ERR_OK;
 }
 
+/* A new name lasts only when the folder it stands in is on disk. */
+static enum err make_durable(const char *path, mode_t mode, struct why *why)
+{
+    enum err err = io_mkdir(AT_FDCWD, path, mode, why);
+    if (err == ERR_REFUSED) /* it exists, or the look at it says why not */
+        return ERR_OK;
+    char parent[PATH_LENGTH];
+    (void)snprintf(parent, sizeof parent, "%s", path);
+    return err ? err : io_fsync_dir_at(AT_FDCWD, dirname(parent), why);
+}
+
 /* A folder for `owner` alone. What exists with other rights is told, not changed, unless we are root. */
 static enum err make_folder(struct slice data, const char *name, uid_t owner, mode_t mode, struct why *why)
 {
@@ -30,8 +43,9 @@ static enum err make_folder(struct slice data, const char *name, uid_t owner, mo
     enum err err = path_of(data, name, path, why);
     if (err != ERR_OK)
         return err;
-    if (mkdir(path, mode) != 0 && errno != EEXIST)
-        return err_errno(why, errno, "%s cannot be made", path);
+    err = make_durable(path, mode, why);
+    if (err != ERR_OK)
+        return err;
     if (lstat(path, &st) != 0)
         return err_errno(why, errno, "%s", path);
     if (!S_ISDIR(st.st_mode))
