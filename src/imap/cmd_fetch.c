@@ -1,8 +1,9 @@
 /* cmd_fetch.c: FETCH and UID FETCH: the flow (RFC 9051 section 6.4.5, RFC 7162 sections 3.1.4 and 3.2.6).
  *
- * Messages are taken in batches. What the image holds is written at once; facts are asked for a batch at a
- * time, files a few at a time, in order. A batch that sets \Seen sets it before its messages are written.
- * Everything pauses while the output is full. */
+ * What the image holds is written at once. Facts are asked for a batch of messages at a time, two batches
+ * under way; rows come in order. Files are asked for a few at a time, and written in order. A FETCH that sets
+ * \Seen sets it for the next messages before their files are asked for. Everything pauses while the output is
+ * full. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static void fetch_free(void *arg)
     struct fetch *f = arg;
     for (size_t i = 0; i < f->waiting; i++)
         slot_free(&f->slots[(f->first + i) % FETCH_OPENS]);
+    free(f->queue);
 }
 
 static void finish(struct session *s)
@@ -50,11 +52,11 @@ static void finish(struct session *s)
         imap_session_done(s, "OK Fetch completed");
 }
 
-/* ---- batches ---- */
+/* ---- messages ---- */
 
 static size_t batch_size(const struct fetch *f)
 {
-    uint64_t average = f->messages ? f->written / f->messages + 1 : FETCH_BATCH_SIZE / 16;
+    uint64_t average = f->messages ? f->written / f->messages + 1 : FETCH_BATCH_SIZE / 32;
     uint64_t fit = FETCH_BATCH_SIZE / average;
     return fit < 8 ? 8 : fit > FETCH_BATCH ? FETCH_BATCH : (size_t)fit;
 }
@@ -73,15 +75,27 @@ static bool next_message(struct session *s, struct imap_message *m)
     return false;
 }
 
-static bool next_batch(struct session *s)
+/* Up to `want` messages into `to`; fewer only at the end. */
+static size_t next_messages(struct session *s, struct imap_message *to, size_t want)
 {
     struct fetch *f = fetch_of(s);
-    size_t want = batch_size(f);
-    f->count = f->at = f->rows = f->apart_count = 0;
-    f->flags_too = false;
-    while (f->count < want && next_message(s, &f->batch[f->count]))
-        f->count++;
-    return f->count > 0;
+    size_t count = 0;
+    while (count < want && next_message(s, &to[count]))
+        count++;
+    f->ended = count < want;
+    return count;
+}
+
+/* Into the queue of those whose files are to be asked for. */
+static struct imap_message *queue_room(struct fetch *f, size_t want)
+{
+    if (f->queue_at == f->queue_count)
+        f->queue_at = f->queue_count = 0;
+    if (f->queue_count + want > f->queue_cap) {
+        f->queue_cap = f->queue_count + want;
+        f->queue = mem_realloc(f->queue, f->queue_cap * sizeof *f->queue);
+    }
+    return f->queue + f->queue_count;
 }
 
 /* Counts what one response took. */
@@ -103,8 +117,7 @@ static void on_seen(struct session *s, void *arg, enum err err, struct ipc_packe
 {
     (void)arg;
     struct wire_flags_stored stored;
-    struct fetch *f = fetch_of(s);
-    f->asking = false;
+    fetch_of(s)->marking = false;
     err = wire_answer(err, packet, WIRE_FLAGS_STORED, &stored);
     if (err || stored.err) {
         imap_session_refused(s, err ? err : stored.err, stored.code, stored.text);
@@ -114,53 +127,51 @@ static void on_seen(struct session *s, void *arg, enum err err, struct ipc_packe
     advance(s);
 }
 
-/* True when there was something to set: goes on in on_seen(). */
-static bool mark_seen(struct session *s)
+/* Sets \Seen on the queued messages that lack it: goes on in on_seen(). */
+static void mark_seen(struct session *s)
 {
     struct fetch *f = fetch_of(s);
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
+    f->flags_too = false;
     if (!items_of(s)->marks_seen || s->selected->read_only)
-        return false;
-    for (size_t i = 0; i < f->count; i++) {
-        uint64_t flags = imap_view_state(&s->selected->view, f->batch[i].index).flags;
+        return;
+    for (size_t i = f->queue_at; i < f->queue_count; i++) {
+        uint64_t flags = imap_view_state(&s->selected->view, f->queue[i].index).flags;
         if (!(flags & (IMAGE_SEEN | IMAGE_EXPUNGED)))
-            wire_range_add(&pairs, f->batch[i].uid, f->batch[i].uid);
+            wire_range_add(&pairs, f->queue[i].uid, f->queue[i].uid);
     }
     if (pairs.len == 0)
-        return false;
-    f->flags_too = f->asking = true;
+        return;
+    f->flags_too = f->marking = true;
     const struct wire_flags_store store = {.grant = s->grant,
                                            .watch = s->selected->mailbox->watch,
                                            .mode = FLAGS_ADD,
                                            .flags = IMAGE_SEEN,
                                            .uids = buf_slice(&pairs)};
     imap_session_ask(s, ROLE_STORE, WIRE_FLAGS_STORE, &store, on_seen);
-    return true;
 }
 
 /* ---- from the image ---- */
 
 static bool write_from_image(struct session *s)
 {
-    struct fetch *f = fetch_of(s);
     struct fetch_message m = {.fd = -1};
     while (!imap_session_is_full(s)) {
         if (!next_message(s, &m.message))
             return true;
-        (void)!imap_fetch_write(s, &m);
+        (void)!imap_fetch_write(s, &m); /* needs nothing that could lack */
     }
-    (void)f;
     return false;
 }
 
 /* ---- facts ---- */
 
 /* The row of the next message of the batch. What it lacks is in the file. */
-static void write_row(struct session *s, const struct facts_row *row)
+static void write_row(struct session *s, struct arena *arena, struct fetch_batch *batch,
+                      const struct facts_row *row)
 {
     struct fetch *f = fetch_of(s);
-    struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
-    struct fetch_message m = {.message = f->batch[f->rows++], .fd = -1, .block = row->header};
+    struct fetch_message m = {.message = batch->messages[batch->rows++], .fd = -1, .block = row->header};
     struct why why;
     if (imap_view_entry(&s->selected->view, m.message.index)->message != row->message) {
         f->some_failed = true;
@@ -171,14 +182,16 @@ static void write_row(struct session *s, const struct facts_row *row)
         return;
     }
     m.has_facts = !row->large && facts_decode_in(arena, row->facts, &m.facts, &why) == ERR_OK;
-    if (!write_one(s, &m))
-        f->apart[f->apart_count++] = m.message;
+    if (write_one(s, &m))
+        return;
+    *queue_room(f, 1) = m.message;
+    f->queue_count++;
 }
 
 static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
-    (void)arg;
     struct fetch *f = fetch_of(s);
+    struct fetch_batch *batch = arg;
     struct wire_facts_rows rows;
     struct facts_row row;
     err = wire_answer(err, packet, WIRE_FACTS_ROWS, &rows);
@@ -186,26 +199,48 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
         imap_session_refused(s, err ? err : rows.err, rows.code, rows.text);
         return;
     }
-    while (!s->closing && f->rows < f->count && facts_row_take(&rows.rows, &row))
-        write_row(s, &row);
+    struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
+    while (!s->closing && batch->rows < batch->count && facts_row_take(&rows.rows, &row)) {
+        write_row(s, arena, batch, &row);
+        arena_reset(arena);
+    }
     if (packet->more || s->closing)
         return;
-    f->some_failed = f->some_failed || f->rows < f->count;
-    f->asking = false;
-    f->at = f->count;
+    f->some_failed = f->some_failed || batch->rows < batch->count;
+    batch->waits = false;
     advance(s);
 }
 
-static void ask_facts(struct session *s)
+static void ask_facts(struct session *s, struct fetch_batch *batch)
 {
     struct fetch *f = fetch_of(s);
     AUTO_BUF struct buf ids = buf_new(WIRE_BLOB_MAX);
-    for (size_t i = 0; i < f->count; i++)
-        buf_add_le64(&ids, imap_view_entry(&s->selected->view, f->batch[i].index)->message);
-    f->asking = true;
+    if (!batch->messages)
+        batch->messages = ARENA_ARRAY(s->run->arena, struct imap_message, FETCH_BATCH);
+    batch->count = next_messages(s, batch->messages, batch_size(f));
+    batch->rows = 0;
+    if (batch->count == 0)
+        return;
+    for (size_t i = 0; i < batch->count; i++)
+        buf_add_le64(&ids, imap_view_entry(&s->selected->view, batch->messages[i].index)->message);
     const struct wire_facts_get get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};
-    imap_session_ask(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows);
+    batch->waits = imap_session_call(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows, batch);
+    f->some_failed = f->some_failed || !batch->waits;
+}
+
+/* Keeps batches under way; true when all rows are written. */
+static bool move_facts(struct session *s)
+{
+    struct fetch *f = fetch_of(s);
+    bool waits = false;
+    for (size_t i = 0; i < FETCH_BATCHES; i++) {
+        struct fetch_batch *batch = &f->batches[i];
+        if (!batch->waits && !f->ended && !imap_session_is_full(s))
+            ask_facts(s, batch);
+        waits = waits || batch->waits;
+    }
+    return f->ended && !waits;
 }
 
 /* ---- files ---- */
@@ -254,7 +289,7 @@ static void open_one(struct session *s, struct imap_message message)
 {
     struct fetch *f = fetch_of(s);
     struct fetch_slot *slot = &f->slots[(f->first + f->waiting++) % FETCH_OPENS];
-    *slot = (struct fetch_slot){.message = message, .waits = true, .fd = -1};
+    *slot = (struct fetch_slot){.message = message, .waits = true, .fd = -1, .flags_too = f->flags_too};
     const struct wire_body_open open = {.grant = s->grant,
                                         .watch = s->selected->mailbox->watch,
                                         .message =
@@ -269,8 +304,11 @@ static void write_slot(struct session *s, struct fetch_slot *slot)
 {
     struct fetch *f = fetch_of(s);
     struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
-    struct fetch_message m = {
-        .message = slot->message, .fd = slot->fd, .size = slot->size, .block_len = slot->block_len};
+    struct fetch_message m = {.message = slot->message,
+                              .fd = slot->fd,
+                              .size = slot->size,
+                              .block_len = slot->block_len,
+                              .flags_too = slot->flags_too};
     struct why why;
     m.has_facts = facts_decode_in(arena, slice_make(slot->facts, slot->facts_len), &m.facts, &why) == ERR_OK;
     if (!m.has_facts)
@@ -279,15 +317,16 @@ static void write_slot(struct session *s, struct fetch_slot *slot)
         f->some_failed = true;
 }
 
-/* Asks for the files of `from[*at … count)` and writes what came, in order. True when all are written. */
-static bool move_files(struct session *s, const struct imap_message *from, size_t *at, size_t count)
+/* Asks for the files of the queue and writes what came, in order. True when the queue is empty and all is
+ * written. */
+static bool move_files(struct session *s)
 {
     struct fetch *f = fetch_of(s);
     for (;;) {
-        while (*at < count && f->waiting < FETCH_OPENS)
-            open_one(s, from[(*at)++]);
+        while (!f->marking && f->queue_at < f->queue_count && f->waiting < FETCH_OPENS)
+            open_one(s, f->queue[f->queue_at++]);
         if (f->waiting == 0)
-            return *at == count;
+            return f->queue_at == f->queue_count;
         struct fetch_slot *slot = &f->slots[f->first];
         if (slot->waits || imap_session_is_full(s))
             return false;
@@ -303,45 +342,41 @@ static bool move_files(struct session *s, const struct imap_message *from, size_
 
 /* ---- the flow ---- */
 
-/* The present batch, as far as it goes now; true when it is done. */
-static bool move_batch(struct session *s)
+/* Keeps the queue of files filled; true when every message is written. */
+static bool move_queue(struct session *s)
 {
     struct fetch *f = fetch_of(s);
-    if (f->need == NEED_FILE)
-        return move_files(s, f->batch, &f->at, f->count);
-    if (f->at < f->count) {
-        ask_facts(s);
-        return false;
+    for (;;) {
+        if (!f->marking && !f->ended && f->queue_at == f->queue_count) {
+            f->queue_count += next_messages(s, queue_room(f, FETCH_MARKED), FETCH_MARKED);
+            mark_seen(s);
+        }
+        if (!move_files(s))
+            return false;
+        if (f->ended)
+            return true;
     }
-    size_t done = f->apart_done;
-    bool all = move_files(s, f->apart, &done, f->apart_count);
-    f->apart_done = done;
-    return all;
 }
 
 static void advance(struct session *s)
 {
     struct fetch *f = fetch_of(s);
-    struct run *run = s->run;
-    run->resume = advance;
-    if (f->need == NEED_IMAGE) {
-        if (write_from_image(s))
-            finish(s);
-        return;
+    bool done = false;
+    s->run->resume = advance;
+    switch (f->need) {
+    case NEED_IMAGE:
+        done = write_from_image(s);
+        break;
+    case NEED_FACTS:
+        done = move_facts(s); /* may queue some for whom the facts at hand do not suffice */
+        done = move_files(s) && done;
+        break;
+    case NEED_FILE:
+        done = move_queue(s);
+        break;
     }
-    while (!s->closing && s->run == run && !run->ending && !f->asking) {
-        if (!move_batch(s))
-            return;
-        if (imap_session_is_full(s))
-            return;
-        if (!next_batch(s)) {
-            finish(s);
-            return;
-        }
-        f->apart_done = 0;
-        if (mark_seen(s))
-            return;
-    }
+    if (done && !s->closing)
+        finish(s);
 }
 
 /* ---- VANISHED (RFC 7162 section 3.2.6) ---- */
@@ -410,7 +445,7 @@ void imap_cmd_fetch(struct session *s)
     if (!imap_session_resolve(s, &c->fetch.set))
         return;
     struct fetch *f = ARENA_NEW(run->arena, struct fetch);
-    f->need = need;
+    f->need = need == NEED_FACTS && c->fetch.items.marks_seen ? NEED_FILE : need;
     f->walk = imap_view_walk(&s->selected->view, &c->fetch.set, c->uid);
     arena_defer(run->arena, fetch_free, f);
     run->state = f;

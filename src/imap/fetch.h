@@ -6,16 +6,18 @@
 #include "imap/session.h"
 #include "wire/facts.h"
 
-#define FETCH_BATCH 128 /* messages asked for at once, at most */
-#define FETCH_BATCH_SIZE                                                                                     \
-    1000000                /* octets of answers one batch should not exceed, going by the ones before        \
-                            */
-#define FETCH_OPENS      8 /* messages whose files are asked for at once */
+#define FETCH_BATCH      256     /* messages asked for at once, at most */
+#define FETCH_BATCH_SIZE 1000000 /* octets of answers one batch should not exceed, going by the ones before  \
+                                  */
+#define FETCH_BATCHES    2       /* of facts, asked for at once */
+#define FETCH_OPENS      16      /* messages whose files are asked for at once */
+#define FETCH_MARKED     64      /* messages set \Seen at once, before their files are asked for */
 #define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
 
 /* One message to be written: what is known of it. */
 struct fetch_message {
     struct imap_message message;
+    bool flags_too; /* \Seen was just set */
     bool has_facts;
     struct facts facts;
     struct slice block; /* our header block, when the facts came without the file */
@@ -29,11 +31,18 @@ enum fetch_need { NEED_IMAGE, NEED_FACTS, NEED_FILE };
 /* A message whose file was asked for. */
 struct fetch_slot {
     struct imap_message message;
-    bool waits, failed;
+    bool waits, failed, flags_too;
     int fd;
     uint64_t size, block_len;
     uint8_t *facts; /* encoded; NULL: none */
     size_t facts_len;
+};
+
+/* Messages whose facts were asked for together; rows come in this order. */
+struct fetch_batch {
+    struct imap_message *messages; /* FETCH_BATCH of them */
+    size_t count, rows;
+    bool waits;
 };
 
 struct fetch {
@@ -41,12 +50,12 @@ struct fetch {
     enum fetch_need need;
     bool flags_too; /* \Seen was set by this FETCH: tell the flags (RFC 9051 section 6.4.5) */
     bool some_gone, some_failed;
-    struct imap_message batch[FETCH_BATCH];
-    size_t count, at;                       /* of the batch; `at`: next one to ask for or to write */
-    size_t rows;                            /* facts rows of this batch that came */
-    bool asking;                            /* for facts, or to mark as seen */
-    struct imap_message apart[FETCH_BATCH]; /* whose facts need the file after all */
-    size_t apart_count, apart_done;
+    bool ended;   /* the walk gave its last message */
+    bool marking; /* \Seen is being set for what is queued */
+    struct fetch_batch batches[FETCH_BATCHES];
+    struct imap_message
+        *queue; /* messages whose files are to be asked for: those of [queue_at, queue_count) */
+    size_t queue_at, queue_count, queue_cap;
     struct fetch_slot slots[FETCH_OPENS]; /* a ring */
     size_t first, waiting;
     uint64_t written, messages; /* octets and messages so far, for the size of batches */

@@ -289,7 +289,7 @@ bool imap_fetch_write(struct session *s, struct fetch_message *m)
 {
     const struct imap_fetch *items = &s->run->command.fetch.items;
     const struct fetch *fetch = s->run->state;
-    uint32_t simple = items->simple | (fetch->flags_too ? IMAP_FETCH_FLAGS : 0u);
+    uint32_t simple = items->simple | (m->flags_too ? IMAP_FETCH_FLAGS : 0u);
     bool first = true, ok = true;
     if (fetch->need != NEED_IMAGE && (!m->has_facts || !facts_suffice(items, m)))
         return false;
