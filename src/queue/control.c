@@ -2,6 +2,7 @@
  * what comes is decoded strictly all the same. */
 #include "queue/control.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -296,11 +297,11 @@ struct control *control_new(struct queue *q, int fd, uint32_t uid)
 {
     struct control *control = mem_zero(1, sizeof *control);
     control->q = q;
-    control->fd = fd;
+    control->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0); /* a reload closes the runtime's */
     control->uid = uid;
     list_init(&control->connections);
-    if (fd >= 0) {
-        control->watch = loop_watch_new(q->loop, fd, on_ready, control);
+    if (control->fd >= 0) {
+        control->watch = loop_watch_new(q->loop, control->fd, on_ready, control);
         loop_watch_set(control->watch, LOOP_READ);
     }
     return control;
@@ -312,6 +313,7 @@ void control_free(struct control **control)
     if (!c)
         return;
     loop_watch_free(&c->watch);
+    io_close(&c->fd);
     for (struct list *node; (node = list_pop_front(&c->connections)) != NULL;) {
         struct connection *connection = CONTAINER_OF(node, struct connection, node);
         ipc_link_free(&connection->link);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -51,6 +52,7 @@ struct rig {
     unsigned condemned; /* set of roles */
     uint64_t generation;
     struct arena *arena;
+    int control_fd; /* a listening socket handed in with the first generation; -1: none */
 };
 
 /* ---- turning ---- */
@@ -219,6 +221,12 @@ static inline void rig_boot(struct rig *rig, const char *yaml, const struct rig_
     ipc_link_attach(rig->supervisor, fds[0]);
     rig_send_settings(rig, yaml);
     rig_send_files(rig, files);
+    if (rig->control_fd >= 0) {
+        const struct wire_sup_file control = {
+            .generation = 1, .kind = SUP_FILE_CONTROL_SOCKET, .path = SLICE("control")};
+        assert_int_equal(wire_send_fds(rig->supervisor, WIRE_SUP_FILE, &control, &rig->control_fd, 1),
+                         ERR_OK);
+    }
     for (int r = 0; r < ROLE_COUNT; r++) {
         if (!(rig->peer_set & 1u << r))
             continue;
@@ -230,6 +238,26 @@ static inline void rig_boot(struct rig *rig, const char *yaml, const struct rig_
     role_run_start(rig->run);
     rig_until(rig, &rig->ready);
     assert_false(rig->failed);
+}
+
+/* Set by a test that wants its role to have a control socket: ./control */
+static bool rig_listen;
+
+static inline int rig_listening(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "control"};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    return fd;
+}
+
+static inline int rig_dial(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "control"};
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
 }
 
 /* A role in a fresh folder, which becomes the working folder. */
@@ -245,6 +273,7 @@ static inline struct rig *rig_new(const struct role_ops *ops, uint32_t peers, co
     (void)snprintf(rig->folder, sizeof rig->folder, "/tmp/rd-unit-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     assert_int_equal(chdir(rig->folder), 0);
+    rig->control_fd = rig_listen ? rig_listening() : -1;
     rig_boot(rig, yaml, files);
     return rig;
 }
@@ -263,6 +292,7 @@ static inline void rig_free(struct rig *rig)
 {
     char command[100];
     rig_halt(rig);
+    io_close(&rig->control_fd);
     arena_free(&rig->arena);
     (void)snprintf(command, sizeof command, "rm -rf %s", rig->folder);
     assert_int_equal(chdir("/tmp"), 0);

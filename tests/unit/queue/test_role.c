@@ -535,6 +535,28 @@ static void command(struct rig *rig, struct ipc_link *link, const char *words, b
     rig_until(rig, &o->done);
 }
 
+/* The real socket, also after a reload. */
+static void test_control_socket(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct output o;
+    rig_listen = true;
+    struct rig *rig = start(&f);
+    rig_listen = false;
+    tell_accounts(rig);
+    for (int i = 0; i < 3; i++) {
+        struct ipc_link *link = ipc_link_new(rig->loop, "queue", &rig_supervisor_ops, rig);
+        ipc_link_attach(link, rig_dial());
+        command(rig, link, "route jane@example.org", false, &o);
+        assert_int_equal(o.code, 0);
+        ipc_link_close(link);
+        ipc_link_free(&link);
+        rig_reload(rig, yaml, files);
+    }
+    rig_free(rig);
+}
+
 static void test_control(void **state)
 {
     (void)state;
@@ -606,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_submission),      cmocka_unit_test(test_forged_grant),
         cmocka_unit_test(test_smtp_restart),    cmocka_unit_test(test_reload),
         cmocka_unit_test(test_drain),           cmocka_unit_test(test_control),
+        cmocka_unit_test(test_control_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
