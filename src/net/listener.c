@@ -307,24 +307,39 @@ static void on_pause_over(void *arg)
     loop_watch_set(l->watch, LOOP_READ);
 }
 
+static void close_reserve(struct listener *l)
+{
+    if (l->reserve >= 0)
+        (void)close(l->reserve);
+    l->reserve = -1;
+}
+
+void listener_set_fd(struct listener *l, int fd)
+{
+    int on = 1;
+    close_reserve(l);
+    loop_watch_free(&l->watch);
+    l->fd = fd;
+    /* Inherited by accepted sockets: we write whole replies, waiting for more of them only costs time. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    l->reserve = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    l->watch = loop_watch_new(l->loop, fd, on_connection, l);
+    loop_watch_set(l->watch, LOOP_READ);
+}
+
 struct listener *listener_new(struct loop *loop, int fd, uint32_t index, const struct settings *settings,
                               struct tls_context *tls, const struct listener_ops *ops, void *ctx)
 {
-    int on = 1;
     struct listener *l = mem_zero(1, sizeof *l);
     l->loop = loop;
-    l->fd = fd;
+    l->reserve = -1;
     l->ops = ops;
     l->ctx = ctx;
     list_init(&l->preambles);
     listener_update(l, index, settings, tls);
-    /* Inherited by accepted sockets: we write whole replies, waiting for more of them only costs time. */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    l->reserve = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     l->pause = loop_timer_new(loop, on_pause_over, l);
     l->trim = loop_timer_new(loop, on_trim, l);
-    l->watch = loop_watch_new(loop, fd, on_connection, l);
-    loop_watch_set(l->watch, LOOP_READ);
+    listener_set_fd(l, fd);
     return l;
 }
 
@@ -356,8 +371,7 @@ void listener_free(struct listener **ref)
     loop_watch_free(&l->watch);
     loop_timer_free(&l->pause);
     loop_timer_free(&l->trim);
-    if (l->reserve >= 0)
-        (void)close(l->reserve);
+    close_reserve(l);
     tls_context_free(&l->tls);
     free(l);
 }

@@ -41,9 +41,11 @@ struct listener_ops {
 struct listener *listener_new(struct loop *loop, int fd, uint32_t index, const struct settings *settings,
                               struct tls_context *tls, const struct listener_ops *ops, void *ctx)
     __attribute__((returns_nonnull));
-/* New settings or certificates for connections from now on. */
+/* New settings or certificates for connections from now on; those in their preamble go on. */
 void listener_update(struct listener *listener, uint32_t index, const struct settings *settings,
                      struct tls_context *tls);
+/* After a reload: the same address under another descriptor. */
+void listener_set_fd(struct listener *listener, int fd);
 /* Stops accepting; connections in their preamble are closed. Clears the pointer; takes NULL. */
 void listener_free(struct listener **listener);
 

@@ -80,7 +80,7 @@ static bool is_ours(const struct settings_listener *listener)
 static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct smtp *smtp = ctx;
-    smtp_session_begin(smtp, stream, arrival, smtp->ports[arrival->index]);
+    smtp_session_begin(smtp, stream, arrival, smtp->doors.ports[arrival->index]);
 }
 
 static void on_lost(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
@@ -92,34 +92,58 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
 
 static const struct listener_ops listener_ops = {.arrived = on_arrived, .lost = on_lost};
 
-static void close_listeners(struct smtp *smtp)
+static void doors_free(struct smtp_doors *doors)
 {
-    for (size_t i = 0; i < smtp->listener_count; i++) {
-        listener_free(&smtp->listeners[i]);
-        smtp_port_free(&smtp->ports[i]);
+    for (size_t i = 0; i < doors->count; i++) {
+        listener_free(&doors->listeners[i]);
+        smtp_port_free(&doors->ports[i]);
     }
-    free(smtp->listeners);
-    free(smtp->ports);
-    smtp->listeners = NULL;
-    smtp->ports = NULL;
-    smtp->listener_count = 0;
+    free(doors->listeners);
+    free(doors->ports);
+    *doors = (struct smtp_doors){0};
+}
+
+/* The listener of this name: what arrives there just now is not disturbed by a reload. NULL when there was
+ * none. */
+static struct listener *take_listener(struct smtp_doors *doors, struct slice name)
+{
+    for (size_t i = 0; i < doors->count; i++) {
+        struct listener *listener = doors->listeners[i];
+        if (!listener || !slice_eq(doors->ports[i]->name, name))
+            continue;
+        doors->listeners[i] = NULL;
+        return listener;
+    }
+    return NULL;
+}
+
+static struct listener *open_listener(struct smtp *smtp, struct smtp_doors *old, uint32_t index, int fd)
+{
+    const struct settings *settings = smtp->settings;
+    struct listener *listener = take_listener(old, settings->listeners.items[index].name);
+    if (!listener)
+        return listener_new(smtp->loop, fd, index, settings, smtp->tls, &listener_ops, smtp);
+    listener_update(listener, index, settings, smtp->tls);
+    listener_set_fd(listener, fd);
+    return listener;
 }
 
 /* Listeners of the settings in use. Sessions that are open keep their port. */
 static void open_listeners(struct smtp *smtp)
 {
     const struct settings *settings = smtp->settings;
-    close_listeners(smtp);
-    smtp->listener_count = settings->listeners.count;
-    smtp->listeners = mem_zero(smtp->listener_count, sizeof(struct listener *));
-    smtp->ports = mem_zero(smtp->listener_count, sizeof(struct smtp_port *));
-    for (uint32_t i = 0; i < smtp->listener_count; i++) {
+    struct smtp_doors old = smtp->doors, *doors = &smtp->doors;
+    doors->count = settings->listeners.count;
+    doors->listeners = mem_zero(doors->count, sizeof(struct listener *));
+    doors->ports = mem_zero(doors->count, sizeof(struct smtp_port *));
+    for (uint32_t i = 0; i < doors->count; i++) {
         int fd = is_ours(&settings->listeners.items[i]) ? role_listener(smtp->run, i) : -1;
         if (fd < 0)
             continue;
-        smtp->ports[i] = smtp_port_new(&settings->listeners.items[i], i);
-        smtp->listeners[i] = listener_new(smtp->loop, fd, i, settings, smtp->tls, &listener_ops, smtp);
+        doors->ports[i] = smtp_port_new(&settings->listeners.items[i], i);
+        doors->listeners[i] = open_listener(smtp, &old, i, fd);
     }
+    doors_free(&old);
 }
 
 /* ---- the role's life ---- */
@@ -140,7 +164,7 @@ void smtp_free(struct smtp *smtp)
     if (!smtp)
         return;
     smtp->draining = false; /* nobody waits for the last session any more */
-    close_listeners(smtp);
+    doors_free(&smtp->doors);
     LIST_EACH(&smtp->sessions, node)
     {
         struct smtp_session *s = CONTAINER_OF(node, struct smtp_session, node);
@@ -293,7 +317,7 @@ static void on_drain_over(void *arg)
 void smtp_drain(struct smtp *smtp, uint64_t ms)
 {
     smtp->draining = true;
-    close_listeners(smtp);
+    doors_free(&smtp->doors);
     send_away(smtp, false);
     smtp->drain_timer = loop_timer_new(smtp->loop, on_drain_over, smtp);
     loop_timer_set(smtp->drain_timer, ms);

@@ -48,6 +48,13 @@ struct smtp_port {
     uint32_t index;
 };
 
+/* Per settings->listeners; NULL where a listener is not ours. */
+struct smtp_doors {
+    struct listener **listeners;
+    struct smtp_port **ports;
+    size_t count;
+};
+
 /* The role's one context. */
 struct smtp {
     struct loop *loop;
@@ -57,9 +64,7 @@ struct smtp {
     uint64_t queue_epoch,
         store_epoch; /* counted up when the link goes down: transactions begun before are lost */
     struct tls_context *tls, *next_tls;
-    struct listener **listeners; /* per settings->listeners; NULL where not ours */
-    struct smtp_port **ports;
-    size_t listener_count;
+    struct smtp_doors doors;
     char mechanisms[SMTP_MECHANISMS_MAX + 1]; /* " PLAIN LOGIN": what auth can do now; empty: auth is away */
     struct list sessions;
     size_t session_count;

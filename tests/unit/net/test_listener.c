@@ -426,6 +426,35 @@ static void test_out_of_descriptors(void **state)
     teardown(&f);
 }
 
+/* A reload in the middle of a preamble: it goes on under the new settings, and both descriptors of the socket
+ * accept. */
+static void test_reload(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f, SETTINGS_PROXY_REQUIRED, NULL);
+    f.settings.timeouts.proxy_header = 5000;
+    int fd = dial(&f);
+    assert_int_equal(write(fd, local_header, 5), 5);
+    run_for(f.loop, 10);
+    struct settings next = f.settings;
+    int other = dup(f.fd);
+    listener_update(f.listener, 0, &next, NULL);
+    listener_set_fd(f.listener, other);
+    (void)close(f.fd);
+    f.fd = other;
+    memset(&f.settings, 0xee, sizeof f.settings); /* must not be looked at any more */
+    assert_int_equal(write(fd, local_header + 5, LOCAL_LEN - 5), LOCAL_LEN - 5);
+    run_until(f.loop, &f.arrived);
+    f.arrived = false;
+    (void)close(fd);
+    fd = dial(&f);
+    assert_int_equal(write(fd, local_header, LOCAL_LEN), LOCAL_LEN);
+    run_until(f.loop, &f.arrived);
+    (void)close(fd);
+    teardown(&f);
+}
+
 static void test_free_with_preambles(void **state)
 {
     (void)state;
@@ -457,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_bad_pairs),
         cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_reload),
         cmocka_unit_test(test_free_with_preambles),
     };
     struct why why;
