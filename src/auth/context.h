@@ -119,7 +119,8 @@ bool auth_grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *
 
 /* ---- control.c ---- */
 
-bool control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
+                             const void *message);
 
 /* ---- role.c ---- */
 

@@ -108,7 +108,7 @@ static bool stands_in_file(struct command *c)
     return true;
 }
 
-bool control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct auth *auth = ctx;
     const struct wire_control *m = message;

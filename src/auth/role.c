@@ -249,9 +249,9 @@ static void free_auth(void *ctx)
 }
 
 static const struct role_dispatch dispatch[] = {
-    {WIRE_AUTH_BEGIN, exchange_on_begin},   {WIRE_AUTH_STEP, exchange_on_step},
-    {WIRE_AUTH_CANCEL, exchange_on_cancel}, {WIRE_AUTH_LOGOUT, auth_grants_on_logout},
-    {WIRE_CONTROL, control_on_command},     {WIRE_NONE, NULL},
+    {WIRE_AUTH_BEGIN, exchange_on_begin},    {WIRE_AUTH_STEP, exchange_on_step},
+    {WIRE_AUTH_CANCEL, exchange_on_cancel},  {WIRE_AUTH_LOGOUT, auth_grants_on_logout},
+    {WIRE_CONTROL, auth_control_on_command}, {WIRE_NONE, NULL},
 };
 
 const struct role_ops auth_role = {

@@ -96,7 +96,7 @@ static int carry_out(struct cli *cli, const struct slice *arguments, size_t coun
 }
 
 /* What becomes of the mail is asked for, never assumed. */
-static int remove_account(struct cli *cli)
+static int forget_account(struct cli *cli)
 {
     if (cli->argc != 3 ||
         (strcmp(cli->argv[2], "--keep-mail") != 0 && strcmp(cli->argv[2], "--delete-mail") != 0)) {
@@ -115,7 +115,7 @@ int cmd_account(struct cli *cli)
     if (strcmp(verb, "list") == 0 && cli->argc == 1)
         return carry_out(cli, (const struct slice[]){SLICE("account"), SLICE("list")}, 2);
     if (strcmp(verb, "remove") == 0)
-        return remove_account(cli);
+        return forget_account(cli);
     if ((strcmp(verb, "add") != 0 && strcmp(verb, "passwd") != 0) || cli->argc != 2)
         return cli_usage(cli);
     if (!read_password(password))

@@ -1,2 +1,86 @@
+/* cmd_store.c: verify and rebuild, while no server runs on the data folder. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "cli/cli.h"
-int cmd_store(struct cli *cli){ return cli_usage(cli);}
+#include "cli/scanner.h"
+#include "proc/confine.h"
+#include "proc/data.h"
+#include "store/rebuild.h"
+#include "store/verify.h"
+
+static void print_finding(void *arg, struct slice account, const char *text)
+{
+    const struct cli *cli = arg;
+    if (!cli->json)
+        (void)printf("%.*s: %s\n", SLICE_ARG(account), text);
+}
+
+static int verify(struct cli *cli, const char *store)
+{
+    struct why why;
+    struct verify_report report = {.finding = print_finding, .arg = cli};
+    struct slice account = cli->argc == 2 ? slice_of(cli->argv[1]) : SLICE_EMPTY;
+    if (store_verify(store, account, &report, &why) != ERR_OK)
+        return cli_fail(cli, "%s", why.text);
+    (void)printf(
+        cli->json
+            ? "{\"accounts\":%llu,\"mailboxes\":%llu,\"messages\":%llu,\"bytes\":%llu,\"findings\":%llu}\n"
+            : "%llu accounts, %llu mailboxes, %llu messages, %llu bytes: %llu findings\n",
+        (unsigned long long)report.accounts, (unsigned long long)report.mailboxes,
+        (unsigned long long)report.messages, (unsigned long long)report.bytes,
+        (unsigned long long)report.findings);
+    return report.findings ? CLI_FAILED : CLI_OK;
+}
+
+static int rebuild(struct cli *cli, const char *store, struct scanner *scanner)
+{
+    struct why why;
+    struct rebuild_report report = {0};
+    if (store_rebuild(store, slice_of(cli->argv[1]), scanner_scan, scanner, &report, &why) != ERR_OK)
+        return cli_fail(cli, "%s", why.text);
+    (void)printf(cli->json ? "{\"messages\":%llu,\"bytes\":%llu,\"kept\":%llu,\"unreadable\":%llu,"
+                             "\"missing\":%llu,\"old_index\":\"%s\"}\n"
+                           : "%llu messages, %llu bytes; %llu kept mailbox, flags and UID; %llu files "
+                             "unreadable; %llu files "
+                             "missing; the old index is %s\n",
+                 (unsigned long long)report.messages, (unsigned long long)report.bytes,
+                 (unsigned long long)report.kept, (unsigned long long)report.unreadable,
+                 (unsigned long long)report.missing, report.old_index[0] ? report.old_index : "none");
+    return report.unreadable || report.missing ? CLI_FAILED : CLI_OK;
+}
+
+/* The scanner is made first: it must not inherit what is opened later. Then everything is done as the store's
+ * user, so that nothing in its folder becomes root's. */
+static int with_store(struct cli *cli, const struct settings *settings, bool rebuilds)
+{
+    struct why why;
+    struct scanner *scanner = NULL;
+    int lock, code;
+    if (rebuilds && scanner_new(&scanner, &why) != ERR_OK)
+        return cli_fail(cli, "%s", why.text);
+    const char *store = (const char *)arena_printf(cli->arena, "%.*s/store", SLICE_ARG(settings->data)).ptr;
+    if (data_lock(settings->data, &lock, &why) != ERR_OK ||
+        confine_identity(ROLE_STORE, settings->role_uid_base, &why) != ERR_OK) {
+        code = cli_fail(cli, "%s", why.text);
+    } else {
+        code = rebuilds ? rebuild(cli, store, scanner) : verify(cli, store);
+        (void)close(lock);
+    }
+    scanner_free(&scanner);
+    return code;
+}
+
+int cmd_store(struct cli *cli)
+{
+    struct settings *settings;
+    struct conf_origin *origin;
+    const char *verb = cli->argc ? cli->argv[0] : "";
+    bool rebuilds = strcmp(verb, "rebuild") == 0 && cli->argc == 2;
+    if (!rebuilds && (strcmp(verb, "verify") != 0 || cli->argc > 2))
+        return cli_usage(cli);
+    if (!cli_settings(cli, NULL, &settings, &origin))
+        return CLI_FAILED;
+    return with_store(cli, settings, rebuilds);
+}

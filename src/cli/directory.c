@@ -20,9 +20,9 @@ static void read_accounts(struct cli *cli, const struct settings_accounts *sourc
     if (!read_source(cli, source->file, problems, &text))
         return;
     if (source->format == SETTINGS_ACCOUNTS_JSON)
-        directory_read_accounts_json(input, text, source->file, false);
+        directory_read_accounts_json(input, text, source->file, true);
     else
-        directory_read_accounts(input, text, source->file, false);
+        directory_read_accounts(input, text, source->file, true);
 }
 
 struct directory_table *cli_directory(struct cli *cli, const struct settings *settings,

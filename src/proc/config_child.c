@@ -44,7 +44,7 @@ static int parse(struct slice yaml, const char *path, int out)
     struct arena *arena = arena_new(CHILD_ARENA_MAX);
     struct problems *problems = problems_new_in(arena);
     struct buf text = buf_new(1 << 20), encoded = buf_new(CHILD_SETTINGS_MAX);
-    if (confine_config_child(&why) != ERR_OK) {
+    if (confine_parser(&why) != ERR_OK) {
         (void)write_all(STDERR_FILENO, slice_of(why.text));
         return 1;
     }

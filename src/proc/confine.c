@@ -94,7 +94,7 @@ enum err confine_role(enum role role, struct slice data, uint64_t uid_base, stru
     return err;
 }
 
-enum err confine_config_child(struct why *why)
+enum err confine_parser(struct why *why)
 {
     enum err err = geteuid() == 0 ? become(NOBODY, why) : ERR_OK;
     if (err == ERR_OK)
@@ -105,4 +105,9 @@ enum err confine_config_child(struct why *why)
     if (err == ERR_OK)
         err = seccomp_confine(PROFILE_PURE, false, why);
     return err;
+}
+
+enum err confine_identity(enum role role, uint64_t uid_base, struct why *why)
+{
+    return geteuid() == 0 && uid_base != 0 ? become((uid_t)(uid_base + role), why) : ERR_OK;
 }

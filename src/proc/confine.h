@@ -13,8 +13,11 @@ unsigned confine_missing(void);
  * no new privileges, not dumpable, Landlock, seccomp. Its working folder is the role's folder afterwards. An
  * error means the process must not go on. */
 enum err confine_role(enum role role, struct slice data, uint64_t uid_base, struct why *why) MUST_CHECK;
-/* The configuration child: nobody, no files, no sockets. */
-enum err confine_config_child(struct why *why) MUST_CHECK;
+/* For a child that only parses (the configuration, or messages during a rebuild): nobody, no files, no
+ * sockets. */
+enum err confine_parser(struct why *why) MUST_CHECK;
+/* For a command on a role's files: takes the role's uid when root; otherwise nothing. */
+enum err confine_identity(enum role role, uint64_t uid_base, struct why *why) MUST_CHECK;
 
 /* Landlock: access to nothing but what is below `folder` (NULL: to nothing at all); TCP bind and connect
  * refused unless `network`. False when the kernel cannot; ERRNO is set when it should have been able. */

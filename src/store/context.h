@@ -243,7 +243,7 @@ bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_pa
 
 /* ---- control.c, space.c, quota.c, start.c ---- */
 
-store_handler control_on_command;
+store_handler store_control_on_command;
 
 void space_start(struct store *store);
 void space_stop(struct store *store);

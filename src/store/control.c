@@ -86,7 +86,8 @@ static void remove_mail(struct store *store, struct ipc_link *link, struct ipc_p
     loop_strand_run(slot->strand, remove_work, remove_done, r);
 }
 
-bool control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+bool store_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
+                              const void *message)
 {
     const struct wire_control *m = message;
     struct slice rest = m->arguments, arguments[CONTROL_ARGUMENTS];

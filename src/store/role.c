@@ -75,7 +75,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_SEARCH, message_on_search},
     {WIRE_VANISHED_GET, message_on_vanished},
     {WIRE_QUOTA_GET, mailbox_on_quota},
-    {WIRE_CONTROL, control_on_command},
+    {WIRE_CONTROL, store_control_on_command},
     {WIRE_NONE, NULL},
 };
 
