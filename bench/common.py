@@ -34,7 +34,7 @@ class Ours:
     def __init__(self, folder, certs, users):
         self.server = Server(folder, certs, {user: PASSWORD for user in users}, listeners=LISTENERS,
                              domains=[{"name": DOMAIN}], trusted_networks=["127.0.0.0/8"],
-                             log=[{"to": folder / "mail.log", "format": "text"}, {"to": "stderr", "format": "text"}])
+                             log=[{"to": folder / "mail.log", "format": "text"}])
         ports = self.server.ports
         self.ports = {"smtp": ports["mx"], "imap": ports["imap"], "imaps": ports["imaps"]}
         self.users, self.sessions = users, []

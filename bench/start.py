@@ -6,12 +6,13 @@ import time
 from common import Bench, Ours, Row
 
 
-def first_greeting(port, timeout=10):
+def first_greeting(port, times, start, timeout=10):
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
             with socket.create_connection(("127.0.0.1", port), 1) as sock:
                 if sock.recv(3) == b"220":
+                    times.append((time.monotonic() - start) * 1000)
                     return
         except OSError:
             time.sleep(0.001)
@@ -25,9 +26,8 @@ def run(rounds):
         for _ in range(max(rounds, 5)):
             ours.stop()
             start = time.monotonic()
-            waiter = threading.Thread(target=ours.start)
+            waiter = threading.Thread(target=first_greeting, args=(ours.ports["smtp"], times, start))
             waiter.start()
-            first_greeting(ours.ports["smtp"])
-            times.append((time.monotonic() - start) * 1000)
+            ours.start()  # in this thread: the server is told to die with the thread that started it
             waiter.join()
     return [Row("start to first greeting", "ms", times, None, higher=False, limit=300)]
