@@ -162,6 +162,32 @@ static void test_passwords(void **state)
     rig_free(rig);
 }
 
+/* A name that does not exist takes as long as a wrong password: nobody learns who has an account here. */
+static void test_same_time(void **state)
+{
+    (void)state;
+    static const char at_once[] =
+        "hostname: mail.example.org\ndata: /tmp/unused\n"
+        "listeners: [ { name: s, service: submission, address: \"127.0.0.1:2587\", tls: none } ]\n"
+        "accounts: [ { file: /accounts.cf } ]\nlimits: { auth_failure_delay: 0s }\n";
+    static const struct rig_file costly[] = {
+        {SUP_FILE_ACCOUNTS, 0, "/accounts.cf",
+         "jane@example.org|$2b$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu\n"},
+        {0},
+    };
+    struct fake f = {0};
+    struct rig *rig = rig_new(&auth_role, PEERS, at_once, costly, handle, &f);
+    uint64_t begun = clock_mono_ms();
+    assert_int_equal(plain(rig, ROLE_SMTP, "jane@example.org", "wrong").status, AUTH_FAILED);
+    uint64_t wrong = clock_mono_ms() - begun;
+    assert_int_equal(plain(rig, ROLE_SMTP, "nobody@example.org", "wrong").status, AUTH_FAILED);
+    uint64_t unknown = clock_mono_ms() - begun - wrong;
+    assert_true(wrong >= 20); /* cost 10 */
+    assert_true(unknown >= wrong / 3);
+    assert_int_equal(plain(rig, ROLE_SMTP, "jane@example.org", "correct horse").status, AUTH_OK);
+    rig_free(rig);
+}
+
 /* A second login with the same password computes no hash, and a change of the secret is noticed at once. */
 static void test_remembered(void **state)
 {
@@ -437,7 +463,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_passwords), cmocka_unit_test(test_remembered), cmocka_unit_test(test_steps),
         cmocka_unit_test(test_scram),     cmocka_unit_test(test_grants),     cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_gone),      cmocka_unit_test(test_same_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
