@@ -1,0 +1,170 @@
+/* Images of open mailboxes, rows of mailboxes and of facts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "wire/facts_row.h"
+#include "wire/image.h"
+#include "wire/mailbox.h"
+
+static struct image *new_image(uint64_t capacity)
+{
+    struct image *image = aligned_alloc(64, (image_size(capacity) + 63) / 64 * 64);
+    assert_non_null(image);
+    memset(image, 0, image_size(capacity));
+    image->magic = IMAGE_MAGIC;
+    image->capacity = capacity;
+    return image;
+}
+
+static void test_valid(void **state)
+{
+    (void)state;
+    struct image *image = new_image(10);
+    assert_true(image_valid(image, image_size(10)));
+    assert_false(image_valid(image, image_size(10) - 1));
+    assert_false(image_valid(image, 5));
+    image->count = 11;
+    assert_false(image_valid(image, image_size(10)));
+    image->count = 0;
+    image->capacity = UINT64_MAX;
+    assert_false(image_valid(image, image_size(10)));
+    image->capacity = 10;
+    image->magic++;
+    assert_false(image_valid(image, image_size(10)));
+    free(image);
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    struct image *image = new_image(5);
+    for (uint32_t i = 0; i < 5; i++)
+        image->entries[i].uid = (i + 1) * 10;
+    static const struct {
+        uint32_t uid;
+        uint64_t count, index;
+    } rows[] = {{0, 5, 0},  {10, 5, 0}, {11, 5, 1}, {50, 5, 4},
+                {51, 5, 5}, {50, 3, 3}, {5, 0, 0},  {99, 1000, 5}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(image_find(image, rows[i].count, rows[i].uid), rows[i].index);
+    image->keyword_count = 1;
+    image->keywords[0].len = 255; /* never beyond the name */
+    assert_int_equal(image_keyword(image, 0).len, IMAGE_KEYWORD_MAX);
+    assert_int_equal(image_keyword(image, 1).len, 0);
+    image->keyword_count = 1000;
+    assert_int_equal(image_keyword(image, 999).len, 0);
+    free(image);
+}
+
+/* A reader sees both halves of one state, never of two. */
+static _Atomic bool stop;
+static void *write_states(void *arg)
+{
+    struct image_entry *entry = arg;
+    for (uint64_t i = 1; !stop; i++)
+        image_write(entry, i, i * 3);
+    return NULL;
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    struct image *image = new_image(1);
+    pthread_t writer;
+    assert_int_equal(pthread_create(&writer, NULL, write_states, &image->entries[0]), 0);
+    for (int i = 0; i < 20000; i++) {
+        struct image_state s = image_read(&image->entries[0]);
+        assert_true(s.flags == s.modseq * 3);
+    }
+    stop = true;
+    (void)pthread_join(writer, NULL);
+    image->entries[0].turn = 7; /* a writer that died in between does not hold the reader */
+    (void)image_read(&image->entries[0]);
+    free(image);
+}
+
+static void test_mailbox_rows(void **state)
+{
+    (void)state;
+    static const struct mailbox_row rows[] = {
+        {.id = 1, .name = {(const uint8_t *)"INBOX", 5}},
+        {.id = UINT64_MAX,
+         .flags = MAILBOX_SUBSCRIBED | MAILBOX_NOSELECT,
+         .special_use = SPECIAL_TRASH,
+         .uidvalidity = UINT32_MAX,
+         .uidnext = UINT32_MAX,
+         .modseq = UINT64_MAX,
+         .messages = 5,
+         .unseen = 4,
+         .recent = 3,
+         .deleted = 2,
+         .bytes = 1,
+         .name = {(const uint8_t *)"a/b", 3}},
+    };
+    AUTO_BUF struct buf b = buf_new(1000);
+    for (size_t i = 0; i < 2; i++)
+        mailbox_row_add(&b, &rows[i]);
+    struct slice rest = buf_slice(&b);
+    struct mailbox_row row;
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(mailbox_row_take(&rest, &row));
+        assert_true(row.id == rows[i].id && row.modseq == rows[i].modseq && row.uidnext == rows[i].uidnext);
+        assert_true(row.special_use == rows[i].special_use && row.flags == rows[i].flags);
+        assert_true(row.messages == rows[i].messages && row.unseen == rows[i].unseen &&
+                    row.recent == rows[i].recent);
+        assert_true(row.deleted == rows[i].deleted && row.bytes == rows[i].bytes);
+        assert_true(slice_eq(row.name, rows[i].name));
+    }
+    assert_false(mailbox_row_take(&rest, &row));
+    for (size_t cut = 1; cut < 16; cut++) {
+        rest = slice_sub(buf_slice(&b), 0, cut);
+        assert_false(mailbox_row_take(&rest, &row));
+        assert_int_equal(rest.len, cut);
+    }
+}
+
+static void test_facts_rows(void **state)
+{
+    (void)state;
+    static const struct facts_row rows[] = {
+        {.message = 5,
+         .found = 1,
+         .header = {(const uint8_t *)"h", 1},
+         .facts = {(const uint8_t *)"facts", 5}},
+        {.message = 6},
+        {.message = UINT64_MAX, .found = 1, .large = 1},
+    };
+    AUTO_BUF struct buf b = buf_new(1000);
+    for (size_t i = 0; i < 3; i++)
+        facts_row_add(&b, &rows[i]);
+    struct slice rest = buf_slice(&b);
+    struct facts_row row;
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(facts_row_take(&rest, &row));
+        assert_true(row.message == rows[i].message && row.found == rows[i].found &&
+                    row.large == rows[i].large);
+        assert_true(slice_eq(row.header, rows[i].header) && slice_eq(row.facts, rows[i].facts));
+    }
+    assert_false(facts_row_take(&rest, &row));
+    rest = SLICE("\x05\x04\x00\x00"); /* an unknown bit */
+    assert_false(facts_row_take(&rest, &row));
+    rest = SLICE("\x05\x01\x00\x09x"); /* longer than what is there */
+    assert_false(facts_row_take(&rest, &row));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_valid),        cmocka_unit_test(test_find),       cmocka_unit_test(test_states),
+        cmocka_unit_test(test_mailbox_rows), cmocka_unit_test(test_facts_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
