@@ -127,14 +127,14 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
     s->waits = SMTP_WAITS_NOT;
     if (err != ERR_OK) {
         smtp_send_later(s);
-        smtp_report_refused(s, 451, "the queue did not answer", s->body.data.size);
+        smtp_report_refused(s, 451, SLICE("4.3.0"), SLICE("the queue did not answer"));
     } else {
         smtp_send_wire(s, &r);
         if (r.code / 100 == 2) {
             s->accepted++;
             smtp_report_accepted(s, &r, s->body.data.size);
         } else {
-            smtp_report_rejected(s, "DATA", s->txn.first_rcpt, r.code, r.enhanced, r.text);
+            smtp_report_refused(s, r.code, r.enhanced, r.text);
         }
     }
     smtp_txn_done(s);
@@ -146,10 +146,7 @@ static void refuse(struct smtp_session *s, unsigned code, const char *status, co
 {
     smtp_send(s, code, status, text);
     metric_add(METRIC_MESSAGES_REFUSED, s->port->settings.service, 1);
-    if (code >= 500)
-        smtp_report_rejected(s, "DATA", s->txn.first_rcpt, code, slice_of(status), slice_of(text));
-    else
-        smtp_report_refused(s, code, text, s->body.data.size);
+    smtp_report_refused(s, code, slice_of(status), slice_of(text));
     smtp_txn_reset(s);
 }
 

@@ -18,16 +18,19 @@ static void count(struct smtp_session *s, unsigned code)
         return;
     }
     s->txn.refused++;
-    s->refused++;
+    if (s->txn.accepted < s->smtp->settings->limits.recipients)
+        s->refused++;
+    else
+        s->excess++; /* a long list that the client will split (RFC 5321 section 4.5.3.1.10) */
 }
 
 static void send_reply(struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)
 {
     count(s, r->code);
     smtp_send_wire(s, r);
-    if (r->code / 100 != 2)
+    if (r->code / 100 != 2 && s->excess <= 1)
         smtp_report_rejected(s, "RCPT", address, r->code, r->enhanced, r->text);
-    else if (s->txn.first_rcpt.len == 0)
+    if (r->code / 100 == 2 && s->txn.first_rcpt.len == 0)
         s->txn.first_rcpt = arena_dup(s->txn_arena, address);
 }
 
@@ -79,7 +82,7 @@ static void on_rcpt(void *ctx, enum err err, struct ipc_packet *packet)
         return;
     }
     send_answered(s);
-    if (s->refused >= SMTP_REFUSED_MAX)
+    if (smtp_session_is_hopeless(s))
         smtp_session_close(s, "4.7.0", "Too many errors");
     smtp_session_continue(s);
 }

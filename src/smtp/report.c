@@ -1,6 +1,7 @@
 /* report.c: the lines of the smtp role in the log, one per event, and their second form for tools that read
  * Postfix's. Health checks leave no line. Called by session.c, body.c and the commands. */
 #include <stdio.h>
+#include <string.h>
 
 #include "smtp/session.h"
 
@@ -30,13 +31,21 @@ static uint64_t age(const struct smtp_session *s)
         LOG_U64("refused", (s)->refused), LOG_U64("errors", (s)->errors), LOG_CSTR("stage", (s)->stage),     \
         LOG_CSTR("end", end), LOG_MS("took", age(s))
 
+/* The client went away in the middle of something. One that delivered its mail and only did not say QUIT is
+ * no suspect, and neither is one that we sent away. */
+static bool is_vanished(const struct smtp_session *s, const char *end)
+{
+    bool done = s->accepted > 0 && s->txn.id == 0;
+    return is_stranger(s) && !s->quit && !done && strcmp(end, "lost") == 0;
+}
+
 void smtp_report_session(const struct smtp_session *s, const char *end)
 {
     if (stream_was_silent(s->stream) && !s->probe)
         metric_inc(METRIC_HEALTH_CHECKS);
     if (s->probe || stream_was_silent(s->stream))
         return;
-    if (s->quit || !is_stranger(s)) {
+    if (!is_vanished(s, end)) {
         log_info("smtp.session", SESSION_FIELDS(s, end));
         return;
     }
@@ -75,11 +84,15 @@ void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_r
              LOG_STR("tls", stream_tls_text(s->stream)), LOG_MS("took", now - s->txn.started_ms));
 }
 
-void smtp_report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size)
+void smtp_report_refused(const struct smtp_session *s, unsigned code, struct slice status, struct slice text)
 {
+    if (code >= 500) {
+        smtp_report_rejected(s, "DATA", s->txn.first_rcpt, code, status, text);
+        return;
+    }
     log_info("smtp.deferred", ID(s), LOG_STR("client", client(s)), LOG_STR("from", s->txn.sender),
-             LOG_STR("to", s->txn.first_rcpt), LOG_U64("recipients", s->txn.accepted), LOG_U64("size", size),
-             LOG_U64("code", code), LOG_CSTR("why", text));
+             LOG_STR("to", s->txn.first_rcpt), LOG_U64("recipients", s->txn.accepted),
+             LOG_U64("size", s->body.data.size), LOG_U64("code", code), LOG_STR("why", text));
 }
 
 void smtp_report_login(const struct smtp_session *s, const char *mechanism)

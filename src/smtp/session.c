@@ -167,6 +167,11 @@ static void bad_line(struct smtp_session *s, enum smtp_line_state state)
     }
 }
 
+bool smtp_session_is_hopeless(const struct smtp_session *s)
+{
+    return s->errors >= SMTP_ERRORS_MAX || s->refused >= SMTP_REFUSED_MAX || s->excess >= SMTP_EXCESS_MAX;
+}
+
 static void run_line(struct smtp_session *s, struct slice line)
 {
     if (s->state == SMTP_STATE_AUTH)
@@ -174,7 +179,7 @@ static void run_line(struct smtp_session *s, struct slice line)
     else
         smtp_command_run(s, line);
     arena_reset(s->smtp->scratch);
-    if (s->errors >= SMTP_ERRORS_MAX || s->refused >= SMTP_REFUSED_MAX)
+    if (smtp_session_is_hopeless(s))
         smtp_session_close(s, "4.7.0", "Too many errors");
     else if (s->smtp->draining && smtp_session_is_idle(s))
         smtp_session_close(s, "4.3.2", "Going down, come back soon");

@@ -19,8 +19,9 @@
 #include "wire/wire.h"
 
 /* Bounds on what one client can make us do. */
-#define SMTP_ERRORS_MAX        20u  /* wrong commands of one session; then 421 */
-#define SMTP_REFUSED_MAX       200u /* recipients refused in one session; then 421 */
+#define SMTP_ERRORS_MAX        20u   /* wrong commands of one session; then 421 */
+#define SMTP_REFUSED_MAX       200u  /* recipients refused in one session; then 421 */
+#define SMTP_EXCESS_MAX        1000u /* recipients past limits.recipients in one session; then 421 */
 #define SMTP_AUTH_FAILURES_MAX 3u
 #define SMTP_MAILS_MAX         100000u      /* MAILMAX of RFC 9422 */
 #define SMTP_RCPT_AHEAD        16u          /* pipelined RCPTs asked for at once */
@@ -157,7 +158,7 @@ struct smtp_session {
     struct smtp_auth_call *auth; /* pending */
     char mechanism[21];
     struct smtp_ptr *ptr; /* pending look-up of the client's name */
-    unsigned errors, refused, auth_failures;
+    unsigned errors, refused, excess, auth_failures;
     uint64_t mails, accepted, commands;
     struct smtp_address *address; /* counted there, or NULL */
     const char *stage;            /* the last command, for the log */
@@ -191,6 +192,8 @@ void smtp_session_continue(struct smtp_session *s);
 void smtp_session_close(struct smtp_session *s, const char *status, const char *text);
 /* No transaction and no answer is pending. */
 bool smtp_session_is_idle(const struct smtp_session *s);
+/* Too much of what the client sent was wrong. */
+bool smtp_session_is_hopeless(const struct smtp_session *s);
 const char *smtp_session_state_name(enum smtp_state state);
 
 /* ---- reply.c ---- */
@@ -246,7 +249,8 @@ void smtp_report_session(const struct smtp_session *s, const char *end);
 void smtp_report_rejected(const struct smtp_session *s, const char *stage, struct slice to, unsigned code,
                           struct slice status, struct slice text);
 void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_reply *r, uint64_t size);
-void smtp_report_refused(const struct smtp_session *s, unsigned code, const char *text, uint64_t size);
+/* The message as a whole. */
+void smtp_report_refused(const struct smtp_session *s, unsigned code, struct slice status, struct slice text);
 void smtp_report_login(const struct smtp_session *s, const char *mechanism);
 void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status);
 void smtp_report_lost(const struct listener_arrival *arrival, const struct netaddr *client,

@@ -500,7 +500,7 @@ static void test_limits(void **state)
     assert_int_equal(f.commits, 0);
     assert_int_equal(f.drops, 1);
     DIALOG(&f, "> MAIL FROM:<a@b.test>", "< 250");
-    for (int i = 0; i < 198; i++)
+    for (unsigned i = 0; i + 1 < SMTP_REFUSED_MAX; i++)
         DIALOG(&f, "> RCPT TO:<unknown@b.test>", "< 550");
     DIALOG(&f, "> RCPT TO:<unknown@b.test>", "< 550", "< 421 4.7.0", "<!");
     teardown(&f);
@@ -750,6 +750,27 @@ static void test_store_congested(void **state)
     teardown(&f);
 }
 
+/* A long list is answered to its end, but not for ever. */
+static void test_long_list(void **state)
+{
+    (void)state;
+    struct fake f;
+    setup(&f, SETTINGS_MX);
+    begin(&f);
+    DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250");
+    for (unsigned i = 0; i < 100; i++)
+        DIALOG(&f, "> RCPT TO:<r@b.test>", "< 250");
+    for (unsigned i = 0; i < 300; i++)
+        DIALOG(&f, "> RCPT TO:<r@b.test>", "< 452 4.5.3");
+    DIALOG(&f, "> DATA", "< 354", "> x\r\n.", "< 250", "> MAIL FROM:<a@b.test>", "< 250");
+    for (unsigned i = 0; i < 100; i++)
+        DIALOG(&f, "> RCPT TO:<r@b.test>", "< 250");
+    for (unsigned i = 300; i + 1 < SMTP_EXCESS_MAX; i++)
+        DIALOG(&f, "> RCPT TO:<r@b.test>", "< 452 4.5.3");
+    DIALOG(&f, "> RCPT TO:<r@b.test>", "< 452 4.5.3", "< 421 4.7.0", "<!");
+    teardown(&f);
+}
+
 static void test_header_limit(void **state)
 {
     (void)state;
@@ -922,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_large_message_in_chunks),
         cmocka_unit_test(test_store_congested),
+        cmocka_unit_test(test_long_list),
         cmocka_unit_test(test_header_limit),
         cmocka_unit_test(test_auth_away),
         cmocka_unit_test(test_client_name),
