@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -45,6 +46,7 @@ int supervisor_child_main(const char *title)
     const struct proc_role *row = proc_role(child.role);
     if (!row)
         return ROLE_EXIT_CONFIG;
+    (void)umask(077);
     (void)signal(SIGPIPE, SIG_IGN);
     /* Ctrl-C reaches the whole process group, and systemd signals the whole control group: these are the
      * supervisor's to act on, which then tells us. */
