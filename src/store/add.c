@@ -175,13 +175,14 @@ static void prepare(struct account *account, struct addition *const *list, size_
     struct taken taken = {0};
     for (size_t i = 0; i < count; i++) {
         struct addition *a = list[i];
+        uint64_t written = a->message; /* check() may put the number of the first delivery there */
         check(account, a, &taken);
         if (is_new(a) && twin_of(list, i))
             refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, "the same delivery is under way");
         if (is_new(a) && !a->written)
             a->err = add_write(account, a, &a->refusal.why);
         if (!is_new(a) && a->written) { /* another thread has written it for nothing */
-            (void)!blob_remove(&account->root, account->folder, a->message, NULL);
+            (void)!blob_remove(&account->root, account->folder, written, NULL);
             a->written = false;
         }
     }

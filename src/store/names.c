@@ -305,7 +305,8 @@ static struct slice renamed_in(struct arena *arena, struct slice name, struct sl
     struct slice rest = slice_from(name, from.len);
     uint8_t *bytes = arena_must(arena, to.len + rest.len + 1);
     memcpy(bytes, to.ptr, to.len);
-    memcpy(bytes + to.len, rest.ptr, rest.len);
+    if (rest.len)
+        memcpy(bytes + to.len, rest.ptr, rest.len);
     return slice_make(bytes, to.len + rest.len);
 }
 

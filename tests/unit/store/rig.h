@@ -89,7 +89,7 @@ static inline void rig_message(struct rig_message *m, const char *subject, const
                               .header_len = (uint64_t)(end - bytes) + 4,
                               .lines = 5,
                               .sent = FACTS_NO_DATE,
-                              .flags = FACTS_TEXT_COMPLETE | FACTS_PARTS_COMPLETE | FACTS_HEADERS_COMPLETE,
+                              .flags = FACTS_TEXT_COMPLETE | FACTS_PARTS_COMPLETE,
                               .envelope = SLICE("(NIL)"),
                               .body = SLICE("(NIL)"),
                               .bodystructure = SLICE("(NIL)"),
