@@ -117,6 +117,7 @@ ssize_t stream_tls_read(struct stream *s, void *bytes, size_t len)
     errno = 0;
     s->read_wants_write = false;
     int got = SSL_read(s->ssl, bytes, len > INT_MAX ? INT_MAX : (int)len);
+    s->tls_starved = got <= 0;
     return got > 0 ? got : judge(s, got);
 }
 
@@ -134,7 +135,8 @@ ssize_t stream_tls_write(struct stream *s, const void *bytes, size_t len)
 
 bool stream_tls_holds_input(const struct stream *s)
 {
-    return s->ssl && s->phase == STREAM_OPEN && (SSL_has_pending(s->ssl) || s->raw.len > 0);
+    return s->ssl && s->phase == STREAM_OPEN && !s->tls_starved &&
+           (SSL_has_pending(s->ssl) || s->raw.len > 0);
 }
 
 void stream_tls_close(struct stream *s)

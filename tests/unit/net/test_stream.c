@@ -2,6 +2,7 @@
 #include "net_test.h"
 
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/io.h"
 
@@ -408,6 +409,46 @@ static void test_tls_input_bound(void **state)
     free_cert(&pem);
 }
 
+static uint64_t cpu_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Half a record must not keep the loop busy until the other half comes. */
+static void test_tls_half_a_record(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct pem pem = make_cert("a.test");
+    struct tls_context *context = make_context(&pem, 1);
+    open_pair(&seen);
+    stream_begin_tls(seen.stream, context, 1000);
+    struct tls_client client = tls_client_new(seen.peer, NULL, NULL);
+    tls_client_connect(seen.loop, &client);
+    run_for(seen.loop, 10);
+    BIO *out = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(client.ssl, out);
+    assert_int_equal(SSL_write(client.ssl, "hello hello hello", 17), 17);
+    char record[200];
+    int len = BIO_read(out, record, sizeof record);
+    assert_true(len > 20);
+    assert_int_equal(write(seen.peer, record, 10), 10);
+    run_for(seen.loop, 10);
+    uint64_t before = cpu_ms();
+    run_for(seen.loop, 300);
+    assert_true(cpu_ms() - before < 100);
+    assert_int_equal(seen.got.len, 0);
+    assert_int_equal(write(seen.peer, record + 10, (size_t)len - 10), len - 10);
+    run_for(seen.loop, 10);
+    assert_int_equal(seen.got.len, 17);
+    tls_client_free(&client);
+    close_pair(&seen);
+    tls_context_free(&context);
+    free_cert(&pem);
+}
+
 static void test_tls_garbage_and_silence(void **state)
 {
     (void)state;
@@ -452,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_free_and_finish_in_callback),
         cmocka_unit_test(test_starttls),
         cmocka_unit_test(test_tls_input_bound),
+        cmocka_unit_test(test_tls_half_a_record),
         cmocka_unit_test(test_tls_garbage_and_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
