@@ -95,6 +95,8 @@ void stream_moved(struct stream *s)
 void stream_set_timeout(struct stream *s, uint64_t ms)
 {
     s->timeout_ms = ms;
+    if (!ms)
+        return;
     s->moved_ms = loop_now_ms(s->loop);
     arm(s);
 }

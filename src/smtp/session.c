@@ -27,14 +27,10 @@ static bool takes_text(enum smtp_state state)
 
 void smtp_session_enter(struct smtp_session *s, enum smtp_state state)
 {
-    const struct settings *settings = s->smtp->settings;
     if (log_wants(LOG_LEVEL_DEBUG))
         log_debug("smtp.state", LOG_STR("session", slice_make(s->id, SMTP_ID_LEN)),
                   LOG_CSTR("from", smtp_session_state_name(s->state)),
                   LOG_CSTR("to", smtp_session_state_name(state)));
-    if (takes_text(state) != takes_text(s->state))
-        stream_set_timeout(s->stream, takes_text(state) ? settings->timeouts.smtp_data
-                                                        : settings->timeouts.smtp_command);
     s->state = state;
 }
 
@@ -138,7 +134,6 @@ void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct l
     metric_add(METRIC_CONNECTIONS, port->settings.service, 1);
     metric_add(METRIC_SESSIONS, port->settings.service, 1);
     stream_set_owner(stream, &session_ops, s);
-    stream_set_timeout(stream, smtp->settings->timeouts.smtp_command);
     greet(s);
     smtp_session_continue(s);
 }
@@ -231,21 +226,57 @@ static bool is_over(const struct smtp_session *s)
     return s->eof && s->waits == SMTP_WAITS_NOT && !stream_is_full(s->stream) && !s->starved;
 }
 
+static enum smtp_clock clock_of(const struct smtp_session *s)
+{
+    if (s->waits != SMTP_WAITS_NOT || s->starved || s->state == SMTP_STATE_TLS ||
+        s->state == SMTP_STATE_CLOSED)
+        return SMTP_CLOCK_STOPPED;
+    return takes_text(s->state) ? SMTP_CLOCK_TEXT : SMTP_CLOCK_COMMAND;
+}
+
+/* RFC 5321 section 4.5.3.2. A whole command is due within the time, however it drips; text only has to go on
+ * moving, and to end some day. While we ourselves are slow the client has time. */
+static void set_clock(struct smtp_session *s, bool progress)
+{
+    const struct settings *settings = s->smtp->settings;
+    enum smtp_clock clock = clock_of(s);
+    if (clock == s->clock && !(progress && clock == SMTP_CLOCK_COMMAND))
+        return;
+    s->clock = clock;
+    switch (clock) {
+    case SMTP_CLOCK_STOPPED:
+        stream_set_timeout(s->stream, 0);
+        stream_set_deadline(s->stream, 0);
+        break;
+    case SMTP_CLOCK_COMMAND:
+        stream_set_timeout(s->stream, 0);
+        stream_set_deadline(s->stream, settings->timeouts.smtp_command);
+        break;
+    case SMTP_CLOCK_TEXT:
+        stream_set_timeout(s->stream, settings->timeouts.smtp_data);
+        stream_set_deadline(s->stream, SMTP_TEXT_MS);
+        break;
+    }
+}
+
 void smtp_session_continue(struct smtp_session *s)
 {
+    bool progress = false;
     if (s->running)
         return; /* an answer within a step: the loop below goes on */
     s->running = true;
     s->starved = false;
     while (step(s))
-        ;
+        progress = true;
     s->running = false;
-    if (s->state == SMTP_STATE_CLOSED)
+    if (s->state == SMTP_STATE_CLOSED) {
         finish(s, s->quit ? "quit" : "closed");
-    else if (is_over(s))
+    } else if (is_over(s)) {
         finish(s, "lost");
-    else
+    } else {
+        set_clock(s, progress);
         stream_flush(s->stream);
+    }
 }
 
 /* ---- the stream ---- */

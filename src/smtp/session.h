@@ -32,6 +32,7 @@
 #define SMTP_TXN_ARENA_MAX     (64u << 10)
 #define SMTP_SCRATCH_MAX       (256u << 10)
 #define SMTP_MECHANISMS_MAX    256u
+#define SMTP_TEXT_MS           (4u * 3600 * 1000) /* for the text of one message, on the slowest of lines */
 #define SMTP_ID_LEN            12
 
 /* How long another role may take. */
@@ -102,6 +103,9 @@ enum smtp_wait {
     SMTP_WAITS_AUTH
 };
 
+/* What the client has to do in time. */
+enum smtp_clock { SMTP_CLOCK_STOPPED, SMTP_CLOCK_COMMAND, SMTP_CLOCK_TEXT };
+
 struct smtp_rcpt_call {
     struct smtp_session *session;
     uint32_t request; /* 0: answered */
@@ -146,6 +150,7 @@ struct smtp_session {
     struct smtp_port *port;
     enum smtp_state state;
     enum smtp_wait waits;
+    enum smtp_clock clock;
     uint32_t request; /* of the pending call, where it is not RCPT's or AUTH's */
     char id[SMTP_ID_LEN];
     bool trusted, probe, esmtp, eof, starved, running, quit, skipping;

@@ -25,7 +25,7 @@ struct fake {
     /* how they behave */
     uint32_t hops;
     bool queue_silent, store_fails;
-    uint32_t held_rcpts[64];
+    uint32_t held_rcpts[64], silent_request;
     unsigned held, hold;
     bool keep_loop;
 };
@@ -74,6 +74,7 @@ static bool on_queue(void *ctx, struct ipc_link *link, struct ipc_packet *packet
         struct wire_queue_rcpt m;
         assert_int_equal(wire_decode(WIRE_QUEUE_RCPT, packet->body, &m), ERR_OK);
         f->rcpts++;
+        f->silent_request = packet->request;
         if (f->queue_silent)
             return true;
         if (f->hold) {
@@ -920,6 +921,42 @@ static void test_idle_timeout(void **state)
     f.settings.timeouts.smtp_command = 50;
     begin(&f);
     DIALOG(&f, "< 220", "< 421 4.4.2", "<!");
+    teardown(&f);
+
+    /* a byte now and then is no command */
+    setup(&f, SETTINGS_MX);
+    f.settings.timeouts.smtp_command = 100;
+    begin(&f);
+    expect(&f, "220");
+    for (int i = 0; i < 400 && f.smtp->session_count; i++) {
+        ssize_t ignored = send(f.client, "N", 1, MSG_NOSIGNAL);
+        (void)ignored;
+        turn(&f);
+    }
+    DIALOG(&f, "< 421 4.4.2", "<!");
+    teardown(&f);
+
+    /* but text may take its time, as long as it moves; and our own slowness is not the client's */
+    setup(&f, SETTINGS_MX);
+    f.settings.timeouts.smtp_command = 100;
+    f.settings.timeouts.smtp_data = 100;
+    begin(&f);
+    DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250");
+    f.queue_silent = true;
+    say(&f, "RCPT TO:<r@b.test>\r\n");
+    for (int i = 0; i < 150; i++)
+        turn(&f);
+    assert_int_equal(f.smtp->session_count, 1);
+    answer(f.theirs[0], f.silent_request, 250, "2.1.5", "Ok");
+    DIALOG(&f, "< 250", "> DATA", "< 354");
+    for (int i = 0; i < 200; i++) {
+        say(&f, "x");
+        turn(&f);
+    }
+    assert_int_equal(f.smtp->session_count, 1);
+    for (int i = 0; i < 300 && f.smtp->session_count; i++)
+        turn(&f);
+    DIALOG(&f, "< 421 4.4.2", "<!");
     teardown(&f);
 }
 
