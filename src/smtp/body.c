@@ -116,7 +116,21 @@ static const struct smtp_reply_text *judge(const struct smtp_session *s)
 static void finished(struct smtp_session *s)
 {
     smtp_session_enter(s, SMTP_STATE_READY);
+    if (s->smtp->draining)
+        smtp_session_close(s, "4.3.2", "Going down, come back soon");
     smtp_session_continue(s);
+}
+
+/* The queue's id goes into the reply: it is what a sender can ask about later. */
+static void send_outcome(struct smtp_session *s, const struct wire_smtp_reply *r)
+{
+    AUTO_BUF struct buf text = buf_new(SMTP_REPLY_LINE_MAX);
+    if (r->code / 100 != 2 || r->id.len == 0) {
+        smtp_send_wire(s, r);
+        return;
+    }
+    buf_addf(&text, "Ok: queued as %.*s", SLICE_ARG(r->id));
+    smtp_send_slices(s, r->code, r->enhanced, buf_slice(&text));
 }
 
 static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
@@ -129,7 +143,7 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
         smtp_send_later(s);
         smtp_report_refused(s, 451, SLICE("4.3.0"), SLICE("the queue did not answer"));
     } else {
-        smtp_send_wire(s, &r);
+        send_outcome(s, &r);
         if (r.code / 100 == 2) {
             s->accepted++;
             smtp_report_accepted(s, &r, s->body.data.size);
