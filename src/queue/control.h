@@ -10,7 +10,8 @@
 #define CONTROL_FORWARD_MS      600000 /* a rebuild may take long */
 #define CONTROL_ARGUMENTS_MAX   16
 
-/* `fd`: the listening socket (stays the runtime's, we keep one of our own), or -1: no control. `uid`: who may talk beside root. */
+/* `fd`: the listening socket (stays the runtime's, we keep one of our own), or -1: no control. `uid`: who may
+ * talk beside root. */
 struct control *control_new(struct queue *q, int fd, uint32_t uid);
 /* Takes NULL. */
 void control_free(struct control **control);
