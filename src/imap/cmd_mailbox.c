@@ -1,8 +1,38 @@
 /* cmd_mailbox.c: CREATE, DELETE, RENAME, SUBSCRIBE, UNSUBSCRIBE (RFC 9051 sections 6.3.4 to 6.3.8, RFC 6154).
  */
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "wire/mailbox.h"
+
+/* A name that ends with the delimiter says that names below it will follow (RFC 9051 section 6.3.4). */
+static struct slice without_delimiter(struct slice name)
+{
+    if (slice_ends(name, SLICE("/")))
+        name.len--;
+    return name;
+}
+
+/* The selected mailbox, or one above it, has a new name. INBOX keeps its own: only its messages move. */
+static void follow_rename(struct session *s)
+{
+    struct selected *sel = s->selected;
+    struct slice from = without_delimiter(s->run->command.rename.from);
+    struct slice to = without_delimiter(s->run->command.rename.to);
+    struct slice name = sel ? slice_make(sel->name, sel->name_len) : SLICE_EMPTY;
+    bool same = slice_eq(name, from),
+         below = slice_starts(name, from) && name.len > from.len && name.ptr[from.len] == '/';
+    if (!sel || imap_mailbox_is_inbox(from) || (!same && !below))
+        return;
+    AUTO_BUF struct buf renamed = buf_new(WIRE_MAILBOX_MAX + IMAP_MAILBOX_NAME_MAX);
+    buf_add(&renamed, to);
+    buf_add(&renamed, slice_from(name, from.len));
+    free(sel->name);
+    sel->name = mem_dup(renamed.data, renamed.len);
+    sel->name_len = renamed.len;
+}
 
 static void on_done(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
@@ -17,19 +47,13 @@ static void on_done(struct session *s, void *arg, enum err err, struct ipc_packe
                  {IMAP_UNSUBSCRIBE, "Unsubscribe"}};
     if (!imap_session_result(s, err, packet))
         return;
+    if (s->run->command.verb == IMAP_RENAME)
+        follow_rename(s);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].verb == s->run->command.verb) {
             imap_session_done(s, "OK %s completed", names[i].name);
             return;
         }
-}
-
-/* A name that ends with the delimiter says that names below it will follow (RFC 9051 section 6.3.4). */
-static struct slice without_delimiter(struct slice name)
-{
-    if (slice_ends(name, SLICE("/")))
-        name.len--;
-    return name;
 }
 
 static bool name_is_new(struct session *s, struct slice name)

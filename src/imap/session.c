@@ -358,7 +358,8 @@ void imap_session_new(struct imap *imap, struct stream *stream, const struct lis
     s->insecure_auth = arrival->settings->insecure_auth;
     s->starttls = arrival->settings->tls == SETTINGS_TLS_STARTTLS;
     struct slice host = arrival->settings->address.host;
-    memcpy(s->server_ip, host.ptr, host.len < sizeof s->server_ip ? host.len : 0);
+    if (host.len > 0 && host.len < sizeof s->server_ip)
+        memcpy(s->server_ip, host.ptr, host.len);
     s->probe = arrival->probe;
     s->trusted = arrival->trusted;
     s->started_ms = clock_mono_ms();

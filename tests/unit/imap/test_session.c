@@ -1,0 +1,514 @@
+/* Whole sessions of the imap role over a socket pair, with an auth and a store that only play their parts:
+ * what happens when they are away, refuse, or answer after the client has gone. */
+#include "../role_rig.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "imap/imap.h"
+#include "imap/session.h"
+#include "wire/image.h"
+#include "wire/mailbox.h"
+
+#define PEERS    (1u << ROLE_STORE | 1u << ROLE_AUTH)
+#define MESSAGES 5
+
+static const char yaml[] =
+    "hostname: mail.example.org\n"
+    "data: /tmp/unused\n"
+    "listeners:\n"
+    "  - { name: imap, service: imap, address: \"127.0.0.1:1143\", tls: none }\n"
+    "imap: { hide_capabilities: [ { account: odd@example.org, names: [ IDLE, MOVE ] } ] }\n"
+    "limits: { message_size: 64K }\n";
+
+struct fake {
+    struct rig *rig;
+    int client;
+    bool eof;
+    struct buf got;
+    struct image *image;
+    int image_fd;
+    uint64_t modseq;
+    unsigned selects, unselects, logouts, cancels, drops, chunks, held_selects;
+    bool silent;   /* the store does not answer */
+    uint32_t code; /* the store refuses with this */
+    uint32_t held; /* a SELECT to be answered later */
+};
+
+static void *context;
+
+static void *load(struct role_run *run, struct why *why)
+{
+    return context = imap_role.load(run, why);
+}
+
+/* ---- the store's part ---- */
+
+static void make_image(struct fake *f)
+{
+    size_t size = image_size(64);
+    assert_int_equal(io_memfd("image", &f->image_fd, NULL), ERR_OK);
+    assert_int_equal(io_truncate(f->image_fd, size, NULL), ERR_OK);
+    f->image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->image_fd, 0);
+    assert_true(f->image != MAP_FAILED);
+    f->image->magic = IMAGE_MAGIC;
+    f->image->uidvalidity = 7;
+    f->image->capacity = 64;
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        f->image->entries[i].uid = 10 * (i + 1);
+        f->image->entries[i].message = i + 100;
+        f->image->entries[i].modseq = 1;
+    }
+    f->image->count = MESSAGES;
+    f->image->modseq = f->modseq = 1;
+    f->image->uidnext = 10 * MESSAGES + 1;
+}
+
+static void answer_select(struct fake *f, uint32_t request)
+{
+    const struct wire_mbox_selected m = {
+        .watch = 1, .mailbox = 3, .modseq = f->modseq, .uidvalidity = 7, .uidnext = 51, .recent_from = 40};
+    wire_reply_fds(f->rig->peers[ROLE_STORE], request, WIRE_MBOX_SELECTED, false, &m, &f->image_fd, 1);
+}
+
+static void on_flags(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
+{
+    struct wire_flags_store m;
+    assert_int_equal(wire_decode(WIRE_FLAGS_STORE, packet->body, &m), ERR_OK);
+    uint32_t first, last;
+    f->modseq++;
+    while (wire_range_take(&m.uids, &first, &last))
+        for (uint32_t i = 0; i < MESSAGES; i++) {
+            struct image_entry *e = &f->image->entries[i];
+            if (e->uid >= first && e->uid <= last)
+                image_write(e, f->modseq, m.mode == FLAGS_ADD ? e->flags | m.flags : e->flags & ~m.flags);
+        }
+    f->image->modseq = f->modseq;
+    const struct wire_flags_stored stored = {.modseq = f->modseq};
+    wire_reply(link, packet->request, WIRE_FLAGS_STORED, false, &stored);
+}
+
+static void on_expunge(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
+{
+    f->modseq++;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        struct image_entry *e = &f->image->entries[i];
+        if (!(e->flags & IMAGE_DELETED) || (e->flags & IMAGE_EXPUNGED))
+            continue;
+        image_write(e, f->modseq, e->flags | IMAGE_EXPUNGED);
+        f->image->expunged++;
+        count++;
+    }
+    f->image->modseq = f->modseq;
+    const struct wire_expunged expunged = {.modseq = f->modseq, .count = count};
+    wire_reply(link, packet->request, WIRE_EXPUNGED, false, &expunged);
+}
+
+static void on_chunk(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
+{
+    struct wire_body_chunk m;
+    assert_int_equal(wire_decode(WIRE_BODY_CHUNK, packet->body, &m), ERR_OK);
+    f->chunks++;
+    assert_int_equal((m.flags & BODY_LAST) != 0, packet->request != 0);
+    const struct wire_body_done done = {.err = ERR_OK};
+    if (packet->request)
+        wire_reply(link, packet->request, WIRE_BODY_DONE, false, &done);
+}
+
+static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
+{
+    const struct wire_mbox_rows refused = {.err = ERR_REFUSED, .code = f->code};
+    const struct wire_appended appended = {.uidvalidity = 7, .uid = 60};
+    switch (packet->type) {
+    case WIRE_MBOX_UNSELECT:
+        f->unselects++;
+        return true;
+    case WIRE_BODY_DROP:
+        f->drops++;
+        return true;
+    default:
+        break;
+    }
+    if (f->silent)
+        return true;
+    switch (packet->type) {
+    case WIRE_MBOX_SELECT:
+        f->selects++;
+        if (f->held_selects > 0)
+            f->held = packet->request;
+        else
+            answer_select(f, packet->request);
+        return true;
+    case WIRE_MBOX_STATUS:
+        wire_reply(link, packet->request, WIRE_MBOX_ROWS, false, &refused);
+        return true;
+    case WIRE_FLAGS_STORE:
+        on_flags(f, link, packet);
+        return true;
+    case WIRE_EXPUNGE:
+        on_expunge(f, link, packet);
+        return true;
+    case WIRE_BODY_CHUNK:
+        on_chunk(f, link, packet);
+        return true;
+    case WIRE_APPEND:
+        wire_reply(link, packet->request, WIRE_APPENDED, false, &appended);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool on_auth(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
+{
+    struct wire_auth_begin m;
+    struct wire_auth_result r = {.status = AUTH_FAILED, .exchange = 9};
+    f->logouts += packet->type == WIRE_AUTH_LOGOUT;
+    f->cancels += packet->type == WIRE_AUTH_CANCEL;
+    if (packet->request == 0)
+        return true;
+    if (packet->type == WIRE_AUTH_BEGIN) {
+        assert_int_equal(wire_decode(WIRE_AUTH_BEGIN, packet->body, &m), ERR_OK);
+        r.challenge = SLICE("User Name\0");
+        r.status = m.has_initial ? AUTH_FAILED : AUTH_CONTINUE;
+        if (m.has_initial && slice_ends(m.initial, SLICE("secret"))) {
+            r.status = AUTH_OK;
+            r.account = slice_sub(m.initial, 1, m.initial.len - sizeof "secret" - 1);
+            memset(r.grant.name, 5, sizeof r.grant.name);
+        }
+    }
+    wire_reply(link, packet->request, WIRE_AUTH_RESULT, false, &r);
+    return true;
+}
+
+static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struct ipc_packet *packet)
+{
+    return self == ROLE_STORE ? on_store(rig->test, link, packet) : on_auth(rig->test, link, packet);
+}
+
+/* ---- the client's part ---- */
+
+static const struct stream_ops no_ops;
+
+static void connect_client(struct fake *f)
+{
+    int fds[2];
+    struct netaddr peer = netaddr_v4((const uint8_t[]){192, 0, 2, 1}, 1000);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    if (f->client >= 0)
+        (void)close(f->client);
+    f->client = fds[0];
+    f->eof = false;
+    buf_clear(&f->got);
+    struct stream *stream = stream_new(f->rig->loop, fds[1], &peer, &no_ops, NULL);
+    struct settings_listener listener = {.name = SLICE("imap"), .insecure_auth = true};
+    const struct listener_arrival arrival = {.settings = &listener};
+    imap_session_new(context, stream, &arrival);
+}
+
+static void receive(struct fake *f)
+{
+    uint8_t bytes[65536];
+    ssize_t got = recv(f->client, bytes, sizeof bytes, MSG_DONTWAIT);
+    f->eof = f->eof || got == 0;
+    if (got > 0)
+        buf_add(&f->got, slice_make(bytes, (size_t)got));
+}
+
+/* Waits until the server has said `text` (since the last send). */
+static void expect(struct fake *f, const char *text)
+{
+    uint64_t end = clock_mono_ms() + RIG_PATIENCE_MS;
+    while (slice_search(buf_slice(&f->got), slice_of(text)) < 0 && clock_mono_ms() < end && !f->eof) {
+        rig_turn(f->rig);
+        receive(f);
+    }
+    if (slice_search(buf_slice(&f->got), slice_of(text)) < 0)
+        fail_msg("expected %s, got %.*s", text, SLICE_ARG(buf_slice(&f->got)));
+}
+
+static void expect_not(struct fake *f, const char *text)
+{
+    if (slice_search(buf_slice(&f->got), slice_of(text)) >= 0)
+        fail_msg("did not expect %s in %.*s", text, SLICE_ARG(buf_slice(&f->got)));
+}
+
+static void expect_end(struct fake *f)
+{
+    for (int i = 0; i < 1000 && !f->eof; i++) {
+        rig_turn(f->rig);
+        receive(f);
+    }
+    assert_true(f->eof);
+}
+
+static void say(struct fake *f, const char *text)
+{
+    buf_clear(&f->got);
+    assert_int_equal(send(f->client, text, strlen(text), 0), strlen(text));
+}
+
+static void ask(struct fake *f, const char *text, const char *answer)
+{
+    say(f, text);
+    expect(f, answer);
+}
+
+static void start(struct fake *f)
+{
+    static struct role_ops ops;
+    ops = imap_role;
+    ops.load = load;
+    *f = (struct fake){.client = -1, .got = buf_new(1 << 20)};
+    f->rig = rig_new(&ops, PEERS, yaml, NULL, handle, f);
+    make_image(f);
+    connect_client(f);
+    expect(f, "* OK [CAPABILITY IMAP4rev1");
+}
+
+static void login(struct fake *f)
+{
+    ask(f, "l LOGIN jane@example.org secret\r\n", "l OK [CAPABILITY");
+}
+
+static void finish(struct fake *f)
+{
+    (void)close(f->client);
+    rig_for(f->rig, 30);
+    rig_free(f->rig);
+    (void)munmap(f->image, image_size(64));
+    (void)close(f->image_fd);
+    buf_free(&f->got);
+}
+
+/* ---- the tests ---- */
+
+static void test_news_of_the_mailbox(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    ask(&f, "a SELECT INBOX\r\n", "a OK [READ-WRITE]");
+    expect(&f, "* 5 EXISTS\r\n* 2 RECENT\r\n");
+    ask(&f, "b STORE 2,4 +FLAGS (\\Deleted)\r\n", "b OK");
+    expect(&f, "* 2 FETCH (FLAGS (\\Deleted))\r\n* 4 FETCH (FLAGS (\\Deleted \\Recent))\r\n");
+    ask(&f, "c EXPUNGE\r\n", "* 4 EXPUNGE\r\n* 2 EXPUNGE\r\nc OK");
+    /* another session's doings: not told in FETCH by number, told by NOOP */
+    image_write(&f.image->entries[0], 50, IMAGE_EXPUNGED);
+    image_write(&f.image->entries[2], 51, IMAGE_SEEN);
+    f.image->expunged++;
+    f.image->modseq = 51;
+    ask(&f, "d FETCH 1:* UID\r\n", "d OK");
+    expect(&f, "* 1 FETCH (UID 10)\r\n* 2 FETCH (UID 30)\r\n* 3 FETCH (UID 50)\r\n");
+    expect_not(&f, "EXPUNGE\r\n");
+    ask(&f, "e NOOP\r\n", "* 1 EXPUNGE\r\ne OK");
+    ask(&f, "f UID FETCH 30 FLAGS\r\n", "* 1 FETCH (UID 30 FLAGS (\\Seen))\r\nf OK");
+    ask(&f, "g CLOSE\r\n", "g OK");
+    ask(&f, "h FETCH 1 FLAGS\r\n", "h BAD");
+    ask(&f, "i LOGOUT\r\n", "* BYE");
+    expect_end(&f);
+    assert_int_equal(f.unselects, 1);
+    assert_int_equal(f.logouts, 1);
+    finish(&f);
+}
+
+static void test_idle_and_a_deleted_mailbox(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    ask(&f, "a SELECT INBOX\r\n", "a OK");
+    ask(&f, "b IDLE\r\n", "+ ");
+    image_write(&f.image->entries[0], 9, IMAGE_FLAGGED);
+    f.image->modseq = 9;
+    const struct wire_mbox_changed changed = {.watch = 1, .modseq = 9};
+    buf_clear(&f.got);
+    rig_tell(f.rig, ROLE_STORE, WIRE_MBOX_CHANGED, &changed);
+    expect(&f, "* 1 FETCH (FLAGS (\\Flagged))\r\n");
+    ask(&f, "DONE\r\n", "b OK");
+    const struct wire_mbox_changed gone = {.watch = 1, .gone = 1};
+    rig_tell(f.rig, ROLE_STORE, WIRE_MBOX_CHANGED, &gone);
+    expect(&f, "* BYE");
+    expect_end(&f);
+    finish(&f);
+}
+
+static void test_store_away(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    f.silent = true;
+    say(&f, "a STATUS INBOX (MESSAGES)\r\n");
+    rig_for(f.rig, 30);
+    rig_connect(f.rig, ROLE_STORE); /* the old one is dead */
+    expect(&f, "a NO [UNAVAILABLE]");
+    f.silent = false;
+    ask(&f, "b SELECT INBOX\r\n", "b OK");
+    rig_connect(f.rig, ROLE_STORE);
+    expect(&f, "* BYE [UNAVAILABLE]");
+    expect_end(&f);
+    finish(&f);
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t code;
+        const char *answer;
+    } rows[] = {
+        {STORE_CODE_NONEXISTENT, "a NO [NONEXISTENT]"},
+        {STORE_CODE_OVERQUOTA, "a NO [OVERQUOTA]"},
+        {STORE_CODE_CANNOT, "a NO [CANNOT]"},
+        {STORE_CODE_NOPERM, "a NO [NOPERM]"},
+        {999, "a NO Not possible"},
+    };
+    struct fake f;
+    start(&f);
+    login(&f);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        f.code = rows[i].code;
+        ask(&f, "a STATUS x (MESSAGES)\r\n", rows[i].answer);
+    }
+    f.code = STORE_CODE_EXPIRED; /* the grant is over: so is the session */
+    ask(&f, "a STATUS x (MESSAGES)\r\n", "a NO [EXPIRED]");
+    expect(&f, "* BYE [EXPIRED]");
+    expect_end(&f);
+    finish(&f);
+}
+
+/* The session ends while store opens the mailbox: the use store counted is given back. */
+static void test_session_ends_during_select(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    f.held_selects = 1;
+    say(&f, "a SELECT INBOX\r\n");
+    rig_for(f.rig, 30);
+    assert_int_equal(f.selects, 1);
+    const struct wire_sup_drain drain = {.ms = 10};
+    assert_int_equal(wire_send(f.rig->supervisor, WIRE_SUP_DRAIN, &drain), ERR_OK);
+    expect_end(&f);
+    rig_until(f.rig, &f.rig->drained);
+    assert_int_equal(f.logouts, 1);
+    assert_int_equal(f.unselects, 0);
+    answer_select(&f, f.held);
+    rig_for(f.rig, 30);
+    assert_int_equal(f.unselects, 1);
+    finish(&f);
+}
+
+static void test_authenticate(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    ask(&f, "a AUTHENTICATE NOPE\r\n", "a NO [CANNOT]");
+    ask(&f, "b AUTHENTICATE LOGIN\r\n", "+ VXNlciBOYW1lAA==\r\n");
+    ask(&f, "*\r\n", "b BAD");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.cancels, 1);
+    ask(&f, "c AUTHENTICATE LOGIN\r\n", "+ ");
+    ask(&f, "!!!\r\n", "c BAD");
+    ask(&f, "d AUTHENTICATE PLAIN !!!\r\n", "d BAD");
+    ask(&f, "e LOGIN jane wrong\r\n", "e NO [AUTHENTICATIONFAILED]");
+    ask(&f, "f AUTHENTICATE PLAIN AGphbmVAZXhhbXBsZS5vcmcAc2VjcmV0\r\n", "f OK [CAPABILITY");
+    expect(&f, "UIDPLUS");
+    for (int i = 0; i < IMAP_LOGIN_FAILURES; i++) {
+        if (i == 0) {
+            connect_client(&f);
+            expect(&f, "* OK");
+        }
+        ask(&f, "g LOGIN jane wrong\r\n", "g NO");
+    }
+    expect(&f, "* BYE");
+    expect_end(&f);
+    finish(&f);
+}
+
+static void test_append(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    ask(&f, "a APPEND x {5+}\r\nhello\r\nb NOOP\r\n", "a BAD Log in first\r\nb OK");
+    login(&f);
+    ask(&f, "c APPEND x {5}\r\n", "+ ");
+    ask(&f, "hello\r\n", "c OK [APPENDUID 7 60]");
+    assert_int_equal(f.chunks, 1);
+    ask(&f, "d APPEND x {65537}\r\ne NOOP\r\n", "d NO [TOOBIG]");
+    expect(&f, "e OK");
+    expect_not(&f, "+ ");
+    ask(&f, "f APPEND x {0+}\r\n\r\ng NOOP\r\n", "f NO [CANNOT]");
+    expect(&f, "g OK");
+    ask(&f, "h APPEND x {5+}\r\nhello (\\Seen) {3+}\r\nabc\r\ni NOOP\r\n", "h BAD");
+    expect(&f, "i OK");
+    ask(&f, "j APPEND x {5+}\r\nhellojunk\r\nk NOOP\r\n", "j BAD");
+    expect(&f, "k OK");
+    ask(&f, "l APPEND &bad {5+}\r\nhello\r\nm NOOP\r\n", "l NO [CANNOT]");
+    expect(&f, "m OK");
+    say(&f, "n APPEND x {500+}\r\nhel");
+    rig_for(f.rig, 20);
+    unsigned drops = f.drops;
+    say(&f, "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345"
+            "6789");
+    (void)shutdown(f.client, SHUT_WR);
+    expect_end(&f);
+    rig_for(f.rig, 20);
+    assert_true(f.drops <= drops + 1);
+    finish(&f);
+}
+
+static void test_hidden_capabilities(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    ask(&f, "l LOGIN odd@example.org secret\r\n", "l OK [CAPABILITY");
+    expect(&f, "UIDPLUS");
+    expect_not(&f, " IDLE");
+    expect_not(&f, " MOVE");
+    ask(&f, "a IDLE\r\n", "a BAD Unknown command");
+    finish(&f);
+}
+
+static void test_literals_and_limits(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    ask(&f, "b LOGIN {16}\r\n", "+ ");
+    ask(&f, "jane@example.org {6}\r\n", "+ ");
+    ask(&f, "secret\r\n", "b OK");
+    ask(&f, "c SELECT {999999}\r\n", "c BAD Literal too large");
+    ask(&f, "d SELECT {5+}\r\nINBOX\r\n", "d OK [READ-WRITE]");
+    ask(&f, "e NOOP\n", "e BAD");
+    ask(&f, "f UID FETCH 1:4294967295 UID\r\n", "f OK");
+    expect(&f, "* 5 FETCH (UID 50)");
+    ask(&f, "g NOOP\r\nh CAPABILITY\r\ni CHECK\r\n", "i OK");
+    expect(&f, "g OK NOOP completed\r\n* CAPABILITY");
+    finish(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_news_of_the_mailbox),
+        cmocka_unit_test(test_idle_and_a_deleted_mailbox),
+        cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_session_ends_during_select),
+        cmocka_unit_test(test_authenticate),
+        cmocka_unit_test(test_append),
+        cmocka_unit_test(test_hidden_capabilities),
+        cmocka_unit_test(test_literals_and_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
