@@ -63,7 +63,7 @@ uint8_t *buf_reserve(struct buf *b, size_t want)
         b->overflow = true;
         return NULL;
     }
-    if (b->cap - b->len < want) {
+    if (!b->data || b->cap - b->len < want) { /* also for nothing: no pointer is made from NULL */
         size_t cap = b->cap ? b->cap : BUF_FIRST;
         while (cap < b->len + want)
             cap *= 2;

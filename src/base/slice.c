@@ -257,10 +257,20 @@ static size_t utf8_sequence(struct slice s)
     return len;
 }
 
+/* Eight bytes of ASCII at the start of s: most of what people write. */
+static bool starts_with_ascii(struct slice s)
+{
+    uint64_t eight;
+    if (s.len < sizeof eight)
+        return false;
+    memcpy(&eight, s.ptr, sizeof eight);
+    return !(eight & UINT64_C(0x8080808080808080));
+}
+
 bool slice_is_utf8(struct slice s)
 {
     while (s.len) {
-        size_t len = utf8_sequence(s);
+        size_t len = starts_with_ascii(s) ? sizeof(uint64_t) : utf8_sequence(s);
         if (len == 0)
             return false;
         s = slice_from(s, len);

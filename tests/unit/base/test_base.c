@@ -51,6 +51,51 @@ static void test_slice_search(void **state)
     assert_false(slice_token(&rest, ',', &part));
 }
 
+/* A fault is found wherever it stands beside runs of ASCII, which go eight bytes at a time. */
+static void test_slice_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool ok;
+    } rows[] = {
+        {"", true},
+        {"\x7f", true},
+        {"\xc3\xa9", true},
+        {"\xe2\x82\xac", true},
+        {"\xc3", false},
+        {"\x80", false},
+        {"\xff", false},
+        {"\xe2\x82", false},
+        {"\xc1\x81", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xf0\x8f\xbf\xbf", false},
+        {"\xe2\x28\xa1", false},
+    };
+    for (size_t before = 0; before < 20; before++)
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+            AUTO_BUF struct buf b = buf_new(100);
+            buf_addf(&b, "%.*s%s", (int)before, "abcdefghijklmnopqrstuvwxyz", rows[i].text);
+            assert_int_equal(slice_is_utf8(buf_slice(&b)), rows[i].ok);
+            buf_addf(&b, "%.*s", (int)before, "abcdefghijklmnopqrstuvwxyz");
+            assert_int_equal(slice_is_utf8(buf_slice(&b)), rows[i].ok);
+        }
+}
+
+static void test_buf_reserve_nothing(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf b = buf_new(10), none = buf_new(0);
+    assert_non_null(buf_reserve(&b, 0));
+    assert_non_null(buf_reserve(&none, 0));
+    assert_true(buf_ok(&b) && buf_ok(&none));
+    assert_null(buf_reserve(&none, 1));
+    assert_false(buf_ok(&none));
+    buf_add(&b, SLICE("1234567890"));
+    assert_non_null(buf_reserve(&b, 0));
+    assert_true(buf_ok(&b));
+}
+
 static void test_buf_maximum(void **state)
 {
     (void)state;
@@ -112,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slice_numbers), cmocka_unit_test(test_slice_search),
+        cmocka_unit_test(test_slice_utf8),    cmocka_unit_test(test_buf_reserve_nothing),
         cmocka_unit_test(test_buf_maximum),   cmocka_unit_test(test_buf_integers),
         cmocka_unit_test(test_arena),
     };
