@@ -73,7 +73,7 @@ static void test_slice_utf8(void **state)
         {"\xe2\x28\xa1", false},
     };
     for (size_t before = 0; before < 20; before++)
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             AUTO_BUF struct buf b = buf_new(100);
             buf_addf(&b, "%.*s%s", (int)before, "abcdefghijklmnopqrstuvwxyz", rows[i].text);
             assert_int_equal(slice_is_utf8(buf_slice(&b)), rows[i].ok);
