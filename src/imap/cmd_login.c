@@ -16,7 +16,6 @@ struct login {
     char mechanism[33];
     struct slice user; /* as claimed, for the log */
     uint64_t exchange; /* of auth, while it goes on */
-    uint64_t started_ns;
 };
 
 static struct login *login_of(struct session *s)
@@ -43,16 +42,9 @@ static void log_failure(struct session *s, const char *why)
              LOG_CSTR("why", why), LOG_COMPAT_LINE(&line));
 }
 
-static void count_login(struct session *s, enum metric_login result)
-{
-    metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(METRIC_IMAP, result), 1);
-    metric_observe(METRIC_LOGIN_SECONDS, 0, clock_mono_ns() - login_of(s)->started_ns);
-}
-
 static void login_failed(struct session *s)
 {
     s->failures++;
-    count_login(s, METRIC_LOGIN_FAILED);
     log_failure(s, "wrong name or password");
     imap_session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
     if (s->failures >= IMAP_LOGIN_FAILURES)
@@ -77,7 +69,6 @@ static void login_ok(struct session *s, const struct wire_auth_result *result)
     struct login *login = login_of(s);
     s->grant = result->grant;
     s->account = mem_dup(result->account.ptr, result->account.len);
-    count_login(s, METRIC_LOGIN_OK);
     if (!count_user(s)) {
         log_failure(s, "too many connections of this user and address");
         imap_session_done(s, "NO [LIMIT] Too many connections of this user from your address");
@@ -170,7 +161,6 @@ static void on_result(struct session *s, void *arg, enum err err, struct ipc_pac
         imap_session_done(s, "NO [CANNOT] Authentication mechanism not supported");
         break;
     default:
-        count_login(s, METRIC_LOGIN_LATER);
         imap_session_done(s, "NO [UNAVAILABLE] Logins are not possible at the moment");
         break;
     }
@@ -183,7 +173,6 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
     struct login *login = login_of(s);
     for (size_t i = 0; i < mechanism.len && i + 1 < sizeof login->mechanism; i++)
         login->mechanism[i] = (char)ascii_upper(mechanism.ptr[i]);
-    login->started_ns = clock_mono_ns();
     s->run->stop = cancel_exchange;
     const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
                                             .tls = stream_is_tls(s->stream) || s->insecure_auth,

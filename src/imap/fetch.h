@@ -6,12 +6,13 @@
 #include "imap/session.h"
 #include "wire/facts.h"
 
-#define FETCH_BATCH      256     /* messages asked for at once, at most */
-#define FETCH_BATCH_SIZE 1000000 /* octets of answers one batch should not exceed, going by the ones before  \
-                                  */
-#define FETCH_BATCHES    2       /* of facts, asked for at once */
-#define FETCH_OPENS      16      /* messages whose files are asked for at once */
-#define FETCH_MARKED     64      /* messages set \Seen at once, before their files are asked for */
+#define FETCH_BATCH 256 /* messages asked for at once, at most */
+#define FETCH_BATCH_SIZE                                                                                     \
+    1000000                 /* octets of answers one batch should not exceed, going by the ones before       \
+                             */
+#define FETCH_BATCHES    2  /* of facts, asked for at once */
+#define FETCH_OPENS      16 /* messages whose files are asked for at once */
+#define FETCH_MARKED     64 /* messages set \Seen at once, before their files are asked for */
 #define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
 
 /* One message to be written: what is known of it. */
