@@ -126,8 +126,6 @@ enum err db_open(const char *path, unsigned flags, const struct db_schema *schem
     struct db *db = mem_zero(1, sizeof *db);
     uint32_t from = UINT32_MAX;
     enum err err = open_handle(path, flags, db, why);
-    if (!err && seen == ERR_ABSENT)
-        err = sync_folder_of(path, why);
     if (!err)
         err = db_migrate(db, path, schema, flags, &from, why);
     if (err) {

@@ -56,8 +56,10 @@ enum db_flag {
 /* Opens the file at `path` (relative to the working folder) and brings its schema up to date: a snapshot
  * "PATH.before-VERSION" is made through SQLite's backup interface, then all missing steps run in one
  * transaction. A file newer than the program is refused (ERR_REFUSED) with a text that says which release is
- * needed or which snapshot to go back to. A new file's name is synced into its folder. `migrated` (may be
- * NULL): the version before, or UINT32_MAX when nothing was to do; 0 for a new file. */
+ * needed or which snapshot to go back to. A new file's name is durable with its first
+ * transaction: SQLite syncs the folder when it has made the journal of that, which is after it has made the
+ * file. `migrated` (may be NULL): the version before, or UINT32_MAX when nothing was to do; 0 for a new file.
+ */
 enum err db_open(const char *path, unsigned flags, const struct db_schema *schema, uint32_t *migrated,
                  struct db **db, struct why *why) MUST_CHECK;
 /* Rolls back what is open, moves the write-ahead log into the file, closes. Clears the pointer; takes NULL.

@@ -64,6 +64,8 @@ void slot_release(struct slot *slot);
 /* On the strand: the account, opened where it is not. `make`: also where there is none yet. */
 enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why) MUST_CHECK;
 void slots_start(struct store *store);
+/* Folds and closes whatever is idle, all at once; true when nothing is left to wait for. */
+bool slots_sleep_all(struct store *store);
 /* Puts all to sleep and frees them; called when no job is left to come. */
 void slots_stop(struct store *store);
 

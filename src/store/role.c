@@ -154,12 +154,12 @@ static void drained(void *ctx, enum role role)
     jobs_resume(ctx, role);
 }
 
-/* Accounts are folded and closed by their strands; what is not done in time is in the log and done at the
- * next start. */
+/* Accounts are folded and closed by their strands, many at a time; what is not done in time is in the
+ * write-ahead logs and done at the next start. */
 static void drain_poll(void *arg)
 {
     struct store *store = arg;
-    if (store->jobs)
+    if (store->jobs || !slots_sleep_all(store))
         loop_timer_set(store->drain_timer, DRAIN_POLL_MS);
     else
         role_drained(store->run);

@@ -179,6 +179,19 @@ static void look_after(struct slot *slot, uint64_t now)
         free_slot(slot);
 }
 
+bool slots_sleep_all(struct store *store)
+{
+    bool left = false;
+    LIST_EACH(&store->lru, node)
+    {
+        struct slot *slot = CONTAINER_OF(node, struct slot, lru);
+        if (slot->awake && !slot->jobs)
+            put_to_sleep(slot);
+        left = left || slot->jobs;
+    }
+    return !left;
+}
+
 static void tick(void *arg)
 {
     struct store *store = arg;

@@ -653,6 +653,25 @@ static void test_restart(void **state)
     rig_free(rig);
 }
 
+/* An end in order leaves no write-ahead log behind: nothing to do at the next start. */
+static void test_drain(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = start(&seen);
+    all_told(rig);
+    give(rig, 1, ROLE_IMAP, ANN);
+    append(rig, 1, "INBOX");
+    struct selected s = sel(rig, 1, "INBOX");
+    assert_int_equal(access("accounts/ann@example.test/index.db-wal", F_OK), 0);
+    const struct wire_sup_drain drain = {.ms = 5000};
+    assert_int_equal(wire_send(rig->supervisor, WIRE_SUP_DRAIN, &drain), ERR_OK);
+    rig_until(rig, &rig->drained);
+    assert_int_equal(access("accounts/ann@example.test/index.db-wal", F_OK), -1);
+    munmap(s.image, s.size);
+    rig_free(rig);
+}
+
 int main(void)
 {
     assert_int_equal(metric_attach(&metrics_table, -1, "store", NULL), ERR_OK);
@@ -662,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_many_at_once),  cmocka_unit_test(test_session),
         cmocka_unit_test(test_image_moves),   cmocka_unit_test(test_grants),
         cmocka_unit_test(test_foreign_watch), cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
