@@ -4,6 +4,9 @@ Checked all the time: sequence numbers (every FETCH that names a UID names the o
 shrinks without EXPUNGE, no EXPUNGE in answers to FETCH, STORE, SEARCH by number, no FETCH of a number not announced.
 Checked at rests: every session sees the same UIDs and flags as a new one.
 
+Every third session speaks QRESYNC: VANISHED instead of EXPUNGE, and now and then it leaves the mailbox and comes back with
+what it remembers.
+
 Alone:  imap_model.py --port 1143 --user a@example.test --password secret --steps 2000 --seed 1
 """
 import argparse
@@ -59,15 +62,17 @@ class Connection:
 
 
 class Session:
-    def __init__(self, name, args, log):
-        self.name, self.args, self.log = name, args, log
+    def __init__(self, name, args, log, qresync=False):
+        self.name, self.args, self.log, self.qresync = name, args, log, qresync
         self.conn = Connection(args.host, args.port)
         self.count = 0
         self.messages = []  # uid or None, in the order of sequence numbers
         self.flags = {}     # uid: set
-        self.selected = False
+        self.codes = {}
         self.conn.response()
         self.run(f'LOGIN "{args.user}" "{args.password}"')
+        if qresync:
+            self.run("ENABLE QRESYNC")
 
     # ---- what comes ----
 
@@ -77,15 +82,47 @@ class Session:
         if line.startswith(b"* BYE") and not self.leaving:
             raise Wrong(f"{self.name}: {line!r}")
         if len(words) > 2 and words[2] == b"EXPUNGE":
+            if self.qresync:
+                raise Wrong(f"{self.name}: EXPUNGE after ENABLE QRESYNC")
             self.expunged(int(words[1]))
         elif len(words) > 2 and words[2] == b"EXISTS":
             self.exist(int(words[1]))
         elif FETCH.match(line):
             self.fetched(*FETCH.match(line).groups())
         elif line.startswith(b"* VANISHED"):
+            self.vanished(words[2] == b"(EARLIER)", words[-1])
+        for name in (b"UIDVALIDITY", b"HIGHESTMODSEQ"):
+            code = re.search(rb"^\* OK \[%s (\d+)\]" % name, line)
+            if code:
+                self.codes[name] = int(code.group(1))
+        modseq = re.search(rb"MODSEQ \((\d+)\)", line)
+        if modseq and self.qresync:
+            self.codes[b"HIGHESTMODSEQ"] = max(self.codes[b"HIGHESTMODSEQ"], int(modseq.group(1)))
+
+    def vanished(self, earlier, uids):
+        if not self.qresync:
             raise Wrong("VANISHED without QRESYNC")
+        if self.no_expunge and not earlier:
+            raise Wrong(f"{self.name}: VANISHED in the answer to {self.no_expunge}")
+        for piece in uids.split(b","):
+            low, _, high = piece.partition(b":")
+            for uid in range(int(low), int(high or low) + 1):
+                if earlier:
+                    self.flags.pop(uid, None)
+                elif uid in self.messages:
+                    self.flags.pop(uid, None)
+                    self.messages.remove(uid)
+                else:
+                    self.messages.pop(self.unknown(uid))
 
     leaving = False
+
+    def unknown(self, uid):
+        """Where a message with this UID must stand among those whose UIDs were not asked for yet."""
+        below = max((i for i, u in enumerate(self.messages) if u and u < uid), default=-1)
+        if below + 1 >= len(self.messages) or self.messages[below + 1]:
+            raise Wrong(f"{self.name}: VANISHED {uid} of nothing known")
+        return below + 1
 
     def expunged(self, n):
         if self.no_expunge:
@@ -151,14 +188,29 @@ class Session:
         return result
 
     def select(self, mailbox):
-        self.messages, self.flags = [], {}
-        lines, _ = self.run(f"SELECT {mailbox}")
-        self.mailbox = mailbox
-        self.selected = True
+        self.messages, self.flags, self.codes = [], {}, {}
+        self.run(f"SELECT {mailbox}")
+
+    def come_back(self, mailbox):
+        """Leaves, others act, and comes back with what it knew: only the difference may be told (RFC 7162)."""
+        self.learn()
+        self.run("NOOP")  # what FETCH by number held back: only now the highest change number seen covers it
+        known, validity, modseq = dict(self.flags), self.codes[b"UIDVALIDITY"], self.codes[b"HIGHESTMODSEQ"]
+        self.run("UNSELECT")
+        yield
+        self.messages, self.flags, self.codes = [], known, {}
+        self.run(f"SELECT {mailbox} (QRESYNC ({validity} {modseq}))")
+        remembered = {uid: flags for uid, flags in self.flags.items()}
+        self.flags = {}
+        self.learn()
+        if remembered != self.flags:
+            raise Wrong(f"{self.name} came back to {remembered}\nbut there is {self.flags}")
 
     def learn(self):
         """After this every number has its UID and flags."""
         if self.messages:
+            self.run("FETCH 1:* (UID FLAGS)")
+        if None in self.messages:  # new ones came with the answer
             self.run("FETCH 1:* (UID FLAGS)")
         if None in self.messages:
             raise Wrong(f"{self.name}: FETCH 1:* left out some messages")
@@ -176,7 +228,7 @@ class Story:
             first.run(f"CREATE {box}", may_fail=True)
         for _ in range(5):
             self.append(first)
-        self.sessions = [Session(chr(ord("a") + i), args, self.log) for i in range(args.sessions)]
+        self.sessions = [Session(chr(ord("a") + i), args, self.log, qresync=i % 3 == 2) for i in range(args.sessions)]
         for s in self.sessions:
             s.select("model")
             s.learn()
@@ -209,8 +261,8 @@ class Story:
         s = self.rng.choice(self.sessions)
         what = self.rng.choices(
             [self.do_append, self.do_store, self.do_uid_store, self.do_fetch, self.do_body, self.do_expunge, self.do_uid_expunge,
-             self.do_noop, self.do_search, self.do_copy, self.do_move, self.do_select, self.do_idle, self.do_pipeline],
-            [14, 14, 8, 10, 6, 5, 4, 8, 6, 2, 3, 2, 5, 4])[0]
+             self.do_noop, self.do_search, self.do_copy, self.do_move, self.do_select, self.do_idle, self.do_pipeline, self.do_come_back],
+            [14, 14, 8, 10, 6, 5, 4, 8, 6, 2, 3, 2, 5, 4, 4])[0]
         what(s)
 
     def flag_change(self):
@@ -276,6 +328,16 @@ class Story:
 
     def do_select(self, s):
         s.select("model")
+
+    def do_come_back(self, s):
+        if not s.qresync:
+            return
+        away = s.come_back("model")
+        next(away)
+        others = [t for t in self.sessions if t is not s]
+        for _ in range(self.rng.randint(1, 6)):
+            self.rng.choice([self.do_append, self.do_uid_store, self.do_expunge, self.do_store])(self.rng.choice(others))
+        next(away, None)
 
     def do_idle(self, s):
         tag = s.start("IDLE")
