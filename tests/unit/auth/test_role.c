@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 
 #include "auth/auth.h"
 #include "auth/context.h"
@@ -68,10 +69,21 @@ static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struc
     return true;
 }
 
+/* The role's context, to reach its threads. */
+static struct auth *context;
+
+static void *load(struct role_run *run, struct why *why)
+{
+    return context = auth_role.load(run, why);
+}
+
 static struct rig *start(struct fake *f, const struct rig_file *with)
 {
+    static struct role_ops ops;
+    ops = auth_role;
+    ops.load = load;
     memset(f, 0, sizeof *f);
-    f->rig = rig_new(&auth_role, PEERS, yaml, with, handle, f);
+    f->rig = rig_new(&ops, PEERS, yaml, with, handle, f);
     rig_for(f->rig, 20);
     return f->rig;
 }
@@ -212,6 +224,73 @@ static void test_remembered(void **state)
     assert_int_equal(plain(rig, ROLE_SMTP, "jane@example.org", "other").status, AUTH_OK);
     assert_int_equal(plain(rig, ROLE_SMTP, "john@example.org", "johns secret").status, AUTH_FAILED);
     rig_free(rig);
+}
+
+#define HELD_MAX 64 /* more than the role has threads for passwords */
+static pthread_mutex_t held = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_held(void *arg)
+{
+    (void)arg;
+    pthread_mutex_lock(&held);
+    pthread_mutex_unlock(&held);
+}
+
+static void no_answer(void *arg)
+{
+    (void)arg;
+}
+
+/* No password is looked at until `held` is unlocked. */
+static void hold_verification(void)
+{
+    pthread_mutex_lock(&held);
+    for (int i = 0; i < HELD_MAX; i++)
+        loop_pool_run(verify_pool(context->verify), wait_held, no_answer, NULL);
+}
+
+/* The file changes while the password is looked at: what was right a moment ago is wrong now. */
+static void test_secret_changes_meanwhile(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accounts;
+        enum auth_status status;
+    } rows[] = {
+        {"jane@example.org|$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n", AUTH_OK},
+        {"jane@example.org|{PLAIN}correct horse\n",
+         AUTH_FAILED}, /* the same password, but not what was checked */
+        {"jane@example.org|{PLAIN}other\n", AUTH_FAILED},
+        {"somebody@example.org|{PLAIN}correct horse\n", AUTH_FAILED},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fake f;
+        struct rig *rig = start(&f, files);
+        const struct rig_file changed[] = {
+            {SUP_FILE_ACCOUNTS, 0, "/accounts.cf", rows[i].accounts},
+            {SUP_FILE_ACCOUNTS, 1, "/accounts.json", "{}"},
+            {0},
+        };
+        const struct wire_auth_begin m = {.service = AUTH_SERVICE_SUBMISSION,
+                                          .tls = 1,
+                                          .has_initial = 1,
+                                          .mechanism = SLICE("PLAIN"),
+                                          .initial = slice_make("\0jane@example.org\0correct horse", 31),
+                                          .client = SLICE("192.0.2.7"),
+                                          .session = SLICE("sess00000001")};
+        struct rig_answer answer;
+        struct wire_auth_result r;
+        hold_verification();
+        rig_ask(rig, ROLE_SMTP, WIRE_AUTH_BEGIN, &m, &answer);
+        rig_for(rig, 20);
+        rig_reload(rig, yaml, changed);
+        assert_false(answer.done);
+        pthread_mutex_unlock(&held);
+        rig_get(rig, &answer, WIRE_AUTH_RESULT, &r);
+        assert_int_equal(r.status, rows[i].status);
+        assert_int_equal(grant_is_none(&r.grant), r.status != AUTH_OK);
+        rig_free(rig);
+    }
 }
 
 static void test_steps(void **state)
@@ -461,9 +540,11 @@ static void test_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passwords), cmocka_unit_test(test_remembered), cmocka_unit_test(test_steps),
-        cmocka_unit_test(test_scram),     cmocka_unit_test(test_grants),     cmocka_unit_test(test_commands),
-        cmocka_unit_test(test_gone),      cmocka_unit_test(test_same_time),
+        cmocka_unit_test(test_passwords), cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_steps),     cmocka_unit_test(test_secret_changes_meanwhile),
+        cmocka_unit_test(test_scram),     cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_commands),  cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_same_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
