@@ -8,6 +8,7 @@
 #include "auth/secrets.h"
 #include "auth/verify.h"
 #include "role/role.h"
+#include "settings/metrics.h"
 
 #define AUTH_EXCHANGES_MAX 20000  /* logins under way, failed ones that wait out their delay among them */
 #define AUTH_EXCHANGE_MS   120000 /* a client's time for one exchange */
@@ -79,10 +80,13 @@ void exchange_drop_all(struct auth *auth);
 void exchange_free(struct exchange *x);
 void exchange_answer(struct exchange *x, enum auth_status status, struct slice challenge, struct slice text);
 
-/* ---- failure.c: log lines of a login ---- */
+/* ---- failure.c: log lines of a login, and its place in the metrics ---- */
 
+/* Each logs and counts. */
 void failure_log(const struct exchange *x);
 void success_log(const struct exchange *x, struct slice account, bool remembered);
+/* For what could not be decided. */
+void login_count(enum auth_service service, enum metric_login result);
 
 /* ---- grants.c: who acts for whom ---- */
 

@@ -78,6 +78,7 @@ void exchange_malformed(struct exchange *x)
 
 void exchange_later(struct exchange *x, const char *text)
 {
+    login_count(x->service, METRIC_LOGIN_LATER);
     exchange_answer(x, AUTH_LATER, SLICE_EMPTY, slice_of(text));
     exchange_free(x);
 }
@@ -258,6 +259,7 @@ bool exchange_on_begin(void *ctx, struct ipc_link *link, struct ipc_packet *pack
         return true;
     }
     if (auth->exchange_count >= AUTH_EXCHANGES_MAX || !auth->accounts) {
+        login_count((enum auth_service)m->service, METRIC_LOGIN_LATER);
         refuse(link, packet->request, AUTH_LATER, "too many logins at once");
         return true;
     }

@@ -12,7 +12,14 @@
 
 #define CREDENTIALS_MAX 12000 /* octets of a decoded SASL message */
 
+/* A question to auth. It outlives the session that asked it: a grant that comes too late is given back. */
+struct auth_call {
+    struct imap *imap;
+    struct session *session; /* NULL: gone */
+};
+
 struct login {
+    struct auth_call *call; /* under way */
     char mechanism[33];
     struct slice user; /* as claimed, for the log */
     uint64_t exchange; /* of auth, while it goes on */
@@ -87,17 +94,28 @@ static void login_ok(struct session *s, const struct wire_auth_result *result)
     imap_session_answer(s, buf_slice(&answer));
 }
 
-static void on_result(struct session *s, void *arg, enum err err, struct ipc_packet *packet);
+static void ask_auth(struct session *s, enum wire_type type, const void *message);
+
+static void send_cancel(struct imap *imap, uint64_t exchange)
+{
+    const struct wire_auth_cancel cancel = {.exchange = exchange};
+    enum err err = exchange ? wire_send(role_link(imap->run, ROLE_AUTH), WIRE_AUTH_CANCEL, &cancel) : ERR_OK;
+    (void)err; /* auth away: the exchange died with it */
+}
 
 static void cancel_exchange(struct session *s)
 {
     struct login *login = login_of(s);
-    if (!login || login->exchange == 0)
-        return;
-    const struct wire_auth_cancel cancel = {.exchange = login->exchange};
-    enum err err = wire_send(role_link(s->imap->run, ROLE_AUTH), WIRE_AUTH_CANCEL, &cancel);
-    (void)err; /* auth away: the exchange died with it */
+    send_cancel(s->imap, login->exchange);
     login->exchange = 0;
+}
+
+static void session_ended(struct session *s)
+{
+    struct login *login = login_of(s);
+    if (login->call)
+        login->call->session = NULL;
+    cancel_exchange(s);
 }
 
 /* The client's answer to a challenge: base64, or "*" to give up. */
@@ -124,7 +142,7 @@ static void read_response(struct session *s)
         return;
     }
     const struct wire_auth_step step = {.exchange = login_of(s)->exchange, .data = data};
-    imap_session_ask(s, ROLE_AUTH, WIRE_AUTH_STEP, &step, on_result);
+    ask_auth(s, WIRE_AUTH_STEP, &step);
 }
 
 static void challenge(struct session *s, const struct wire_auth_result *result)
@@ -137,19 +155,14 @@ static void challenge(struct session *s, const struct wire_auth_result *result)
     s->run->input = read_response;
 }
 
-static void on_result(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+static void answered(struct session *s, const struct wire_auth_result *result)
 {
-    (void)arg;
-    struct wire_auth_result result;
-    login_of(s)->exchange = 0;
-    if (wire_answer(err, packet, WIRE_AUTH_RESULT, &result) != ERR_OK)
-        result.status = AUTH_LATER;
-    switch (result.status) {
+    switch (result->status) {
     case AUTH_OK:
-        login_ok(s, &result);
+        login_ok(s, result);
         break;
     case AUTH_CONTINUE:
-        challenge(s, &result);
+        challenge(s, result);
         break;
     case AUTH_FAILED:
         login_failed(s);
@@ -168,12 +181,52 @@ static void on_result(struct session *s, void *arg, enum err err, struct ipc_pac
         imap_session_pump(s); /* a response may be there already */
 }
 
+/* The session has gone meanwhile: what auth holds for it ends. */
+static void give_back(struct imap *imap, const struct wire_auth_result *result)
+{
+    const struct wire_auth_logout logout = {.grant = result->grant};
+    if (grant_is_none(&result->grant)) {
+        send_cancel(imap, result->exchange);
+        return;
+    }
+    enum err err = wire_send(role_link(imap->run, ROLE_AUTH), WIRE_AUTH_LOGOUT, &logout);
+    (void)err; /* auth away: it will not replay a grant nobody uses */
+}
+
+static void on_result(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct auth_call *call = ctx;
+    struct session *s = call->session;
+    struct wire_auth_result result;
+    if (wire_answer(err, packet, WIRE_AUTH_RESULT, &result) != ERR_OK ||
+        (result.status == AUTH_OK && grant_is_none(&result.grant)))
+        result = (struct wire_auth_result){.status = AUTH_LATER};
+    if (s) {
+        login_of(s)->call = NULL;
+        login_of(s)->exchange = 0;
+        imap_session_enter(s);
+        answered(s, &result);
+        imap_session_leave(s);
+    } else {
+        give_back(call->imap, &result);
+    }
+    free(call);
+}
+
+static void ask_auth(struct session *s, enum wire_type type, const void *message)
+{
+    struct auth_call *call = mem_zero(1, sizeof *call);
+    *call = (struct auth_call){.imap = s->imap, .session = s};
+    login_of(s)->call = call;
+    (void)wire_call(role_link(s->imap->run, ROLE_AUTH), type, message, IMAP_CALL_MS, on_result, call);
+}
+
 static void begin(struct session *s, struct slice mechanism, bool has_initial, struct slice initial)
 {
     struct login *login = login_of(s);
     for (size_t i = 0; i < mechanism.len && i + 1 < sizeof login->mechanism; i++)
         login->mechanism[i] = (char)ascii_upper(mechanism.ptr[i]);
-    s->run->stop = cancel_exchange;
+    s->run->stop = session_ended;
     const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
                                             .tls = stream_is_tls(s->stream) || s->insecure_auth,
                                             .has_initial = has_initial,
@@ -181,7 +234,7 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
                                             .initial = initial,
                                             .client = slice_of(s->client_text.text),
                                             .session = slice_of(s->id)};
-    imap_session_ask(s, ROLE_AUTH, WIRE_AUTH_BEGIN, &message, on_result);
+    ask_auth(s, WIRE_AUTH_BEGIN, &message);
 }
 
 static bool refuse_insecure(struct session *s)

@@ -262,15 +262,54 @@ static enum err make_tls(const struct settings *settings, struct imap *imap,
     return tls_context_new(pairs, settings->tls.count, context, why);
 }
 
-static void update_listeners(struct imap *imap)
+/* Listeners are known by their names: what arrives at one just now is not disturbed by a reload. */
+static struct listener *take_listener(struct imap_door *doors, struct slice name)
+{
+    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
+        struct listener *listener = doors[i].listener;
+        if (!listener || !slice_eq(slice_make(doors[i].name, doors[i].name_len), name))
+            continue;
+        doors[i].listener = NULL;
+        return listener;
+    }
+    return NULL;
+}
+
+static struct imap_door open_door(struct imap *imap, struct imap_door *old, uint32_t index, int fd)
 {
     const struct settings *settings = role_settings(imap->run);
-    for (uint32_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
-        int fd = is_ours(settings, i) ? role_listener(imap->run, i) : -1;
-        listener_free(&imap->listeners[i]); /* a reload brings sockets of its own */
-        if (fd >= 0)
-            imap->listeners[i] = listener_new(imap->loop, fd, i, settings, imap->tls, &listener_ops, imap);
+    struct slice name = settings->listeners.items[index].name;
+    struct imap_door door = {.name = mem_dup(name.ptr, name.len), .name_len = name.len};
+    door.listener = take_listener(old, name);
+    if (!door.listener) {
+        door.listener = listener_new(imap->loop, fd, index, settings, imap->tls, &listener_ops, imap);
+        return door;
     }
+    listener_update(door.listener, index, settings, imap->tls);
+    listener_set_fd(door.listener, fd);
+    return door;
+}
+
+static void close_doors(struct imap_door *doors)
+{
+    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
+        listener_free(&doors[i].listener);
+        free(doors[i].name);
+        doors[i] = (struct imap_door){0};
+    }
+}
+
+static void update_listeners(struct imap *imap)
+{
+    struct imap_door old[IMAP_LISTENERS_MAX];
+    memcpy(old, imap->doors, sizeof old);
+    memset(imap->doors, 0, sizeof imap->doors);
+    for (uint32_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
+        int fd = is_ours(role_settings(imap->run), i) ? role_listener(imap->run, i) : -1;
+        if (fd >= 0)
+            imap->doors[i] = open_door(imap, old, i, fd);
+    }
+    close_doors(old);
 }
 
 /* ---- life ---- */
@@ -280,8 +319,7 @@ static void end_drain(void *arg);
 static void role_free(void *ctx)
 {
     struct imap *imap = ctx;
-    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++)
-        listener_free(&imap->listeners[i]);
+    close_doors(imap->doors);
     LIST_EACH(&imap->sessions, node)
     {
         imap_session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
@@ -336,7 +374,8 @@ static void commit(void *ctx)
     tls_context_free(&imap->tls);
     imap->tls = imap->next_tls;
     imap->next_tls = NULL;
-    update_listeners(imap);
+    if (!imap->draining)
+        update_listeners(imap);
 }
 
 static void abort_reload(void *ctx)
@@ -346,10 +385,10 @@ static void abort_reload(void *ctx)
 
 static void finish_if_empty(struct imap *imap)
 {
-    if (!imap->draining || imap->session_count > 0)
+    if (!imap->draining || imap->drained || imap->session_count > 0)
         return;
     loop_timer_stop(imap->drain_timer);
-    imap->draining = false;
+    imap->drained = true;
     role_drained(imap->run);
 }
 
@@ -374,8 +413,7 @@ static void drain(void *ctx, uint64_t ms)
 {
     struct imap *imap = ctx;
     imap->draining = true;
-    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++)
-        listener_free(&imap->listeners[i]);
+    close_doors(imap->doors);
     loop_timer_set(imap->drain_timer, ms);
     imap->session_count++; /* not over before all were told */
     LIST_EACH(&imap->sessions, node)

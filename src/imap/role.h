@@ -19,11 +19,18 @@ struct user {
     char key[];
 };
 
+/* A listener and its name in the settings it was opened under. */
+struct imap_door {
+    struct listener *listener;
+    char *name;
+    size_t name_len;
+};
+
 struct imap {
     struct role_run *run;
     struct loop *loop;
     struct tls_context *tls, *next_tls;
-    struct listener *listeners[IMAP_LISTENERS_MAX];
+    struct imap_door doors[IMAP_LISTENERS_MAX];
     struct list sessions;
     size_t session_count;
     struct idmap *mailboxes; /* watch → struct imap_mailbox */
@@ -33,7 +40,7 @@ struct imap {
     char mechanisms[256];  /* of SASL, as auth told, upper case */
     size_t mechanisms_len;
     uint64_t next_body;
-    bool draining, space_low;
+    bool draining, drained, space_low;
     struct loop_timer *drain_timer;
 };
 

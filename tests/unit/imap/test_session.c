@@ -3,6 +3,7 @@
 #include "../role_rig.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 
 #include "imap/imap.h"
@@ -30,7 +31,10 @@ struct fake {
     int image_fd;
     uint64_t modseq;
     unsigned selects, unselects, logouts, cancels, drops, chunks, held_selects;
-    bool silent;   /* the store does not answer */
+    bool silent; /* the store does not answer */
+    bool hold_login;
+    uint32_t held_login; /* a login to be answered later */
+    unsigned logins;
     uint32_t code; /* the store refuses with this */
     uint32_t held; /* a SELECT to be answered later */
 };
@@ -178,7 +182,11 @@ static bool on_auth(struct fake *f, struct ipc_link *link, struct ipc_packet *pa
             memset(r.grant.name, 5, sizeof r.grant.name);
         }
     }
-    wire_reply(link, packet->request, WIRE_AUTH_RESULT, false, &r);
+    f->logins++;
+    if (f->hold_login)
+        f->held_login = packet->request;
+    else
+        wire_reply(link, packet->request, WIRE_AUTH_RESULT, false, &r);
     return true;
 }
 
@@ -382,6 +390,84 @@ static void test_codes(void **state)
     finish(&f);
 }
 
+/* The session ends while auth thinks: a login that succeeds too late is given back, one that would go on is
+ * cancelled. */
+static void test_session_ends_during_login(void **state)
+{
+    (void)state;
+    static const struct {
+        enum auth_status status;
+        unsigned logouts, cancels;
+    } rows[] = {{AUTH_OK, 1, 0}, {AUTH_CONTINUE, 0, 1}, {AUTH_FAILED, 0, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fake f;
+        struct wire_auth_result r = {.status = rows[i].status, .account = SLICE("jane@example.org")};
+        start(&f);
+        f.hold_login = true;
+        say(&f, "a LOGIN jane@example.org secret\r\n");
+        rig_for(f.rig, 30);
+        assert_int_equal(f.logins, 1);
+        const struct wire_sup_drain drain = {.ms = 10};
+        assert_int_equal(wire_send(f.rig->supervisor, WIRE_SUP_DRAIN, &drain), ERR_OK);
+        expect_end(&f);
+        rig_until(f.rig, &f.rig->drained);
+        if (r.status == AUTH_OK)
+            memset(r.grant.name, 5, sizeof r.grant.name);
+        if (r.status == AUTH_CONTINUE)
+            r.exchange = 9;
+        wire_reply(f.rig->peers[ROLE_AUTH], f.held_login, WIRE_AUTH_RESULT, false, &r);
+        rig_for(f.rig, 30);
+        assert_int_equal(f.logouts, rows[i].logouts);
+        assert_int_equal(f.cancels, rows[i].cancels);
+        finish(&f);
+    }
+}
+
+static void reload_with(struct fake *f, const char *settings, int fd)
+{
+    struct rig *rig = f->rig;
+    const struct wire_sup_listener at = {.generation = rig->generation + 1};
+    rig->ready = false;
+    rig_send_settings(rig, settings);
+    assert_int_equal(wire_send_fds(rig->supervisor, WIRE_SUP_LISTENER, &at, &fd, 1), ERR_OK);
+    rig_phase(rig, WIRE_SUP_PREPARE);
+    rig_until(rig, &rig->ready);
+    assert_false(rig->failed);
+    rig_phase(rig, WIRE_SUP_COMMIT);
+    rig_for(rig, 20);
+}
+
+/* A reload, with the same socket under another descriptor, while a client is at its first bytes. */
+static void test_reload_while_arriving(void **state)
+{
+    (void)state;
+    static const char settings[] =
+        "hostname: mail.example.org\n"
+        "data: /tmp/unused\n"
+        "proxy_trusted_networks: [ 127.0.0.0/8 ]\n"
+        "listeners:\n"
+        "  - { name: imap, service: imap, address: \"127.0.0.1:1143\", tls: none, proxy: required }\n";
+    struct fake f;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    start(&f);
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listening, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listening, 8), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&at, &len), 0);
+    reload_with(&f, settings, listening);
+    (void)close(f.client);
+    f.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(f.client, (struct sockaddr *)&at, sizeof at), 0);
+    say(&f, "PROXY TCP4 192.0.2.7 ");
+    rig_for(f.rig, 30);
+    reload_with(&f, settings, listening);
+    say(&f, "192.0.2.8 1000 143\r\n");
+    expect(&f, "* OK");
+    (void)close(listening);
+    finish(&f);
+}
+
 /* The session ends while store opens the mailbox: the use store counted is given back. */
 static void test_session_ends_during_select(void **state)
 {
@@ -504,6 +590,8 @@ int main(void)
         cmocka_unit_test(test_idle_and_a_deleted_mailbox),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_session_ends_during_login),
+        cmocka_unit_test(test_reload_while_arriving),
         cmocka_unit_test(test_session_ends_during_select),
         cmocka_unit_test(test_authenticate),
         cmocka_unit_test(test_append),
