@@ -39,6 +39,7 @@ static enum err start(void *ctx, struct why *why)
     q->trace = trace_new(q->loop, q->spool);
     q->control = control_new(q, role_control_socket(q->run), q->operator_uid);
     deliver_wake(q, 0);
+    role_ready_later(q->run); /* no recipient is known before auth told the accounts */
     return ERR_OK;
 }
 

@@ -110,6 +110,7 @@ bool table_on_accounts(void *ctx, struct ipc_link *link, struct ipc_packet *pack
         return false;
     q->accounts_known = true;
     table_refresh(q);
+    role_ready(q->run);
     if (packet->request)
         wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
     deliver_wake(q, 0);

@@ -33,7 +33,7 @@ struct role_run {
     struct generation *current, *next;
     struct metric_block *metrics[ROLE_COUNT];
     int metrics_fd; /* our own block, until load */
-    bool started, draining;
+    bool started, draining, ready, ready_later;
 };
 
 struct loop *role_loop(struct role_run *run)
@@ -327,6 +327,20 @@ void role_run_start(struct role_run *run)
     for (int r = 0; r < ROLE_COUNT; r++)
         if (run->peers[r].link && ipc_link_is_up(run->peers[r].link) && run->ops->peer)
             run->ops->peer(run->ctx, (enum role)r, true);
+    if (!run->ready_later)
+        role_ready(run);
+}
+
+void role_ready_later(struct role_run *run)
+{
+    run->ready_later = true;
+}
+
+void role_ready(struct role_run *run)
+{
+    if (run->ready)
+        return;
+    run->ready = true;
     metric_state_set(METRIC_READY, true);
     tell(run, WIRE_ROLE_READY, NULL);
 }

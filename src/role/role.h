@@ -86,6 +86,10 @@ int role_control_socket(struct role_run *run);
 /* The counter blocks of all roles, mapped read-only (http only); NULL where there is none. */
 const struct metric_block *role_metrics(struct role_run *run, enum role role);
 
+/* A role is ready when its start() returns, unless it said role_ready_later() in there: then when it calls
+ * role_ready(), for instance once a peer told what it cannot work without. Calling again changes nothing. */
+void role_ready_later(struct role_run *run);
+void role_ready(struct role_run *run);
 /* drain() is done. */
 void role_drained(struct role_run *run);
 /* The peer sent what only a role that was taken over would send: logged, the supervisor restarts it. */
