@@ -20,10 +20,10 @@ enum metric_id {
     METRIC_SMTP_SESSION_SECONDS,
     METRIC_MESSAGES_ACCEPTED, /* label: service; counted by queue at commit */
     METRIC_MESSAGES_REFUSED,  /* label: service */
-    METRIC_BYTES_ACCEPTED,
+    METRIC_BYTES_ACCEPTED, /* by smtp, which has counted them */
     METRIC_RECIPIENTS, /* label: outcome (enum metric_recipient) */
 
-    /* logins; labels: service, result (enum metric_login) */
+    /* logins, all counted by auth; labels: service, result (enum metric_login) */
     METRIC_LOGINS,
     METRIC_LOGIN_SECONDS,
     METRIC_AUTH_MEMORY_HITS,

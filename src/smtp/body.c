@@ -146,6 +146,7 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
         send_outcome(s, &r);
         if (r.code / 100 == 2) {
             s->accepted++;
+            metric_add(METRIC_BYTES_ACCEPTED, 0, s->body.data.size);
             smtp_report_accepted(s, &r, s->body.data.size);
         } else {
             smtp_report_refused(s, r.code, r.enhanced, r.text);

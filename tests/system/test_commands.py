@@ -1,5 +1,6 @@
 """The command line: check, route, account, store, trace, config; and where addresses go."""
 import json
+import re
 import subprocess
 
 import mail
@@ -195,6 +196,39 @@ def test_metrics_are_well_formed(make_server):
     assert typed and typed == helped and all(name.startswith("rockdove_") for name in typed)
     assert server.get("/nothing")[0] == 404
     assert server.metrics()
+
+
+def _counted(server, before):
+    """What the counters went up by; the roles keep them in memory that is shared, so at once."""
+    return {name[len("rockdove_"):]: value - before[name] for name, value in server.metrics().items()
+            if value != before[name] and re.match("rockdove_(logins_total|login_seconds_count|bytes_accepted)", name)}
+
+
+def test_logins_are_counted_once(make_server):
+    server = make_server(listeners=["mx", "imap", "smtps", "metrics"]).start()
+    before = server.metrics()
+    for password, status in ("pw-0", "OK"), ("wrong", "NO"), ("pw-0", "OK"):
+        with Imap(server.ports["imap"]) as client:
+            assert client.login("t0@example.test", password).status == status
+    assert _counted(server, before) == {'logins_total{service="imap",result="ok"}': 2, "login_seconds_count": 3,
+                                        'logins_total{service="imap",result="failed"}': 1}
+    before = server.metrics()
+    for password, code in ("pw-0", 235), ("wrong", 535):
+        with Smtp(server.ports["smtps"], tls=True) as client:
+            client.ehlo()
+            assert client.auth_plain("t0@example.test", password).code == code
+    assert _counted(server, before) == {'logins_total{service="submission",result="ok"}': 1, "login_seconds_count": 2,
+                                        'logins_total{service="submission",result="failed"}': 1}
+
+
+def test_bytes_of_accepted_messages_are_counted(make_server):
+    server = make_server(listeners=["mx", "metrics"]).start()
+    before, message = server.metrics(), mail.plain(body="x" * 60 + "\r\n")
+    with Smtp(server.ports["mx"]) as client:
+        client.ehlo()
+        assert client.deliver("a@remote.test", ["t0@example.test"], message).code == 250
+        assert client.deliver("a@remote.test", ["t0@example.test"], message).code == 250
+    assert _counted(server, before) == {"bytes_accepted_total": 2 * len(message)}
 
 
 def test_configuration_secrets_are_not_shown(make_server):
