@@ -339,6 +339,9 @@ static void *load(struct role_run *run, struct why *why)
 {
     struct imap *imap = mem_zero(1, sizeof *imap);
     imap->run = run;
+    /* The store may still hold bodies of the process before this one: theirs and ours do not meet. */
+    role_random(&imap->next_body, sizeof imap->next_body);
+    imap->next_body >>= 1;
     imap->loop = role_loop(run);
     list_init(&imap->sessions);
     imap->mailboxes = idmap_new(IMAP_MAILBOXES_MAX);

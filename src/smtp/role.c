@@ -182,6 +182,9 @@ static void *load(struct role_run *run, struct why *why)
 {
     struct smtp *smtp = smtp_new(role_loop(run), role_settings(run));
     smtp->run = run;
+    /* The store may still hold bodies of the process before this one: theirs and ours do not meet. */
+    role_random(&smtp->next_body, sizeof smtp->next_body);
+    smtp->next_body >>= 1;
     smtp->queue = role_link(run, ROLE_QUEUE);
     smtp->store = role_link(run, ROLE_STORE);
     smtp->auth = role_link(run, ROLE_AUTH);
