@@ -49,7 +49,7 @@ def test_power_cuts(recording):
 @with_faults
 def test_the_check_notices_every_sync_that_is_left_out(recording):
     promised = [site for site in recording.sites if cuts.BEFORE_ANY_PROMISE not in site]
-    losses = {site: recording.needed(site, chances=0) for site in promised}
+    losses = {site: recording.needed(site) for site in promised}
     print(*(f"without {site}: {loss}" for site, loss in losses.items()), sep="\n")
     assert len(losses) >= 10
     assert [site for site, loss in losses.items() if not loss] == []
