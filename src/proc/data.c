@@ -28,11 +28,15 @@ static enum err path_of(struct slice data, const char *name, char path[PATH_LENG
 static enum err make_durable(const char *path, mode_t mode, struct why *why)
 {
     enum err err = io_mkdir(AT_FDCWD, path, mode, why);
-    if (err == ERR_REFUSED) /* it exists, or the look at it says why not */
-        return ERR_OK;
+    bool exists = err == ERR_REFUSED; /* or the look at it says why not */
+    if (err != ERR_OK && !exists)
+        return err;
     char parent[PATH_LENGTH];
     (void)snprintf(parent, sizeof parent, "%s", path);
-    return err ? err : io_fsync_dir_at(AT_FDCWD, dirname(parent), why);
+    err = io_fsync_dir_at(AT_FDCWD, dirname(parent), why);
+    /* What exists was synced when it was made, unless that process died between; a parent we may not read is
+     * its maker's concern. */
+    return exists ? ERR_OK : err;
 }
 
 /* A folder for `owner` alone. What exists with other rights is told, not changed, unless we are root. */

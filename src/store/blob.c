@@ -191,13 +191,14 @@ enum err blob_sum(int fd, struct blob_made *made, struct why *why)
     return ERR_OK;
 }
 
+/* What exists may have been made by a process that died before it synced: the name is synced in any case. */
 static enum err make_folder(const struct store_root *root, const char *path, const char *parent,
                             struct why *why)
 {
     enum err err = io_mkdir(root->dir, path, BLOB_DIR_MODE, why);
-    if (err == ERR_REFUSED)
-        return ERR_OK;
-    return err ? err : io_fsync_dir_at(root->dir, parent, why);
+    if (err && err != ERR_REFUSED)
+        return err;
+    return io_fsync_dir_at(root->dir, parent, why);
 }
 
 enum err blob_make_folders(const struct store_root *root, const char *folder, struct why *why)

@@ -13,7 +13,7 @@
 #include "store/account.h"
 #include "store/add.h"
 
-#define STORE_THREADS       12
+#define STORE_THREADS       24
 #define STORE_SLOTS_MAX     100000 /* accounts in memory: those with sessions, and those used lately */
 #define STORE_AWAKE_MAX     128    /* index handles open at once */
 #define STORE_IDLE_MS       60000  /* after that an account's handle is closed */

@@ -18,9 +18,9 @@
 static enum err make_folder(struct store *store, const char *name, struct why *why)
 {
     enum err err = io_mkdir(store->root.dir, name, FOLDER_MODE, why);
-    if (err == ERR_REFUSED)
-        return ERR_OK;
-    return err ? err : io_fsync_dir_at(store->root.dir, ".", why);
+    if (err && err != ERR_REFUSED)
+        return err;
+    return io_fsync_dir_at(store->root.dir, ".", why); /* also what a process made that died before this */
 }
 
 static void look_at_owner(struct store *store, const char *path)
