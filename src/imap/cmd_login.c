@@ -37,7 +37,7 @@ static void log_failure(struct session *s, const char *why)
     struct compat_line line;
     bool tls = stream_is_tls(s->stream);
     struct slice client = slice_of(s->client_text.text);
-    if (s->probe || s->trusted) {
+    if (s->probe || s->trusted || settings_is_proxy(role_settings(s->imap->run), &s->client)) {
         log_info("imap.login_failed", LOG_CSTR("session", s->id), LOG_STR("client", client),
                  LOG_STR("user", login->user), LOG_CSTR("why", why));
         return;

@@ -121,6 +121,7 @@ void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct l
     s->port = port;
     port->refs++;
     s->trusted = arrival->trusted;
+    s->from_proxy = settings_is_proxy(smtp->settings, stream_client(stream));
     s->probe = arrival->probe;
     s->started_ms = loop_now_ms(smtp->loop);
     s->client = netaddr_text(stream_client(stream));
@@ -192,6 +193,11 @@ static bool take_line(struct smtp_session *s)
         smtp_line_take(&input, sasl ? SMTP_LINE_AUTH_MAX : SMTP_LINE_MAX, &s->skipping, &line);
     stream_consume(s->stream,
                    before - input.len); /* the bytes stay where they are until the stream reads again */
+    s->skipped = s->skipping ? s->skipped + (before - input.len) : 0;
+    if (s->skipped > SMTP_SKIP_MAX) {
+        smtp_session_close(s, "4.7.0", "A line without an end");
+        return true;
+    }
     if (state == SMTP_LINE_MORE)
         return false;
     if (state == SMTP_LINE_OK)

@@ -27,6 +27,7 @@
 #define SMTP_RCPT_AHEAD        16u          /* pipelined RCPTs asked for at once */
 #define SMTP_CHUNK             60000u       /* of a body; WIRE_BLOB_MAX */
 #define SMTP_HEADER_MAX        (1u << 20)   /* bytes of a message's header */
+#define SMTP_SKIP_MAX          (1u << 20)   /* thrown away of one line, waiting for its end */
 #define SMTP_DISCARD_MAX       (256u << 20) /* thrown away of a message already refused, waiting for its end */
 #define SMTP_SESSION_ARENA_MAX (64u << 10)
 #define SMTP_TXN_ARENA_MAX     (64u << 10)
@@ -154,6 +155,8 @@ struct smtp_session {
     uint32_t request; /* of the pending call, where it is not RCPT's or AUTH's */
     char id[SMTP_ID_LEN];
     bool trusted, probe, esmtp, eof, starved, running, quit, skipping;
+    bool from_proxy; /* the client is a load balancer, without a PROXY header */
+    size_t skipped;  /* octets of a line too long */
     uint64_t started_ms;
     struct netaddr_text client;
     struct arena *arena, *txn_arena;
