@@ -52,10 +52,12 @@ static bool is_glue(const struct header_field *field, size_t offset)
 
 static bool cut_at(struct edit *edit, uint64_t off, uint64_t len)
 {
-    struct facts_cut *last = edit->cut_count ? &edit->cuts[edit->cut_count - 1] : NULL;
-    if (last && last->off + last->len == off) {
-        last->len += len;
-        return true;
+    if (edit->cut_count) {
+        struct facts_cut *last = &edit->cuts[edit->cut_count - 1];
+        if (last->off + last->len == off) {
+            last->len += len;
+            return true;
+        }
     }
     if (edit->cut_count == FACTS_MAX_LIST)
         return false;

@@ -143,12 +143,14 @@ void part_facts_in(struct arena *arena, struct charset_set *set, const struct mi
                    const struct served *served, struct facts *facts)
 {
     struct table t = {arena, set, served, facts};
+    const struct mime_part *part = root;
     size_t rows = 2;
-    for (const struct mime_part *part = root; part; part = mime_walk(part)) {
+    do {
         rows++;
         if (is_attachment(part))
             facts->flags |= FACTS_HAS_ATTACHMENT;
-    }
+        part = mime_walk(part);
+    } while (part);
     facts->parts = ARENA_ARRAY(arena, struct facts_part, rows);
     facts->parts[0] = (struct facts_part){.kind = FACTS_MESSAGE,
                                           .encoding = FACTS_ENC_8BIT,

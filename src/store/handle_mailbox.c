@@ -150,8 +150,11 @@ static void select_work(struct job *job)
 {
     const struct wire_mbox_select *m = job->message;
     struct mailbox *mailbox = account_mailbox(job->account, canonical(job, m->name));
-    job->err = mailbox ? account_view(job->account, mailbox->id, &mailbox, &job->refusal.why)
-                       : err_set(&job->refusal.why, ERR_ABSENT, "no such mailbox");
+    if (!mailbox) {
+        job->err = err_set(&job->refusal.why, ERR_ABSENT, "no such mailbox");
+        return;
+    }
+    job->err = account_view(job->account, mailbox->id, &mailbox, &job->refusal.why);
     if (job->err)
         return;
     struct select_state *state = ARENA_NEW(job->arena, struct select_state);

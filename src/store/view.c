@@ -151,7 +151,7 @@ enum err view_move(const struct view *old, uint64_t more, struct view **out, str
     uint64_t count = view_count(old);
     struct view *view = NULL;
     enum err err = view_new(old->image->mailbox, old->image->uidvalidity, count + more, &view, why);
-    if (err)
+    if (!view)
         return err;
     for (uint64_t i = 0; i < count; i++) {
         struct entry e = view_entry(old, i);

@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             abort();
     }
     if (end_whole && smtp_data_is_clean(&a) && whole.len &&
-        (whole.len < 2 || memcmp(whole.data + whole.len - 2, "\r\n", 2)))
+        (whole.len < 2 || memcmp(whole.data + whole.len - 2, "\r\n", 2) != 0))
         abort();
     return 0;
 }

@@ -10,8 +10,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static int run_file(const char *path)
 {
     FILE *f = fopen(path, "rb");
-    if (!f || fseek(f, 0, SEEK_END) != 0) {
+    if (!f) {
         perror(path);
+        return 1;
+    }
+    if (fseek(f, 0, SEEK_END) != 0) {
+        perror(path);
+        (void)fclose(f);
         return 1;
     }
     long size = ftell(f);

@@ -146,8 +146,8 @@ static void test_all_mistakes_at_once(void **state)
         "f.yaml:2: error: number: \"21\" is out of bounds\n    write a value from 10 to 20",
         "f.yaml:3: error: size: \"50X\" cannot be read",
         "f.yaml:4: error: time: \"5\" cannot be read",
-        "f.yaml:5: error: colour: \"gren\" cannot be read\n    write colour: green (one of: red, green, "
-        "blue)",
+        ("f.yaml:5: error: colour: \"gren\" cannot be read\n    write colour: green (one of: red, green, "
+         "blue)"),
         "f.yaml:6: error: address: \"25\" cannot be read",
         "f.yaml:7: error: networks[1]: \"10.0.0.1/8\" cannot be read",
         "f.yaml:7: error: networks[2]: \"nonsense\" cannot be read",
