@@ -140,6 +140,16 @@ static void forward(struct command *command, enum role role, const struct slice 
 
 /* ---- commands ---- */
 
+/* Nothing found is an error to who asked for one message. */
+static void on_trace(void *ctx, enum err err, struct slice text)
+{
+    struct command *command = ctx;
+    bool none = slice_eq(text, SLICE("[]\n")) || slice_eq(text, SLICE("nothing found\n"));
+    if (!err && none && !command->json)
+        text = SLICE("nothing is known of this id: it never was, or its trace is too old\n");
+    answer(command, text, err || none ? 1 : 0);
+}
+
 static void on_text(void *ctx, enum err err, struct slice text)
 {
     answer(ctx, text, err ? 1 : 0);
@@ -152,7 +162,7 @@ static void cmd_trace(struct command *command)
         return;
     }
     trace_flush(command->q->trace);
-    spool_trace_find(command->q->spool, command->arguments[1], command->json, on_text, command);
+    spool_trace_find(command->q->spool, command->arguments[1], command->json, on_trace, command);
 }
 
 static void cmd_queue(struct command *command)
