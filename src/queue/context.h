@@ -174,6 +174,8 @@ struct queue {
     struct loop_timer *due_timer;
     uint64_t due_at_ms; /* of the loop's clock; 0: not armed */
     bool due_running, due_again, swept;
+    bool files_asked;                    /* the ids of all messages are being read for the store */
+    char files_before[QUEUE_ID_LEN + 1]; /* older than every id this process gives */
     struct trace *trace;
     struct control *control;
     bool space_low, draining, drained;

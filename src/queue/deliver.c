@@ -274,9 +274,43 @@ void deliver_wake(struct queue *q, uint64_t in_ms)
     loop_timer_set(q->due_timer, in_ms);
 }
 
+/* ---- files a crash has left ---- */
+
+/* One message takes so many ids; each has its length in front. */
+#define IDS_PER_MESSAGE (WIRE_BLOB_MAX / (QUEUE_ID_LEN + 1))
+
+/* A file older than `files_before`, the first id of this process, has its rows by now or never will: those
+ * being committed are newer. A notice that is lost means that nothing is removed until the next time. */
+static void on_ids(void *ctx, enum err err, struct slice ids)
+{
+    struct queue *q = ctx;
+    struct ipc_link *store = role_link(q->run, ROLE_STORE);
+    q->files_asked = false;
+    do {
+        AUTO_BUF struct buf list = buf_new(WIRE_BLOB_MAX);
+        for (size_t i = 0; i < IDS_PER_MESSAGE && ids.len; i++) {
+            wire_strings_add(&list, slice_sub(ids, 0, QUEUE_ID_LEN));
+            ids = slice_from(ids, QUEUE_ID_LEN);
+        }
+        const struct wire_queue_files files = {
+            .more = ids.len > 0, .before = slice_of(q->files_before), .ids = buf_slice(&list)};
+        if (!err)
+            err = ipc_link_is_up(store) ? wire_send(store, WIRE_QUEUE_FILES, &files) : ERR_LATER;
+    } while (!err && ids.len);
+}
+
+static void tell_files(struct queue *q)
+{
+    if (q->files_asked || q->draining)
+        return;
+    q->files_asked = true;
+    spool_ids(q->spool, on_ids, q);
+}
+
 void deliver_store_up(struct queue *q)
 {
     deliver_wake(q, 0);
+    tell_files(q);
 }
 
 void deliver_stop(struct queue *q)

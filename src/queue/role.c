@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/control.h"
@@ -36,6 +37,7 @@ static enum err start(void *ctx, struct why *why)
     enum err err = spool_open(q->loop, SPOOL_PATH, &q->spool, why);
     if (err)
         return err;
+    queue_id_next(&q->ids, clock_unix_ms(), q->files_before);
     q->trace = trace_new(q->loop, q->spool);
     q->control = control_new(q, role_control_socket(q->run), q->operator_uid);
     deliver_wake(q, 0);

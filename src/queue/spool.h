@@ -15,6 +15,7 @@
 #define SPOOL_RETRY_MS  5000
 #define SPOOL_DUE_MAX   500        /* messages fetched at once */
 #define SPOOL_WAL_MAX   (8u << 20) /* bytes of log after which the database is folded */
+#define SPOOL_IDS_MAX   1000000    /* messages in the queue; with more, no file is removed as left over */
 #define SPOOL_TRACE_MAX 200000     /* rows of the trace */
 #define SPOOL_FIND_MAX  1000       /* rows one `trace` prints */
 #define SPOOL_LIST_MAX  5000       /* rows one `queue list` prints */
@@ -62,6 +63,10 @@ typedef void spool_found(void *ctx, struct queued *message);
 typedef void spool_due_done(void *ctx, enum err err, uint64_t next_unix_ms, uint64_t messages);
 void spool_due(struct spool *spool, struct queue *q, uint64_t now_unix_ms, bool sweep, spool_found *found,
                spool_due_done *done, void *ctx);
+
+/* The ids of all messages in the queue, each QUEUE_ID_LEN bytes, one behind the other. */
+typedef void spool_ids_done(void *ctx, enum err err, struct slice ids);
+void spool_ids(struct spool *spool, spool_ids_done *done, void *ctx);
 
 /* Text for the administrator, gathered on the database's thread. */
 typedef void spool_text(void *ctx, enum err err, struct slice text);

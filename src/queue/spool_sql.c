@@ -378,6 +378,50 @@ void spool_due(struct spool *spool, struct queue *q, uint64_t now_unix_ms, bool 
     spool_submit(spool, &due->op);
 }
 
+/* ---- all ids ---- */
+
+struct ids_op {
+    struct spool_op op;
+    struct buf ids;
+    spool_ids_done *done;
+    void *ctx;
+};
+
+static enum err run_ids(struct db *db, struct spool_op *op, struct why *why)
+{
+    struct ids_op *all = CONTAINER_OF(op, struct ids_op, op);
+    struct db_rows rows;
+    buf_clear(&all->ids);
+    enum err err = db_query(db, "SELECT id FROM queue_message", DB_NO_ARGS, &rows, why);
+    if (err)
+        return err;
+    while (db_next(&rows)) {
+        struct slice id = db_slice(&rows, 0);
+        if (id.len == QUEUE_ID_LEN)
+            buf_add(&all->ids, id);
+    }
+    err = db_end(&rows, why);
+    return !err && !buf_ok(&all->ids) ? err_set(why, ERR_LATER, "too many messages in the queue") : err;
+}
+
+static void finish_ids(struct spool_op *op)
+{
+    struct ids_op *all = CONTAINER_OF(op, struct ids_op, op);
+    all->done(all->ctx, op->err, buf_slice(&all->ids));
+    buf_free(&all->ids);
+    free(all);
+}
+
+void spool_ids(struct spool *spool, spool_ids_done *done, void *ctx)
+{
+    struct ids_op *all = mem_zero(1, sizeof *all);
+    *all = (struct ids_op){.op = {.run = run_ids, .finish = finish_ids},
+                           .ids = buf_new((size_t)SPOOL_IDS_MAX * QUEUE_ID_LEN),
+                           .done = done,
+                           .ctx = ctx};
+    spool_submit(spool, &all->op);
+}
+
 /* ---- for people ---- */
 
 struct text_op {

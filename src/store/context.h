@@ -24,6 +24,8 @@
 #define STORE_GRANTS_MAX    100000
 #define STORE_EXPIRED_MAX   65536        /* dropped grants whose names are remembered */
 #define STORE_BODIES_MAX    10000        /* bodies in flight, per link */
+#define STORE_QUEUED_MAX    (32u << 20)  /* bytes of the list of all queued messages */
+#define STORE_QUEUED_IDS    1000000      /* messages in it; with more, no file is removed as left over */
 #define STORE_MEMFD_MAX     (1u << 20)   /* a larger body goes to the spool */
 #define STORE_MEMORY_MAX    (256u << 20) /* all bodies in memory; more go to the spool whatever their size */
 #define STORE_BODY_IDLE_MS  900000       /* a body nobody asks for any more */
@@ -194,6 +196,7 @@ bool deliver_on_quota_check(void *ctx, struct ipc_link *link, struct ipc_packet 
 bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 bool queue_file_on_put(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 /* The body of a queued message from its files. On a pool thread. */
 enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,
                             int *fd, struct add_body *body, struct why *why) MUST_CHECK;
@@ -277,6 +280,7 @@ struct store {
     struct quotas *quotas, *next_quotas;
     struct loop_timer *tick, *space_timer, *drain_timer;
     bool space_low, draining;
+    struct buf queued;  /* ids of messages in the queue, as it tells them (wire_strings) */
     struct vec unclean; /* char *: accounts to open once, one after the other */
 };
 

@@ -1,7 +1,9 @@
 /* queue_file.c: messages that wait in the queue: the message as it will be served (cuts made, added fields in
  * front) and what scan found in it, each in a file of its own, durable before queue commits its rows.
  * Requests come from queue. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -137,6 +139,94 @@ bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     if (paths_queue(m->queue_id, "eml", path))
         return false;
     return start(store, link, packet, m->queue_id, NULL);
+}
+
+/* ---- files without rows ---- */
+
+/* A crash between the file and the rows of a message leaves the file. */
+struct leftover {
+    struct store *store;
+    uint8_t before[PATHS_QUEUE_ID];
+    size_t before_len;
+    uint8_t *ids; /* wire_strings */
+    size_t ids_len;
+    struct map *live;
+    uint64_t removed;
+    enum err err;
+    struct why why;
+};
+
+/* True: a file of a message that is not in the queue any more, and was there before the queue started. */
+static bool is_leftover(const struct leftover *l, struct slice name)
+{
+    size_t ending = slice_ends(name, SLICE(".eml")) ? 4 : slice_ends(name, SLICE(".facts")) ? 6 : 0;
+    struct slice id = slice_sub(name, 0, name.len - ending);
+    return ending && id.len == l->before_len && slice_cmp(id, slice_make(l->before, l->before_len)) < 0 &&
+           !map_get(l->live, id);
+}
+
+static bool look_at_file(void *arg, const char *name, int type)
+{
+    struct leftover *l = arg;
+    char path[PATHS_FILE_MAX];
+    (void)type;
+    int len = snprintf(path, sizeof path, "queue/%s", name);
+    if (len > 0 && (size_t)len < sizeof path && is_leftover(l, slice_of(name)) &&
+        io_unlink(l->store->root.dir, path, NULL) == ERR_OK)
+        l->removed++;
+    return true;
+}
+
+static void remove_leftovers(void *arg)
+{
+    struct leftover *l = arg;
+    struct slice ids = slice_make(l->ids, l->ids_len), id;
+    l->live = map_new(STORE_QUEUED_IDS);
+    while (!l->err && ids.len) {
+        if (!wire_strings_take(&ids, &id) || !map_put(l->live, id, l))
+            l->err = err_set(&l->why, ERR_LATER, "the list of queued messages cannot be used");
+    }
+    if (!l->err)
+        l->err = io_list_dir(l->store->root.dir, "queue", look_at_file, l, &l->why);
+    map_free(&l->live);
+}
+
+static void leftovers_done(void *arg)
+{
+    struct leftover *l = arg;
+    if (l->err)
+        log_warn("store.queue-files", LOG_WHY(&l->why));
+    if (l->removed)
+        log_info("store.queue-files", LOG_U64("removed", l->removed));
+    l->store->jobs--;
+    free(l->ids);
+    free(l);
+}
+
+bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct store *store = ctx;
+    const struct wire_queue_files *m = message;
+    char path[PATHS_FILE_MAX];
+    (void)link;
+    (void)packet;
+    if (paths_queue(m->before, "eml", path))
+        return false;
+    buf_add(&store->queued, m->ids);
+    if (m->more)
+        return true;
+    if (!buf_ok(&store->queued)) {
+        buf_clear(&store->queued); /* not all are known: nothing is removed */
+        return true;
+    }
+    struct leftover *l = mem_zero(1, sizeof *l);
+    l->store = store;
+    l->before_len = m->before.len;
+    memcpy(l->before, m->before.ptr, m->before.len);
+    l->ids = buf_take(&store->queued, &l->ids_len);
+    store->jobs++;
+    loop_pool_run(store->pool, remove_leftovers, leftovers_done, l);
+    return true;
 }
 
 enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,

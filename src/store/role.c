@@ -57,6 +57,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_DELIVER, deliver_on_deliver},
     {WIRE_QUEUE_FILE_PUT, queue_file_on_put},
     {WIRE_QUEUE_FILE_DROP, queue_file_on_drop},
+    {WIRE_QUEUE_FILES, queue_file_on_list},
     {WIRE_QUOTA_CHECK, deliver_on_quota_check},
     {WIRE_MBOX_LIST, mailbox_on_list},
     {WIRE_MBOX_STATUS, mailbox_on_status},
@@ -93,6 +94,7 @@ static void *load(struct role_run *run, struct why *why)
     store->quotas = quotas_new(run, false);
     for (size_t i = 0; i < ROLE_COUNT; i++)
         list_init(&store->parked[i]);
+    store->queued = buf_new(STORE_QUEUED_MAX);
     return store;
 }
 
@@ -144,7 +146,9 @@ static void peer(void *ctx, enum role role, bool up)
         return;
     }
     store->epochs[role]++;
-    jobs_resume(store, role); /* they find that nobody asks any more */
+    if (role == ROLE_QUEUE)
+        buf_clear(&store->queued); /* the next one begins anew */
+    jobs_resume(store, role);      /* they find that nobody asks any more */
     bodies_link_down(store, role);
     watches_link_down(store, role);
 }
@@ -190,6 +194,7 @@ static void end(void *ctx)
     for (size_t i = 0; i < store->unclean.len; i++)
         free(*VEC_AT(&store->unclean, char *, i));
     vec_free(&store->unclean);
+    buf_free(&store->queued);
     io_close(&store->root.dir);
     free(store);
 }

@@ -157,6 +157,8 @@ static const struct row table[WIRE_COUNT] = {
         U64(wire_queue_file, body)),
     ROW(WIRE_QUEUE_FILE_DROP, QUEUE, STORE, wire_queue_file, BYTES(wire_queue_file, queue_id, 32),
         U64(wire_queue_file, body)),
+    ROW(WIRE_QUEUE_FILES, QUEUE, STORE, wire_queue_files, U32(wire_queue_files, more),
+        BYTES(wire_queue_files, before, 32), BYTES(wire_queue_files, ids, WIRE_BLOB_MAX)),
     ROW(WIRE_QUOTA_CHECK, QUEUE, STORE, wire_quota_check, BYTES(wire_quota_check, account, WIRE_NAME_MAX),
         U64(wire_quota_check, size)),
     ROW(WIRE_STORE_STATE, STORE, QUEUE | IMAP, wire_store_state, U32(wire_store_state, space_low)),

@@ -100,6 +100,7 @@ enum wire_type {
     WIRE_DELIVERED,
     WIRE_QUEUE_FILE_PUT,
     WIRE_QUEUE_FILE_DROP,
+    WIRE_QUEUE_FILES,
     WIRE_QUOTA_CHECK,
     WIRE_STORE_STATE,
 
@@ -453,6 +454,15 @@ struct wire_delivered {
 struct wire_queue_file {
     struct slice queue_id;
     uint64_t body;
+};
+
+/* Which files of queued messages may stay: `ids` (wire_strings), in several messages while `more`. Then the
+ * store removes those of all other ids below `before`: what a crash left between the file and the rows of a
+ * message. Ids sort by time. */
+struct wire_queue_files {
+    uint32_t more;
+    struct slice before;
+    struct slice ids;
 };
 
 /* Would `size` bytes more fit? WIRE_RESULT, ERR_REFUSED when not. */

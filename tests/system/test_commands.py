@@ -231,6 +231,32 @@ def test_bytes_of_accepted_messages_are_counted(make_server):
     assert _counted(server, before) == {"bytes_accepted_total": 2 * len(message)}
 
 
+def test_files_a_crash_left_in_the_queue_go(make_server):
+    """A file whose rows never came is removed at the next start; one of a message that waits stays."""
+    server = make_server(listeners=["mx", "imap"]).start()
+    folder = server.home / "data" / "store" / "queue"
+    broken = folder.parent / "accounts" / "t8@example.test"
+    broken.write_text("not a folder: deliveries to this account wait\n")
+    with Smtp(server.ports["mx"]) as client:
+        client.ehlo()
+        assert client.deliver("a@remote.test", ["t7@example.test", "t8@example.test"], mail.plain()).code == 250
+    server.wait_log("queue.deferred", timeout=10)
+    live = {path.name for path in folder.iterdir()}
+    assert len(live) == 2, live
+    server.stop()
+    for name in "000000000000001.eml", "000000000000001.facts", "000000000000002.eml":
+        (folder / name).write_bytes(b"left over")
+    server.start()
+    server.wait_log("store.queue-files.*removed=3", timeout=10)
+    assert {path.name for path in folder.iterdir()} == live
+    broken.unlink()
+    with Imap(server.ports["imap"]) as client:
+        assert client.login("t8@example.test", "pw-8").status == "OK"
+        client.wait_messages(1)
+    done = server.command("trace", "000000000000001", check=False)
+    assert done.returncode == 1 and "nothing is known of this id" in done.stdout + done.stderr, done
+
+
 def test_configuration_secrets_are_not_shown(make_server):
     server = make_server(listeners=["mx"])
     shown = server.command("config", "show").stdout

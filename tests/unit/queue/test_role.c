@@ -32,7 +32,8 @@ struct fake {
     struct rig *rig;
     char delivered[64][512]; /* account, space, queue id */
     char header[4096];       /* of the last delivery */
-    unsigned delivery_count, puts, drops;
+    unsigned delivery_count, puts, drops, lists;
+    char listed[200], before[40]; /* of the last WIRE_QUEUE_FILES */
     enum err deliver_err;
     uint32_t deliver_code;
     const char *fail_account; /* only this one fails */
@@ -76,6 +77,14 @@ static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struc
     }
     if (self != ROLE_STORE)
         return false;
+    if (packet->type == WIRE_QUEUE_FILES) {
+        struct wire_queue_files m;
+        assert_int_equal(wire_decode(WIRE_QUEUE_FILES, packet->body, &m), ERR_OK);
+        f->lists++;
+        (void)snprintf(f->listed, sizeof f->listed, "%.*s", SLICE_ARG(m.ids));
+        (void)snprintf(f->before, sizeof f->before, "%.*s", SLICE_ARG(m.before));
+        return true;
+    }
     if (f->silent)
         return true;
     switch (packet->type) {
@@ -291,10 +300,19 @@ static void test_restart(void **state)
     until_count(rig, &f.delivery_count, 2);
     rig_for(rig, 100);
     assert_int_equal(f.drops, 0);
+    until_count(rig, &f.lists, 1);
+    assert_string_equal(f.listed, "");
+    assert_true(slice_cmp(slice_of(f.before), reply.id) < 0); /* what comes is never older */
     rig_halt(rig);
     f.fail_account = NULL;
     rig_boot(rig, yaml, files);
     tell_accounts(rig);
+    until_count(rig, &f.lists, 2); /* the store is told what waits */
+    assert_int_equal(f.listed[0], QUEUE_ID_LEN);
+    assert_true(slice_eq(slice_of(f.listed + 1), reply.id));
+    assert_true(slice_cmp(slice_of(f.before), reply.id) > 0);
+    rig_connect(rig, ROLE_STORE);
+    until_count(rig, &f.lists, 3);                         /* also a store that was restarted */
     for (int i = 0; i < 4000 && f.delivery_count < 3; i++) /* the back-off of the first failure: 5 s */
         rig_turn(rig);
     assert_int_equal(f.delivery_count, 3);
@@ -579,6 +597,7 @@ static void test_control(void **state)
         {"status", 0, "from the supervisor"},
         {"trace", 2, "usage"},
         {"trace sess00000001", 0, "250 2.0.0 message queued from=<a@b.example>"},
+        {"trace sess99999999", 1, "nothing is known of this id"},
         {"no such thing", 2, "unknown command"},
     };
     struct fake f;

@@ -1,6 +1,7 @@
 /* The store role, whole: bodies, deliveries, open mailboxes, grants, what a restart finds. */
 #include "../role_rig.h"
 
+#include "base/coll.h"
 #include "grammar/imap_search.h"
 #include "store/store.h"
 #include "wire/facts.h"
@@ -327,6 +328,46 @@ static void test_queue_files(void **state)
     rig_get(rig, &a, WIRE_RESULT, &result);
     assert_int_equal(access("queue/many1.eml", R_OK), -1);
     assert_int_equal(access("queue/many1.facts", R_OK), -1);
+    rig_free(rig);
+}
+
+static void put_empty(const char *path)
+{
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    (void)close(fd);
+}
+
+/* What a crash left between the file and the rows of a message goes, once all of the list has come; what the
+ * queue knows, what is new and what is none of its files stays. */
+static void test_queue_leftovers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        bool stays;
+    } rows[] = {
+        {"queue/aaa1.eml", false}, {"queue/aaa1.facts", false}, {"queue/aaa2.eml", true},
+        {"queue/aaa3.eml", true},  {"queue/aaa3.facts", true},  {"queue/bbb1.eml", true},
+        {"queue/bbb0.eml", true},  {"queue/aaa1.txt", true},    {"queue/aa.eml", true},
+        {"queue/aaa0.eml", false},
+    };
+    struct seen seen;
+    struct rig *rig = start(&seen);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        put_empty(rows[i].path);
+    const struct wire_queue_files first = {.more = 1, .before = SLICE("bbb0"), .ids = SLICE("\4aaa2")};
+    const struct wire_queue_files last = {.before = SLICE("bbb0"), .ids = SLICE("\4aaa3\4zzz9")};
+    rig_tell(rig, ROLE_QUEUE, WIRE_QUEUE_FILES, &first);
+    rig_for(rig, 30);
+    assert_int_equal(access("queue/aaa1.eml", F_OK), 0);
+    rig_tell(rig, ROLE_QUEUE, WIRE_QUEUE_FILES, &last);
+    rig_for(rig, 100);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if ((access(rows[i].path, F_OK) == 0) != rows[i].stays)
+            print_message("%s\n", rows[i].path);
+        assert_int_equal(access(rows[i].path, F_OK) == 0, rows[i].stays);
+    }
     rig_free(rig);
 }
 
@@ -676,12 +717,12 @@ int main(void)
 {
     assert_int_equal(metric_attach(&metrics_table, -1, "store", NULL), ERR_OK);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_delivery),      cmocka_unit_test(test_large_and_refused_bodies),
-        cmocka_unit_test(test_smtp_dies),     cmocka_unit_test(test_queue_files),
-        cmocka_unit_test(test_many_at_once),  cmocka_unit_test(test_session),
-        cmocka_unit_test(test_image_moves),   cmocka_unit_test(test_grants),
-        cmocka_unit_test(test_foreign_watch), cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_delivery),        cmocka_unit_test(test_large_and_refused_bodies),
+        cmocka_unit_test(test_smtp_dies),       cmocka_unit_test(test_queue_files),
+        cmocka_unit_test(test_queue_leftovers), cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_session),         cmocka_unit_test(test_image_moves),
+        cmocka_unit_test(test_grants),          cmocka_unit_test(test_foreign_watch),
+        cmocka_unit_test(test_restart),         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
