@@ -175,6 +175,8 @@ void stream_finish(struct stream **ref)
     buf_free(&s->in);
     s->in_at = 0;
     stream_set_deadline(s, STREAM_FINISH_MS);
+    if (s->busy == 0)
+        stream_push(s); /* last words before whatever comes next: the process may be about to end */
     stream_schedule(s);
 }
 

@@ -24,6 +24,8 @@ static int run_file(const char *path)
     uint8_t *data = malloc(size > 0 ? (size_t)size : 1);
     if (!data || fread(data, 1, (size_t)size, f) != (size_t)size) {
         perror(path);
+        free(data);
+        (void)fclose(f);
         return 1;
     }
     (void)fclose(f);
