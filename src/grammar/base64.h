@@ -1,8 +1,8 @@
 /* base64.h: base64, quoted-printable and hexadecimal, strict for protocols and tolerant for mail. Pure.
  *
  * Encoders and decoders add to a buf; what does not fit marks the buf as overflowed (see base/buf.h). The
- * decoders with a state may be fed any cut of the input. At the maximum they stop: what was written is a prefix
- * of the whole, with less than 1,100 bytes left free.
+ * decoders with a state may be fed any cut of the input. At the maximum they stop: what was written is a
+ * prefix of the whole, with less than 1,100 bytes left free.
  */
 #ifndef GRAMMAR_BASE64_H
 #define GRAMMAR_BASE64_H

@@ -20,8 +20,8 @@ enum metric_id {
     METRIC_SMTP_SESSION_SECONDS,
     METRIC_MESSAGES_ACCEPTED, /* label: service; counted by queue at commit */
     METRIC_MESSAGES_REFUSED,  /* label: service */
-    METRIC_BYTES_ACCEPTED, /* by smtp, which has counted them */
-    METRIC_RECIPIENTS, /* label: outcome (enum metric_recipient) */
+    METRIC_BYTES_ACCEPTED,    /* by smtp, which has counted them */
+    METRIC_RECIPIENTS,        /* label: outcome (enum metric_recipient) */
 
     /* logins, all counted by auth; labels: service, result (enum metric_login) */
     METRIC_LOGINS,

@@ -26,9 +26,10 @@
 #define ACCOUNT_SUSPECTS_MAX 64  /* files of commits that failed and were not cleared up yet */
 #define ACCOUNT_WINDOW       256 /* ids around the next one whose files a crash may have left without a row */
 #define ACCOUNT_EVENTS_MAX   100000
-#define ACCOUNT_ORPHANS_MAX  160 /* files without a row a crash can leave; more have another reason and stay \
-                                  */
-#define ACCOUNT_ORPHAN_S 600     /* and their age differs from the index's by no more than this */
+#define ACCOUNT_ORPHANS_MAX                                                                                  \
+    160                      /* files without a row a crash can leave; more have another reason and stay     \
+                              */
+#define ACCOUNT_ORPHAN_S 600 /* and their age differs from the index's by no more than this */
 
 /* Why a request is not done, beside its enum err: for the peer's response code. */
 struct refusal {

@@ -201,11 +201,19 @@ static enum err make_folder(const struct store_root *root, const char *path, con
     return io_fsync_dir_at(root->dir, parent, why);
 }
 
+/* The folder of all accounts is there since the role's start; only tools without one make it here. */
+static enum err make_accounts(const struct store_root *root, struct why *why)
+{
+    struct stat st;
+    return io_stat_at(root->dir, "accounts", &st, NULL) == ERR_OK ? ERR_OK
+                                                                  : make_folder(root, "accounts", ".", why);
+}
+
 enum err blob_make_folders(const struct store_root *root, const char *folder, struct why *why)
 {
     char path[PATHS_FILE_MAX];
     (void)snprintf(path, sizeof path, "%s/msg", folder);
-    enum err err = make_folder(root, "accounts", ".", why);
+    enum err err = make_accounts(root, why);
     if (!err)
         err = make_folder(root, folder, "accounts", why);
     return err ? err : make_folder(root, path, folder, why);
