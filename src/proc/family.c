@@ -59,7 +59,7 @@ static enum err hand_metrics(struct supervisor *s, struct child *child)
         return err;
     for (int r = 0; r < ROLE_COUNT && err == ERR_OK; r++) {
         const struct wire_sup_metrics other = {.role = (uint32_t)r};
-        if (proc_role((enum role)r))
+        if (r == ROLE_SUPERVISOR || proc_role((enum role)r))
             err = wire_send_fds(child->link, WIRE_SUP_METRICS, &other, &s->children[r].metrics_fd, 1);
     }
     return err;

@@ -349,6 +349,14 @@ static void tell_missing_confinement(void)
                  LOG_CSTR("note", "not root: all roles share one uid; Landlock and seccomp hold them"));
 }
 
+/* The supervisor counts too: restarts and reloads. It does not beat: nobody watches it but its parent. */
+static enum err own_metrics(struct supervisor *s, struct why *why)
+{
+    int *fd = &s->children[ROLE_SUPERVISOR].metrics_fd;
+    enum err err = metric_block_new(&metrics_table, fd, why);
+    return err == ERR_OK ? metric_attach(&metrics_table, *fd, role_name(ROLE_SUPERVISOR), why) : err;
+}
+
 static enum err make_children(struct supervisor *s, struct why *why)
 {
     enum err err = ERR_OK;
@@ -362,7 +370,7 @@ static enum err make_children(struct supervisor *s, struct why *why)
         if (err == ERR_OK)
             err = metric_block_map(&metrics_table, child->metrics_fd, &child->metrics, why);
     }
-    return err;
+    return err == ERR_OK ? own_metrics(s, why) : err;
 }
 
 static enum err prepare(struct supervisor *s, struct why *why)
@@ -392,7 +400,7 @@ static void release(struct supervisor *s)
         ipc_link_free(&child->link);
         loop_timer_free(&child->restart);
         metric_block_unmap(&metrics_table, &child->metrics);
-        if (proc_role((enum role)r) && child->metrics_fd > 0)
+        if (child->metrics_fd > 0)
             (void)close(child->metrics_fd);
     }
     plan_free(&s->next);

@@ -88,7 +88,6 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
       BUCKETS(quick)),
     M(METRIC_IMAP_REPLIES, "imap_replies_total", "Tagged answers, and BYE.", LABEL("reply", replies)),
     M(METRIC_IMAP_IDLE, "imap_idle", "Sessions in IDLE.", GAUGE),
-    M(METRIC_IMAP_BYTES_SENT, "imap_bytes_sent_total", "Bytes sent to IMAP clients.", .kind = METRIC_COUNTER),
     M(METRIC_DNS_QUERIES, "dns_queries_total", "DNS questions, by answer.", LABEL("answer", answers)),
     M(METRIC_DNS_SECONDS, "dns_seconds", "Time to answer a DNS question.", BUCKETS(quick)),
     M(METRIC_HTTP_REQUESTS, "http_requests_total", "HTTP requests by class of the answer.",
@@ -96,10 +95,6 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_ROLE_RESTARTS, "role_restarts_total", "Roles started again after they died or hung.",
       LABEL("role", roles)),
     M(METRIC_RELOADS, "reloads_total", "Configuration reloads.", LABEL("result", results)),
-    M(METRIC_IPC_SENT, "ipc_sent_total", "Packets sent to another role.", LABEL("peer", roles)),
-    M(METRIC_IPC_FAILED, "ipc_failed_total", "Requests another role did not answer.", LABEL("peer", roles)),
-    M(METRIC_LOG_SUPPRESSED, "log_suppressed_total", "Log lines left out because they repeated.",
-      .kind = METRIC_COUNTER),
 };
 
 const struct metric_table metrics_table = {.defs = defs, .count = METRIC_ID_COUNT};

@@ -55,7 +55,6 @@ enum metric_id {
     METRIC_IMAP_COMMAND_SECONDS,
     METRIC_IMAP_REPLIES, /* label: ok no bad bye (enum metric_imap_reply) */
     METRIC_IMAP_IDLE,    /* gauge */
-    METRIC_IMAP_BYTES_SENT,
 
     /* names */
     METRIC_DNS_QUERIES, /* label: outcome (enum metric_dns) */
@@ -67,9 +66,6 @@ enum metric_id {
     /* processes */
     METRIC_ROLE_RESTARTS, /* label: role (enum role of wire.h) */
     METRIC_RELOADS,       /* label: result */
-    METRIC_IPC_SENT,      /* label: role of the peer */
-    METRIC_IPC_FAILED,    /* label: role of the peer */
-    METRIC_LOG_SUPPRESSED,
     METRIC_ID_COUNT
 };
 

@@ -227,3 +227,16 @@ def test_reload(make_server, certs):
     client.ok("NOOP")
     with Smtp(server.ports["mx"]) as still:
         still.ehlo()
+
+
+def test_restarts_and_reloads_are_counted(make_server):
+    server = make_server(listeners=["mx", "metrics"]).start()
+    mark = server.mark()
+    os.kill(server.roles()["scan"], signal.SIGKILL)
+    server.wait_log("role_ready role=scan", mark)
+    assert server.metrics()['rockdove_role_restarts_total{role="scan"}'] == 1
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while not any(value for name, value in server.metrics().items() if name.startswith("rockdove_reloads_total")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
