@@ -25,10 +25,34 @@ static void plan_add_file(struct plan *plan, enum sup_file kind, uint32_t index,
     }
 }
 
+static void plan_add_named(struct plan *plan, enum sup_file kind, uint32_t index, struct slice path)
+{
+    if (path.len)
+        plan_add_file(plan, kind, index, path);
+}
+
+/* What mail that leaves needs. */
+static void open_outbound(struct plan *plan)
+{
+    const struct settings *s = plan->settings;
+    for (uint32_t i = 0; i < s->dkim.count; i++)
+        plan_add_file(plan, SUP_FILE_DKIM_KEY, i, s->dkim.items[i].key_file);
+    plan_add_named(plan, SUP_FILE_SRS_SECRET, 0, s->srs.secret_file);
+    for (uint32_t i = 0; i <= s->relays.count; i++)
+        if (settings_relay_at(s, i))
+            plan_add_named(plan, SUP_FILE_RELAY_SECRET, i, settings_relay_at(s, i)->sasl_file);
+    for (uint32_t i = 0; i < s->relay_maps.count; i++) {
+        plan_add_file(plan, SUP_FILE_RELAY_MAP, i, s->relay_maps.items[i].file);
+        plan_add_named(plan, SUP_FILE_RELAY_MAP_SECRET, i, s->relay_maps.items[i].sasl_file);
+    }
+    plan_add_named(plan, SUP_FILE_CA_BUNDLE, 0, s->ca_file);
+}
+
 static void open_files(struct plan *plan)
 {
     const struct settings *s = plan->settings;
-    size_t most = 2 * s->tls.count + s->accounts.count + s->aliases.count + s->quota.files.count + 4;
+    size_t most = 2 * s->tls.count + s->accounts.count + s->aliases.count + s->quota.files.count +
+                  s->regexp_aliases.count + s->dkim.count + s->relays.count + 2 * s->relay_maps.count + 8;
     plan->files = ARENA_ARRAY(plan->arena, struct plan_file, most);
     for (uint32_t i = 0; i < s->tls.count; i++) {
         plan_add_file(plan, SUP_FILE_TLS_CERT, i, s->tls.items[i].cert);
@@ -40,6 +64,9 @@ static void open_files(struct plan *plan)
         plan_add_file(plan, SUP_FILE_ALIASES, i, s->aliases.items[i].file);
     for (uint32_t i = 0; i < s->quota.files.count; i++)
         plan_add_file(plan, SUP_FILE_QUOTAS, i, s->quota.files.items[i]);
+    for (uint32_t i = 0; i < s->regexp_aliases.count; i++)
+        plan_add_file(plan, SUP_FILE_REGEXP, i, s->regexp_aliases.items[i].file);
+    open_outbound(plan);
     if (s->resolver.trust_anchor.len)
         plan_add_file(plan, SUP_FILE_TRUST_ANCHOR, 0, s->resolver.trust_anchor);
     plan_add_file(plan, SUP_FILE_RESOLV_CONF, 0, SLICE("/etc/resolv.conf"));

@@ -9,6 +9,7 @@
 #include "http/http.h"
 #include "imap/imap.h"
 #include "queue/queue.h"
+#include "relay/relay.h"
 #include "scan/scan.h"
 #include "smtp/smtp.h"
 #include "store/store.h"
@@ -20,7 +21,7 @@
 static const struct proc_role rows[ROLE_COUNT] = {
     [ROLE_DNS] = {.ops = &dns_role,
                   .profile = PROFILE_OUT,
-                  .peers = R(SMTP) | R(SCAN),
+                  .peers = R(SMTP) | R(SCAN) | R(RELAY),
                   .files = F(TRUST_ANCHOR) | F(RESOLV_CONF),
                   .drain_stage = 2,
                   .hostile = "DNS replies"},
@@ -41,16 +42,22 @@ static const struct proc_role rows[ROLE_COUNT] = {
                    .profile = PROFILE_FILES,
                    .folder = "auth",
                    .peers = R(STORE) | R(QUEUE) | R(SMTP) | R(IMAP),
-                   .files = F(ACCOUNTS),
+                   .files = F(ACCOUNTS) | F(DKIM_KEY) | F(SRS_SECRET),
                    .drain_stage = 2,
                    .hostile = "SASL messages"},
     [ROLE_QUEUE] = {.ops = &queue_role,
                     .profile = PROFILE_FILES,
                     .folder = "queue",
-                    .peers = R(STORE) | R(AUTH) | R(SMTP),
-                    .files = F(ALIASES) | F(QUOTAS) | F(CONTROL_SOCKET),
+                    .peers = R(STORE) | R(AUTH) | R(SMTP) | R(RELAY),
+                    .files = F(ALIASES) | F(REGEXP) | F(QUOTAS) | F(RELAY_MAP) | F(CONTROL_SOCKET),
                     .drain_stage = 1,
                     .hostile = "nothing raw: typed messages"},
+    [ROLE_RELAY] = {.ops = &relay_role,
+                    .profile = PROFILE_OUT,
+                    .peers = R(QUEUE) | R(DNS),
+                    .files = F(RELAY_SECRET) | F(RELAY_MAP_SECRET) | F(CA_BUNDLE),
+                    .drain_stage = 2,
+                    .hostile = "SMTP and HTTPS replies of other servers"},
     [ROLE_SMTP] = {.ops = &smtp_role,
                    .profile = PROFILE_EDGE,
                    .peers = R(STORE) | R(AUTH) | R(QUEUE) | R(DNS),
@@ -75,8 +82,8 @@ static const struct proc_role rows[ROLE_COUNT] = {
 
 static const char *const titles[ROLE_COUNT] = {
     [ROLE_DNS] = "rockdove: dns",   [ROLE_SCAN] = "rockdove: scan",   [ROLE_STORE] = "rockdove: store",
-    [ROLE_AUTH] = "rockdove: auth", [ROLE_QUEUE] = "rockdove: queue", [ROLE_SMTP] = "rockdove: smtp",
-    [ROLE_IMAP] = "rockdove: imap", [ROLE_HTTP] = "rockdove: http",
+    [ROLE_AUTH] = "rockdove: auth", [ROLE_QUEUE] = "rockdove: queue", [ROLE_RELAY] = "rockdove: relay",
+    [ROLE_SMTP] = "rockdove: smtp", [ROLE_IMAP] = "rockdove: imap",   [ROLE_HTTP] = "rockdove: http",
 };
 
 const struct proc_role *proc_role(enum role role)

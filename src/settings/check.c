@@ -141,7 +141,104 @@ static void check_files(struct check *c)
         check_file(c, &s->aliases.items[i].file, s->aliases.items[i].file, "aliases");
     for (size_t i = 0; i < s->quota.files.count; i++)
         check_file(c, &s->quota.files.items[i], s->quota.files.items[i], "quotas");
+    for (size_t i = 0; i < s->regexp_aliases.count; i++)
+        check_file(c, &s->regexp_aliases.items[i].file, s->regexp_aliases.items[i].file, "aliases");
+    for (size_t i = 0; i < s->dkim.count; i++)
+        check_file(c, &s->dkim.items[i].key_file, s->dkim.items[i].key_file, "DKIM key");
+    check_file(c, &s->srs.secret_file, s->srs.secret_file, "SRS secret");
+    for (size_t i = 0; i <= s->relays.count; i++) {
+        const struct settings_relay *relay = settings_relay_at(s, i);
+        if (relay)
+            check_file(c, &relay->sasl_file, relay->sasl_file, "relay's password");
+    }
+    for (size_t i = 0; i < s->relay_maps.count; i++) {
+        check_file(c, &s->relay_maps.items[i].file, s->relay_maps.items[i].file, "relay map");
+        check_file(c, &s->relay_maps.items[i].sasl_file, s->relay_maps.items[i].sasl_file,
+                   "relay map's passwords");
+    }
     check_file(c, &s->resolver.trust_anchor, s->resolver.trust_anchor, "trust anchor");
+}
+
+static bool is_time_of_day(struct slice s)
+{
+    uint64_t hour, minute;
+    return s.len == 5 && s.ptr[2] == ':' && slice_u64(slice_sub(s, 0, 2), 23, &hour) &&
+           slice_u64(slice_from(s, 3), 59, &minute);
+}
+
+static bool is_ip(struct slice text, enum netaddr_family family)
+{
+    struct netaddr addr;
+    return netaddr_parse(text, &addr) && addr.family == family;
+}
+
+/* `next` of `from` leads back to it. */
+static bool goes_in_circles(const struct settings *s, const struct settings_relay *from)
+{
+    const struct settings_relay *relay = from;
+    for (size_t steps = 0; relay && steps <= s->relays.count + 1; steps++) {
+        int next = settings_relay_by_name(s, relay->next);
+        relay = next < 0 ? NULL : settings_relay_at(s, (size_t)next);
+        if (relay == from)
+            return true;
+    }
+    return false;
+}
+
+static void check_relay(struct check *c, size_t index, const struct settings_relay *relay)
+{
+    const struct settings *s = c->settings;
+    if (!relay->name.len)
+        PROBLEM(c, PROBLEM_ERROR, relay, "add name: …", "a relay in relays has no name");
+    else if (settings_relay_by_name(s, relay->name) != (int)index)
+        PROBLEM(c, PROBLEM_ERROR, relay, "give each relay its own name", "two relays are called %.*s",
+                SLICE_ARG(relay->name));
+    if (!relay->host.len)
+        PROBLEM(c, PROBLEM_ERROR, relay, "add host: …", "relay %.*s has no host", SLICE_ARG(relay->name));
+    if (!is_time_of_day(relay->day_begins))
+        PROBLEM(c, PROBLEM_ERROR, &relay->day_begins, "write a time in UTC such as \"22:00\", in quotes",
+                "relay %.*s: day_begins is no time of day", SLICE_ARG(relay->name));
+    if (relay->reserve && (!relay->daily || relay->reserve >= relay->daily || !relay->reserve_senders.count))
+        PROBLEM(c, PROBLEM_ERROR, &relay->reserve, "write daily larger than reserve, and reserve_senders",
+                "relay %.*s: a reserve is a part of daily, for reserve_senders", SLICE_ARG(relay->name));
+    if (relay->next.len && !slice_eq(relay->next, SLICE("direct")) &&
+        settings_relay_by_name(s, relay->next) < 0)
+        PROBLEM(c, PROBLEM_ERROR, &relay->next, "name a relay of relays, or write direct",
+                "relay %.*s: no relay is called %.*s", SLICE_ARG(relay->name), SLICE_ARG(relay->next));
+    if (goes_in_circles(s, relay))
+        PROBLEM(c, PROBLEM_ERROR, &relay->next, "let the last one have no next",
+                "relay %.*s: the chain of next leads back to it", SLICE_ARG(relay->name));
+    if (relay->sasl_file.len && relay->tls <= SETTINGS_RELAY_OPPORTUNISTIC && !relay->insecure_auth)
+        PROBLEM(c, PROBLEM_WARNING, &relay->tls, "write tls: required or tls: verify",
+                "relay %.*s: without TLS we do not log in there", SLICE_ARG(relay->name));
+    if (relay->insecure_auth)
+        PROBLEM(c, PROBLEM_WARNING, &relay->insecure_auth, "remove insecure_auth but for tests",
+                "relay %.*s: the password may travel without TLS", SLICE_ARG(relay->name));
+}
+
+static void check_outbound(struct check *c)
+{
+    const struct settings *s = c->settings;
+    for (size_t i = 0; i <= s->relays.count; i++) {
+        const struct settings_relay *relay = settings_relay_at(s, i);
+        if (relay)
+            check_relay(c, i, relay);
+    }
+    if (s->direct.source_ipv4.len && !is_ip(s->direct.source_ipv4, NETADDR_V4))
+        PROBLEM(c, PROBLEM_ERROR, &s->direct.source_ipv4, "write an address such as 192.0.2.1",
+                "direct.source_ipv4 is no IPv4 address");
+    if (s->direct.source_ipv6.len && !is_ip(s->direct.source_ipv6, NETADDR_V6))
+        PROBLEM(c, PROBLEM_ERROR, &s->direct.source_ipv6, "write an address such as 2001:db8::1",
+                "direct.source_ipv6 is no IPv6 address");
+    if (s->direct.ehlo.len && !domain_is_ldh(s->direct.ehlo))
+        PROBLEM(c, PROBLEM_ERROR, &s->direct.ehlo, "write a name such as mail.example.org",
+                "direct.ehlo is no host name");
+    if (!s->srs.domain.len != !s->srs.secret_file.len)
+        PROBLEM(c, PROBLEM_ERROR, &s->srs.domain, "write srs: { domain: …, secret_file: … }",
+                "srs needs both its domain and its secret_file");
+    if (s->queue.retry_first > s->queue.retry_max)
+        PROBLEM(c, PROBLEM_ERROR, &s->queue.retry_first, "make retry_max the longer one",
+                "queue.retry_first is longer than queue.retry_max");
 }
 
 static void check_names(struct check *c)
@@ -175,5 +272,6 @@ void settings_check(const struct settings *settings, const struct conf_origin *o
     check_names(&c);
     check_listeners(&c);
     check_networks(&c);
+    check_outbound(&c);
     check_files(&c);
 }

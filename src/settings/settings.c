@@ -17,6 +17,8 @@ static const char *const proxy_names[] = {"off", "required", "optional", NULL};
 static const char *const format_names[] = {"postfix", "json", NULL};
 static const char *const bans_names[] = {"off", "observe", "local", NULL};
 static const char *const identity_names[] = {"enforce", "log", NULL};
+static const char *const relay_auth_names[] = {"auto", "plain", "login", "scram-sha-256", "xoauth2", NULL};
+static const char *const dkim_missing_names[] = {"send", "hold", NULL};
 static const char *const relay_tls_names[] = {"none", "opportunistic", "required", "verify", NULL};
 
 static const struct conf_field tls_fields[] = {
@@ -122,6 +124,17 @@ static const struct conf_field aliases_fields[] = {
 };
 static const struct conf_table aliases_table = CONF_TABLE(aliases_fields, struct settings_aliases, NULL);
 
+static const struct conf_field regexp_aliases_fields[] = {
+    {.name = "file",
+     .kind = CONF_STRING,
+     F(struct settings_aliases, file),
+     .flags = CONF_REQUIRED,
+     .help = "Lines `/pattern/flags target,target` as in Postfix's regexp tables.",
+     .example = "/etc/rockdove/postfix-regexp.cf"},
+};
+static const struct conf_table regexp_aliases_table =
+    CONF_TABLE(regexp_aliases_fields, struct settings_aliases, NULL);
+
 static const struct conf_field quota_fields[] = {
     {.name = "account",
      .kind = CONF_SIZE,
@@ -172,27 +185,246 @@ static const struct conf_field srs_fields[] = {
 };
 static const struct conf_table srs_table = {srs_fields, 2, 0, NULL};
 
-#define R(member) F(struct settings, relay.member) - offsetof(struct settings, relay)
 static const struct conf_field relay_fields[] = {
+    {.name = "name",
+     .kind = CONF_STRING,
+     F(struct settings_relay, name),
+     .help = "A name of yours for commands, logs and metrics. Of `relay:` itself: `default`.",
+     .example = "backup"},
     {.name = "host",
      .kind = CONF_STRING,
-     R(host),
-     .help = "Where mail for others is handed to.",
+     F(struct settings_relay, host),
+     .help = "Where mail is handed to. In brackets, or with another port than 25: that host itself. Without "
+             "and on port 25: its MXs.",
      .example = "smtp-relay.example.net"},
-    {.name = "port", .kind = CONF_U64, R(port), .fallback = "587", .min = 1, .max = 65535},
-    {.name = "tls", .kind = CONF_ENUM, R(tls), .names = relay_tls_names, .fallback = "required"},
+    {.name = "port",
+     .kind = CONF_U64,
+     F(struct settings_relay, port),
+     .fallback = "587",
+     .min = 1,
+     .max = 65535,
+     .help = "465: TLS from the first byte."},
+    {.name = "tls",
+     .kind = CONF_ENUM,
+     F(struct settings_relay, tls),
+     .names = relay_tls_names,
+     .fallback = "required",
+     .help = "`none`; `opportunistic`: where offered; `required`: always, with any certificate; `verify`: "
+             "with a certificate for this host from someone in ca_file."},
     {.name = "sasl_file",
      .kind = CONF_STRING,
-     R(sasl_file),
-     .help = "Lines `[host]:port user:password`.",
+     F(struct settings_relay, sasl_file),
+     .help = "Lines `[host]:port user:password`, or one line `user:password`. Read again when it changes.",
      .example = "/run/secrets/sasl_passwd"},
+    {.name = "auth",
+     .kind = CONF_ENUM,
+     F(struct settings_relay, auth),
+     .names = relay_auth_names,
+     .fallback = "auto",
+     .help = "How to log in. With `xoauth2` the password is the token."},
     {.name = "daily",
      .kind = CONF_U64,
-     R(daily),
+     F(struct settings_relay, daily),
      .fallback = "0",
-     .help = "Messages a day the relay takes. 0: no limit."},
+     .max = 1000000000,
+     .help = "Messages a day the relay takes (each recipient counts); more waits for the next day, in order. "
+             "0: no limit."},
+    {.name = "reserve",
+     .kind = CONF_U64,
+     F(struct settings_relay, reserve),
+     .fallback = "0",
+     .max = 1000000000,
+     .help = "So many of `daily` are kept for reserve_senders."},
+    {.name = "reserve_senders",
+     .kind = CONF_LIST,
+     F(struct settings_relay, reserve_senders),
+     .item = CONF_STRING,
+     .max = 100,
+     .help = "Envelope senders that may use the reserve, such as a monitoring probe's.",
+     .example = "[ probe@example.org ]"},
+    {.name = "day_begins",
+     .kind = CONF_STRING,
+     F(struct settings_relay, day_begins),
+     .fallback = "00:00",
+     .help = "When the relay's day begins, in UTC.",
+     .example = "\"22:00\""},
+    {.name = "senders",
+     .kind = CONF_LIST,
+     F(struct settings_relay, senders),
+     .item = CONF_STRING,
+     .max = 1000,
+     .help = "Mail from these addresses or domains goes there.",
+     .example = "[ example.net ]"},
+    {.name = "recipients",
+     .kind = CONF_LIST,
+     F(struct settings_relay, recipients),
+     .item = CONF_STRING,
+     .max = 1000,
+     .help = "Mail for these domains goes there. Asked before `senders`.",
+     .example = "[ partner.example ]"},
+    {.name = "next",
+     .kind = CONF_STRING,
+     F(struct settings_relay, next),
+     .help = "The relay (by name), or `direct`, that takes over when this one fails or its day is used up.",
+     .example = "backup"},
+    {.name = "insecure_auth",
+     .kind = CONF_BOOL,
+     F(struct settings_relay, insecure_auth),
+     .fallback = "false",
+     .help = "Send the password without TLS. For tests only."},
 };
-static const struct conf_table relay_table = {relay_fields, 5, 0, NULL};
+static const struct conf_table relay_table = CONF_TABLE(relay_fields, struct settings_relay, NULL);
+
+static const struct conf_field relay_map_fields[] = {
+    {.name = "file",
+     .kind = CONF_STRING,
+     F(struct settings_relay_map, file),
+     .flags = CONF_REQUIRED,
+     .help = "Lines `@domain [host]:port`: mail from that domain goes there; `@domain` alone: goes direct.",
+     .example = "/etc/rockdove/postfix-relaymap.cf"},
+    {.name = "sasl_file",
+     .kind = CONF_STRING,
+     F(struct settings_relay_map, sasl_file),
+     .help = "Lines `@domain user:password`, `user@domain user:password` or `[host]:port user:password`.",
+     .example = "/etc/rockdove/postfix-sasl-password.cf"},
+};
+static const struct conf_table relay_map_table =
+    CONF_TABLE(relay_map_fields, struct settings_relay_map, NULL);
+
+#define D(member) F(struct settings, direct.member) - offsetof(struct settings, direct)
+static const struct conf_field direct_fields[] = {
+    {.name = "port",
+     .kind = CONF_U64,
+     D(port),
+     .fallback = "25",
+     .min = 1,
+     .max = 65535,
+     .help = "Where MXs listen. Another than 25 is for tests."},
+    {.name = "sts_port",
+     .kind = CONF_U64,
+     D(sts_port),
+     .fallback = "443",
+     .min = 1,
+     .max = 65535,
+     .help = "Where MTA-STS policies are fetched. Another than 443 is for tests."},
+    {.name = "tls",
+     .kind = CONF_ENUM,
+     D(tls),
+     .names = relay_tls_names,
+     .fallback = "opportunistic",
+     .help = "The least that is asked of an MX; DANE and MTA-STS may ask for more."},
+    {.name = "ehlo",
+     .kind = CONF_STRING,
+     D(ehlo),
+     .help = "The name we give. Default: hostname. It should resolve to the source address, and back.",
+     .example = "mail.example.org"},
+    {.name = "source_ipv4", .kind = CONF_STRING, D(source_ipv4), .help = "The address we connect from."},
+    {.name = "source_ipv6", .kind = CONF_STRING, D(source_ipv6), .help = "The address we connect from."},
+    {.name = "dane",
+     .kind = CONF_BOOL,
+     D(dane),
+     .fallback = "true",
+     .help = "DANE (RFC 7672), where resolver.trust_anchor makes DNSSEC possible."},
+    {.name = "mta_sts", .kind = CONF_BOOL, D(mta_sts), .fallback = "true", .help = "MTA-STS (RFC 8461)."},
+    {.name = "allow_networks",
+     .kind = CONF_LIST,
+     D(allow_networks),
+     .item = CONF_NETWORK,
+     .max = 100,
+     .help = "Loopback and private networks an MX may lie in: mail to any other such address is returned.",
+     .example = "[ 10.0.0.0/8 ]"},
+};
+static const struct conf_table direct_table = {direct_fields, sizeof direct_fields / sizeof *direct_fields, 0,
+                                               NULL};
+
+#define Q(member) F(struct settings, queue.member) - offsetof(struct settings, queue)
+static const struct conf_field queue_fields[] = {
+    {.name = "retry_first",
+     .kind = CONF_DURATION,
+     Q(retry_first),
+     .fallback = "5m",
+     .min = 100,
+     .max = DAY,
+     .help = "The wait after the first failed attempt; it doubles, give or take a tenth."},
+    {.name = "retry_max",
+     .kind = CONF_DURATION,
+     Q(retry_max),
+     .fallback = "4h",
+     .min = 100,
+     .max = 7 * DAY,
+     .help = "The longest wait between two attempts."},
+    {.name = "expire",
+     .kind = CONF_DURATION,
+     Q(expire),
+     .fallback = "5d",
+     .min = 1000,
+     .max = 30 * DAY,
+     .help = "Mail that could not be delivered for so long is returned to its sender."},
+    {.name = "warn",
+     .kind = CONF_DURATION,
+     Q(warn),
+     .fallback = "4h",
+     .max = 30 * DAY,
+     .help = "After so long the sender is told once that it is late. 0: never."},
+    {.name = "connections",
+     .kind = CONF_U64,
+     Q(connections),
+     .fallback = "200",
+     .min = 1,
+     .max = 10000,
+     .help = "Outgoing transactions at once."},
+    {.name = "per_destination",
+     .kind = CONF_U64,
+     Q(per_destination),
+     .fallback = "20",
+     .min = 1,
+     .max = 1000,
+     .help = "Transactions with one destination at once; fewer while it answers 421, 450 or 451."},
+    {.name = "recipients",
+     .kind = CONF_U64,
+     Q(recipients),
+     .fallback = "100",
+     .min = 1,
+     .max = 1000,
+     .help = "Recipients of one transaction."},
+    {.name = "forward",
+     .kind = CONF_BOOL,
+     Q(forward),
+     .fallback = "true",
+     .help = "Aliases may lead to other servers."},
+};
+static const struct conf_table queue_table = {queue_fields, sizeof queue_fields / sizeof *queue_fields, 0,
+                                              NULL};
+
+#define RT(member) F(struct settings, relay_timeouts.member) - offsetof(struct settings, relay_timeouts)
+static const struct conf_field relay_timeouts_fields[] = {
+    {.name = "connect", .kind = CONF_DURATION, RT(connect), .fallback = "30s", .min = 100, .max = HOUR},
+    {.name = "greeting", .kind = CONF_DURATION, RT(greeting), .fallback = "5m", .min = 100, .max = HOUR},
+    {.name = "command", .kind = CONF_DURATION, RT(command), .fallback = "5m", .min = 100, .max = HOUR},
+    {.name = "data",
+     .kind = CONF_DURATION,
+     RT(data),
+     .fallback = "3m",
+     .min = 100,
+     .max = HOUR,
+     .help = "Without progress while the message is sent."},
+    {.name = "end_of_data",
+     .kind = CONF_DURATION,
+     RT(end_of_data),
+     .fallback = "10m",
+     .min = 100,
+     .max = HOUR,
+     .help = "For the answer to the whole message. Shorter means more messages that come twice."},
+    {.name = "idle",
+     .kind = CONF_DURATION,
+     RT(idle),
+     .fallback = "10s",
+     .max = HOUR,
+     .help = "A connection waits so long for the next message to the same destination."},
+};
+static const struct conf_table relay_timeouts_table = {
+    relay_timeouts_fields, sizeof relay_timeouts_fields / sizeof *relay_timeouts_fields, 0,
+    "RFC 5321 section 4.5.3.2."};
 
 #define L(member)  F(struct settings, limits.member) - offsetof(struct settings, limits)
 #define LM(member) F(struct settings, limits.mx.member) - offsetof(struct settings, limits.mx)
@@ -523,26 +755,75 @@ static const struct conf_field fields[] = {
              "account.",
      .example = "alice@example.org"},
     {.name = "quota", .kind = CONF_STRUCT, F(struct settings, quota), .table = &quota_table},
+    {.name = "regexp_aliases",
+     .kind = CONF_LIST,
+     F(struct settings, regexp_aliases),
+     .item = CONF_STRUCT,
+     .table = &regexp_aliases_table,
+     .max = 20,
+     .help = "Files with aliases by regular expression, asked after `aliases`."},
     {.name = "dkim",
      .kind = CONF_LIST,
      F(struct settings, dkim),
      .item = CONF_STRUCT,
      .table = &dkim_table,
-     .flags = CONF_NOT_YET,
      .max = 1000,
-     .help = "Keys that sign outgoing mail."},
+     .help = "Keys that sign submitted mail, by the domain of its From. Several for one domain: each signs."},
+    {.name = "dkim_missing",
+     .kind = CONF_ENUM,
+     F(struct settings, dkim_missing),
+     .names = dkim_missing_names,
+     .fallback = "send",
+     .help = "Mail of a domain in `dkim` none of whose keys can sign: sent, with an alarm, or held in the "
+             "queue."},
     {.name = "srs",
      .kind = CONF_STRUCT,
      F(struct settings, srs),
      .table = &srs_table,
-     .flags = CONF_NOT_YET,
-     .help = "Sender rewriting for forwarded mail."},
+     .help = "Sender rewriting for forwarded mail. Without it forwarded mail keeps its sender."},
     {.name = "relay",
      .kind = CONF_STRUCT,
      F(struct settings, relay),
      .table = &relay_table,
-     .flags = CONF_NOT_YET,
-     .help = "The next server for mail that is not ours."},
+     .help = "The next server for mail that is not ours. Without it: straight to the MXs."},
+    {.name = "relays",
+     .kind = CONF_LIST,
+     F(struct settings, relays),
+     .item = CONF_STRUCT,
+     .table = &relay_table,
+     .max = 100,
+     .help = "Further relays: for some senders or recipients, or to take over."},
+    {.name = "relay_maps",
+     .kind = CONF_LIST,
+     F(struct settings, relay_maps),
+     .item = CONF_STRUCT,
+     .table = &relay_map_table,
+     .max = 20,
+     .help = "docker-mailserver's files of relays by sender domain, read as they are."},
+    {.name = "ca_file",
+     .kind = CONF_STRING,
+     F(struct settings, ca_file),
+     .fallback = "/etc/ssl/certs/ca-certificates.crt",
+     .help = "Certificates we believe when we connect to others, for `verify` and MTA-STS."},
+    {.name = "direct",
+     .kind = CONF_STRUCT,
+     F(struct settings, direct),
+     .table = &direct_table,
+     .help = "Mail that goes straight to the MXs of its recipients."},
+    {.name = "queue", .kind = CONF_STRUCT, F(struct settings, queue), .table = &queue_table},
+    {.name = "relay_timeouts",
+     .kind = CONF_STRUCT,
+     F(struct settings, relay_timeouts),
+     .table = &relay_timeouts_table,
+     .help = "How long we wait for other servers."},
+    {.name = "watch_files",
+     .kind = CONF_DURATION,
+     F(struct settings, watch_files),
+     .fallback = "10s",
+     .max = DAY,
+     .help =
+         "Certificates, accounts, aliases, secrets: a file that was changed (or its symlink moved) is read "
+         "again after this. 0: only on SIGHUP."},
     {.name = "limits", .kind = CONF_STRUCT, F(struct settings, limits), .table = &limits_table},
     {.name = "timeouts", .kind = CONF_STRUCT, F(struct settings, timeouts), .table = &timeouts_table},
     {.name = "auth", .kind = CONF_STRUCT, F(struct settings, auth), .table = &auth_table},
@@ -603,6 +884,12 @@ static void default_log_in(struct arena *arena, struct settings *settings)
         (struct settings_log){.to = SLICE("stderr"), .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_INFO};
 }
 
+static void default_relay_name(struct settings *settings)
+{
+    if (settings->relay.host.len && !settings->relay.name.len)
+        settings->relay.name = SLICE("default");
+}
+
 enum err settings_parse_in(struct arena *arena, struct slice yaml, struct slice file, conf_env *env,
                            void *env_arg, struct settings **settings, struct conf_origin **origin,
                            struct problems *problems)
@@ -610,6 +897,7 @@ enum err settings_parse_in(struct arena *arena, struct slice yaml, struct slice 
     struct settings *fresh = ARENA_NEW(arena, struct settings);
     enum err err = conf_parse_in(arena, &settings_table, yaml, file, env, env_arg, fresh, origin, problems);
     default_log_in(arena, fresh);
+    default_relay_name(fresh);
     *settings = fresh;
     return err;
 }
@@ -653,6 +941,23 @@ bool settings_is_proxy(const struct settings *settings, const struct netaddr *ad
 {
     return settings_networks_have(settings->proxy_trusted_networks.items,
                                   settings->proxy_trusted_networks.count, addr);
+}
+
+const struct settings_relay *settings_relay_at(const struct settings *settings, size_t index)
+{
+    if (index == 0)
+        return settings->relay.host.len ? &settings->relay : NULL;
+    return index <= settings->relays.count ? &settings->relays.items[index - 1] : NULL;
+}
+
+int settings_relay_by_name(const struct settings *settings, struct slice name)
+{
+    for (size_t i = 0; i <= settings->relays.count; i++) {
+        const struct settings_relay *relay = settings_relay_at(settings, i);
+        if (relay && slice_eq(relay->name, name))
+            return (int)i;
+    }
+    return -1;
 }
 
 bool settings_hides(const struct settings *settings, struct slice account, struct slice name)

@@ -57,6 +57,39 @@ struct settings_dkim {
     struct slice domain, selector, key_file;
 };
 
+enum settings_relay_auth {
+    SETTINGS_RELAY_AUTH_AUTO, /* the strongest the relay offers */
+    SETTINGS_RELAY_AUTH_PLAIN,
+    SETTINGS_RELAY_AUTH_LOGIN,
+    SETTINGS_RELAY_AUTH_SCRAM_SHA_256,
+    SETTINGS_RELAY_AUTH_XOAUTH2
+};
+enum settings_dkim_missing { SETTINGS_DKIM_SEND, SETTINGS_DKIM_HOLD };
+
+/* Another server that takes our mail for the rest of the world. */
+struct settings_relay {
+    struct slice name; /* in commands, logs and metrics; of `relay:` "default" when not given */
+    struct slice
+        host;      /* "[host]": that host itself; without brackets its MXs are asked first where port is 25 */
+    uint64_t port; /* 465: TLS from the first byte */
+    enum settings_relay_tls tls;
+    struct slice sasl_file;
+    enum settings_relay_auth auth;
+    uint64_t daily;   /* messages (recipients of one transaction count once each); 0: no limit */
+    uint64_t reserve; /* of `daily`, kept for reserve_senders */
+    CONF_LIST_OF(struct slice) reserve_senders; /* addresses */
+    struct slice day_begins;                    /* "HH:MM" in UTC */
+    CONF_LIST_OF(struct slice) senders;         /* domains or addresses of senders whose mail goes there */
+    CONF_LIST_OF(struct slice) recipients;      /* domains whose mail goes there */
+    struct slice next;                          /* the relay that takes over, or "direct"; empty: none */
+    bool insecure_auth;                         /* AUTH without TLS: tests only */
+};
+
+/* docker-mailserver's postfix-relaymap.cf and postfix-sasl-password.cf. */
+struct settings_relay_map {
+    struct slice file, sasl_file;
+};
+
 /* An account may send as these too: whole addresses, or "@domain". */
 struct settings_sender_grant {
     struct slice account;
@@ -94,11 +127,32 @@ struct settings {
     struct {
         struct slice domain, secret_file;
     } srs;
+    enum settings_dkim_missing dkim_missing; /* mail of a hosted domain whose key cannot sign */
+    CONF_LIST_OF(struct settings_aliases) regexp_aliases;
+    struct settings_relay relay; /* for all mail that no other rule takes; without host: direct */
+    CONF_LIST_OF(struct settings_relay) relays;
+    CONF_LIST_OF(struct settings_relay_map) relay_maps;
+    struct slice ca_file; /* PEM: whom we believe when we connect to others */
     struct {
-        struct slice host, sasl_file;
-        uint64_t port, daily;
+        uint64_t port, sts_port; /* 25 and 443 but for tests */
         enum settings_relay_tls tls;
-    } relay;
+        struct slice ehlo; /* empty: hostname */
+        struct slice source_ipv4, source_ipv6;
+        bool dane, mta_sts;
+        CONF_LIST_OF(struct conf_network) allow_networks; /* private addresses an MX may have */
+    } direct;
+    struct {
+        uint64_t retry_first, retry_max; /* doubled from the first to the longest wait, with jitter */
+        uint64_t expire, warn;           /* since the message came; warn 0: no warnings */
+        uint64_t connections;            /* of all destinations */
+        uint64_t per_destination;        /* at once; adapts below that */
+        uint64_t recipients;             /* of one transaction */
+        bool forward;                    /* false: aliases do not lead to other servers */
+    } queue;
+    struct {
+        uint64_t connect, greeting, command, data, end_of_data, idle; /* RFC 5321 section 4.5.3.2 */
+    } relay_timeouts;
+    uint64_t watch_files; /* changed files are read again after this; 0: only on SIGHUP */
     struct {
         struct {
             uint64_t connections_per_minute, messages_per_minute;
@@ -174,6 +228,10 @@ void settings_check(const struct settings *settings, const struct conf_origin *o
 bool settings_networks_have(const struct conf_network *networks, size_t count, const struct netaddr *addr);
 bool settings_is_trusted(const struct settings *settings, const struct netaddr *addr);
 bool settings_is_proxy(const struct settings *settings, const struct netaddr *addr);
+/* 0: settings->relay (NULL without host); i: settings->relays[i - 1]; NULL past the end. */
+const struct settings_relay *settings_relay_at(const struct settings *settings, size_t index);
+/* The index for settings_relay_at() of the relay with this name; -1: none. */
+int settings_relay_by_name(const struct settings *settings, struct slice name);
 /* The capability `name` is hidden from `account`. */
 bool settings_hides(const struct settings *settings, struct slice account, struct slice name);
 

@@ -12,7 +12,6 @@ struct field {
     uint32_t max; /* KIND_BYTES */
 };
 
-#define FIELDS_MAX 20
 
 struct row {
     const char *name;
@@ -59,12 +58,13 @@ enum {
     STORE = 1 << ROLE_STORE,
     AUTH = 1 << ROLE_AUTH,
     QUEUE = 1 << ROLE_QUEUE,
+    RELAY = 1 << ROLE_RELAY,
     SMTP = 1 << ROLE_SMTP,
     IMAP = 1 << ROLE_IMAP,
     HTTP = 1 << ROLE_HTTP,
     CTL = 1 << ROLE_CONTROL,
-    ANY = SUP | DNS | SCAN | STORE | AUTH | QUEUE | SMTP | IMAP | HTTP | CTL,
-    ROLES = DNS | SCAN | STORE | AUTH | QUEUE | SMTP | IMAP | HTTP
+    ANY = SUP | DNS | SCAN | STORE | AUTH | QUEUE | RELAY | SMTP | IMAP | HTTP | CTL,
+    ROLES = DNS | SCAN | STORE | AUTH | QUEUE | RELAY | SMTP | IMAP | HTTP
 };
 
 /* clang-format off: a table is read by its columns */
@@ -132,11 +132,11 @@ static const struct row table[WIRE_COUNT] = {
         BYTES(wire_smtp_reply, enhanced, 16), BYTES(wire_smtp_reply, text, WIRE_TEXT_MAX),
         BYTES(wire_smtp_reply, id, 32)),
 
-    ROW(WIRE_BODY_CHUNK, SMTP | IMAP, STORE, wire_body_chunk, U64(wire_body_chunk, body),
+    ROW(WIRE_BODY_CHUNK, SMTP | IMAP | QUEUE, STORE, wire_body_chunk, U64(wire_body_chunk, body),
         U32(wire_body_chunk, flags), U32(wire_body_chunk, kind), BYTES(wire_body_chunk, data, WIRE_BLOB_MAX)),
-    ROW(WIRE_BODY_DONE, STORE, SMTP | IMAP, wire_body_done, U32(wire_body_done, err),
+    ROW(WIRE_BODY_DONE, STORE, SMTP | IMAP | QUEUE, wire_body_done, U32(wire_body_done, err),
         U64(wire_body_done, size), U32(wire_body_done, hops), BYTES(wire_body_done, text, WIRE_TEXT_MAX)),
-    ROW(WIRE_BODY_DROP, SMTP | IMAP, STORE, wire_body_drop, U64(wire_body_drop, body)),
+    ROW(WIRE_BODY_DROP, SMTP | IMAP | QUEUE, STORE, wire_body_drop, U64(wire_body_drop, body)),
     ROW(WIRE_SCAN_TASK, STORE, SCAN, wire_scan_task, U32(wire_scan_task, kind), U64(wire_scan_task, size),
         BYTES(wire_scan_task, hostname, 256), BYTES(wire_scan_task, date, 64),
         BYTES(wire_scan_task, message_id, 320)),
@@ -145,8 +145,10 @@ static const struct row table[WIRE_COUNT] = {
 
     ROW(WIRE_BODY_INFO, QUEUE, STORE, wire_body_info, U64(wire_body_info, body)),
     ROW(WIRE_BODY_FACTS, STORE, QUEUE, wire_body_facts, U32(wire_body_facts, err), U64(wire_body_facts, size),
-        U32(wire_body_facts, hops), BYTES(wire_body_facts, from, 16384),
-        BYTES(wire_body_facts, delivered_to, 16384), BYTES(wire_body_facts, message_id, 2048)),
+        U32(wire_body_facts, hops), U32(wire_body_facts, eightbit), U32(wire_body_facts, utf8_header),
+        BYTES(wire_body_facts, from, 16384), BYTES(wire_body_facts, delivered_to, 16384),
+        BYTES(wire_body_facts, message_id, 2048), BYTES(wire_body_facts, dkim_hash, 32),
+        BYTES(wire_body_facts, dkim_names, 1024), BYTES(wire_body_facts, dkim_fields, WIRE_FIELDS_MAX)),
     ROW(WIRE_DELIVER, QUEUE, STORE, wire_deliver, BYTES(wire_deliver, queue_id, 32), U64(wire_deliver, body),
         U32(wire_deliver, keep), BYTES(wire_deliver, account, WIRE_NAME_MAX),
         BYTES(wire_deliver, mailbox, WIRE_MAILBOX_MAX), BYTES(wire_deliver, header, WIRE_HEADER_MAX),
@@ -159,6 +161,12 @@ static const struct row table[WIRE_COUNT] = {
         U64(wire_queue_file, body)),
     ROW(WIRE_QUEUE_FILES, QUEUE, STORE, wire_queue_files, U32(wire_queue_files, more),
         BYTES(wire_queue_files, before, 32), BYTES(wire_queue_files, ids, WIRE_BLOB_MAX)),
+    ROW(WIRE_QUEUE_FILE_OPEN, QUEUE, STORE, wire_queue_file_open, BYTES(wire_queue_file_open, queue_id, 32),
+        U32(wire_queue_file_open, seven_bit)),
+    ROW(WIRE_QUEUE_FILE_FD, STORE, QUEUE, wire_queue_file_fd, U32(wire_queue_file_fd, err),
+        U64(wire_queue_file_fd, size), U64(wire_queue_file_fd, header_len),
+        BYTES(wire_queue_file_fd, dkim_hash, 32), BYTES(wire_queue_file_fd, dkim_names, 1024),
+        BYTES(wire_queue_file_fd, dkim_fields, WIRE_FIELDS_MAX), BYTES(wire_queue_file_fd, text, WIRE_TEXT_MAX)),
     ROW(WIRE_QUOTA_CHECK, QUEUE, STORE, wire_quota_check, BYTES(wire_quota_check, account, WIRE_NAME_MAX),
         U64(wire_quota_check, size)),
     ROW(WIRE_STORE_STATE, STORE, QUEUE | IMAP, wire_store_state, U32(wire_store_state, space_low)),
@@ -234,15 +242,52 @@ static const struct row table[WIRE_COUNT] = {
         U64(wire_quota, used_bytes), U64(wire_quota, limit_bytes), U64(wire_quota, used_messages),
         U64(wire_quota, limit_messages), BYTES(wire_quota, text, WIRE_TEXT_MAX)),
 
-    ROW(WIRE_DNS_QUERY, SMTP | SCAN, DNS, wire_dns_query, U32(wire_dns_query, rrtype),
+    ROW(WIRE_DKIM_KEYS, AUTH, QUEUE, wire_dkim_keys, U32(wire_dkim_keys, more),
+        BYTES(wire_dkim_keys, keys, WIRE_BLOB_MAX)),
+    ROW(WIRE_DKIM_SIGN, QUEUE, AUTH, wire_dkim_sign, U64(wire_dkim_sign, time),
+        BYTES(wire_dkim_sign, domain, 256), BYTES(wire_dkim_sign, selectors, 1024),
+        BYTES(wire_dkim_sign, hash, 32), BYTES(wire_dkim_sign, names, 1024),
+        BYTES(wire_dkim_sign, fields, WIRE_FIELDS_MAX)),
+    ROW(WIRE_DKIM_SIGNED, AUTH, QUEUE, wire_dkim_signed, U32(wire_dkim_signed, err),
+        BYTES(wire_dkim_signed, header, WIRE_HEADER_MAX), BYTES(wire_dkim_signed, text, WIRE_TEXT_MAX)),
+    ROW(WIRE_SRS, QUEUE, AUTH, wire_srs, U32(wire_srs, reverse), BYTES(wire_srs, address, WIRE_NAME_MAX)),
+    ROW(WIRE_SRS_ADDRESS, AUTH, QUEUE, wire_srs_address, U32(wire_srs_address, err),
+        BYTES(wire_srs_address, address, WIRE_NAME_MAX), BYTES(wire_srs_address, text, WIRE_TEXT_MAX)),
+
+    ROW(WIRE_RELAY_SEND, QUEUE, RELAY, wire_relay_send, U32(wire_relay_send, route),
+        U32(wire_relay_send, relay), U32(wire_relay_send, port), U32(wire_relay_send, no_mx),
+        U32(wire_relay_send, smtputf8), U32(wire_relay_send, eightbit), U32(wire_relay_send, requiretls),
+        U32(wire_relay_send, ret), U64(wire_relay_send, size), BYTES(wire_relay_send, host, 256),
+        BYTES(wire_relay_send, sender, WIRE_NAME_MAX), BYTES(wire_relay_send, envid, 256),
+        BYTES(wire_relay_send, prefix, WIRE_HEADER_MAX), BYTES(wire_relay_send, recipients, 40000),
+        BYTES(wire_relay_send, queue_id, 32), BYTES(wire_relay_send, session, 64)),
+    ROW(WIRE_RELAY_SENT, RELAY, QUEUE, wire_relay_sent, U32(wire_relay_sent, scope),
+        U32(wire_relay_sent, slow_down), U32(wire_relay_sent, dsn), U32(wire_relay_sent, reused),
+        U32(wire_relay_sent, lookup_ms), U32(wire_relay_sent, connect_ms), U32(wire_relay_sent, session_ms),
+        U32(wire_relay_sent, data_ms), BYTES(wire_relay_sent, results, WIRE_BLOB_MAX),
+        BYTES(wire_relay_sent, remote, 256), BYTES(wire_relay_sent, address, 64),
+        BYTES(wire_relay_sent, tls, 128), BYTES(wire_relay_sent, policy, 32),
+        BYTES(wire_relay_sent, tls_result, 64)),
+    ROW(WIRE_RELAY_FORGET, QUEUE, RELAY, wire_relay_forget, BYTES(wire_relay_forget, host, 256)),
+    ROW(WIRE_RELAY_SECRET_CHANGED, RELAY, QUEUE, wire_relay_secret_changed,
+        U32(wire_relay_secret_changed, relay)),
+    ROW(WIRE_RELAY_TEST, QUEUE, RELAY, wire_relay_test, U32(wire_relay_test, relay),
+        U32(wire_relay_test, json), U64(wire_relay_test, size), BYTES(wire_relay_test, sender, WIRE_NAME_MAX),
+        BYTES(wire_relay_test, to, WIRE_NAME_MAX)),
+    ROW(WIRE_DKIM_CHECK, QUEUE, RELAY, wire_dkim_check, BYTES(wire_dkim_check, domain, 256),
+        BYTES(wire_dkim_check, selector, 256)),
+    ROW(WIRE_DKIM_PUBLISHED, RELAY, QUEUE, wire_dkim_published, U32(wire_dkim_published, status),
+        BYTES(wire_dkim_published, algorithm, 32), BYTES(wire_dkim_published, key, 4096)),
+
+    ROW(WIRE_DNS_QUERY, SMTP | SCAN | RELAY, DNS, wire_dns_query, U32(wire_dns_query, rrtype),
         BYTES(wire_dns_query, name, 256)),
-    ROW(WIRE_DNS_ANSWER, DNS, SMTP | SCAN, wire_dns_answer, U32(wire_dns_answer, status),
+    ROW(WIRE_DNS_ANSWER, DNS, SMTP | SCAN | RELAY, wire_dns_answer, U32(wire_dns_answer, status),
         U32(wire_dns_answer, secure), U32(wire_dns_answer, ttl), BYTES(wire_dns_answer, canonical, 256),
         BYTES(wire_dns_answer, records, WIRE_BLOB_MAX)),
 
     ROW(WIRE_CONTROL, CTL | QUEUE, QUEUE | AUTH | STORE | SUP, wire_control, U32(wire_control, json),
         BYTES(wire_control, arguments, WIRE_BLOB_MAX)),
-    ROW(WIRE_CONTROL_OUTPUT, QUEUE | AUTH | STORE | SUP, CTL | QUEUE, wire_control_output,
+    ROW(WIRE_CONTROL_OUTPUT, QUEUE | AUTH | STORE | RELAY | SUP, CTL | QUEUE, wire_control_output,
         U32(wire_control_output, exit_code), BYTES(wire_control_output, text, WIRE_BLOB_MAX)),
 };
 /* clang-format on */
@@ -254,6 +299,7 @@ static const char *const role_names[ROLE_COUNT] = {
     [ROLE_STORE] = "store",
     [ROLE_AUTH] = "auth",
     [ROLE_QUEUE] = "queue",
+    [ROLE_RELAY] = "relay",
     [ROLE_SMTP] = "smtp",
     [ROLE_IMAP] = "imap",
     [ROLE_HTTP] = "http",

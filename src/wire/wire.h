@@ -23,6 +23,7 @@ enum role {
     ROLE_STORE,
     ROLE_AUTH,
     ROLE_QUEUE,
+    ROLE_RELAY,
     ROLE_SMTP,
     ROLE_IMAP,
     ROLE_HTTP,
@@ -38,6 +39,7 @@ const char *role_name(enum role role);
 #define WIRE_TEXT_MAX    1024u  /* a reply text, a reason */
 #define WIRE_BLOB_MAX    60000u /* lists, facts, chunks of a body */
 #define WIRE_HEADER_MAX  16384u /* the header block the store puts in front */
+#define WIRE_FIELDS_MAX  24576u /* canonical header fields a signature covers */
 
 /* The name of a grant: 128 random bits made by auth. All zero: none. */
 struct grant {
@@ -101,6 +103,8 @@ enum wire_type {
     WIRE_QUEUE_FILE_PUT,
     WIRE_QUEUE_FILE_DROP,
     WIRE_QUEUE_FILES,
+    WIRE_QUEUE_FILE_OPEN,
+    WIRE_QUEUE_FILE_FD,
     WIRE_QUOTA_CHECK,
     WIRE_STORE_STATE,
 
@@ -135,7 +139,23 @@ enum wire_type {
     WIRE_QUOTA_GET,
     WIRE_QUOTA,
 
-    /* names: smtp, scan -> dns */
+    /* keys and rewritten addresses: queue -> auth, and back */
+    WIRE_DKIM_KEYS,
+    WIRE_DKIM_SIGN,
+    WIRE_DKIM_SIGNED,
+    WIRE_SRS,
+    WIRE_SRS_ADDRESS,
+
+    /* mail leaves: queue -> relay, and back */
+    WIRE_RELAY_SEND,
+    WIRE_RELAY_SENT,
+    WIRE_RELAY_FORGET,
+    WIRE_RELAY_SECRET_CHANGED,
+    WIRE_RELAY_TEST,
+    WIRE_DKIM_CHECK,
+    WIRE_DKIM_PUBLISHED,
+
+    /* names: smtp, scan, relay -> dns */
     WIRE_DNS_QUERY,
     WIRE_DNS_ANSWER,
 
@@ -188,6 +208,12 @@ enum sup_file {
     SUP_FILE_TRUST_ANCHOR,
     SUP_FILE_RESOLV_CONF,
     SUP_FILE_CONTROL_SOCKET, /* listening; for queue */
+    SUP_FILE_REGEXP,         /* settings->regexp_aliases */
+    SUP_FILE_DKIM_KEY,       /* settings->dkim */
+    SUP_FILE_SRS_SECRET,
+    SUP_FILE_RELAY_SECRET,     /* 0: settings->relay; i: settings->relays[i - 1] (settings_relay_at) */
+    SUP_FILE_RELAY_MAP,        /* settings->relay_maps[i].file */
+    SUP_FILE_RELAY_MAP_SECRET, /* settings->relay_maps[i].sasl_file */
     SUP_FILE_COUNT
 };
 
@@ -374,7 +400,9 @@ struct wire_smtp_reply {
 
 /* ---- bodies ---- */
 
-enum body_kind { BODY_MX, BODY_SUBMISSION, BODY_APPEND };
+/* BODY_SUBMISSION: also what queue itself writes (delivery status notifications). BODY_SEVEN_BIT: a task of
+ * scan only: the message is given back in a form without 8-bit bytes. */
+enum body_kind { BODY_MX, BODY_SUBMISSION, BODY_APPEND, BODY_SEVEN_BIT };
 enum { BODY_FIRST = 1, BODY_LAST = 2 };
 
 /* A piece of body `body` of this link (numbers chosen by the sender, never reused), in order. BODY_LAST makes
@@ -406,7 +434,9 @@ struct wire_scan_task {
     struct slice message_id; /* value of the Message-ID field to add when there is none (submission) */
 };
 
-/* `facts` as wire/facts.h, or in descriptor 0 (sealed memfd) when longer than WIRE_BLOB_MAX. */
+/* `facts` as wire/facts.h, or in descriptor 0 (sealed memfd) when longer than WIRE_BLOB_MAX. For
+ * BODY_SEVEN_BIT: descriptor 0 is the converted message (sealed memfd) and `facts` are its own; ERR_REFUSED
+ * when it cannot be converted without breaking a signature. */
 struct wire_scan_facts {
     uint32_t err;
     struct slice facts;
@@ -424,9 +454,31 @@ struct wire_body_facts {
     uint32_t err;
     uint64_t size;
     uint32_t hops;
+    uint32_t eightbit;         /* bytes over 127 in the body: needs 8BITMIME */
+    uint32_t utf8_header;      /* bytes over 127 in a header: needs SMTPUTF8 */
     struct slice from;         /* wire_strings: addresses of the header From */
     struct slice delivered_to; /* wire_strings */
     struct slice message_id;
+    struct slice dkim_hash;   /* of BODY_SUBMISSION: SHA-256 of the relaxed canonical body, 32 bytes */
+    struct slice dkim_names;  /* h=: "from:from:to:…", oversigned */
+    struct slice dkim_fields; /* the fields of h= in relaxed canonical form, in that order, CRLF after each */
+};
+
+/* The file of a queued message, to be sent. With `seven_bit`, in the form scan makes of it (nothing of it is
+ * kept). */
+struct wire_queue_file_open {
+    struct slice queue_id;
+    uint32_t seven_bit;
+};
+
+/* Descriptor 0: read-only. err ERR_REFUSED: there is no seven-bit form; ERR_ABSENT: no such file. The
+ * dkim_ fields only with `seven_bit`. */
+struct wire_queue_file_fd {
+    uint32_t err;
+    uint64_t size;
+    uint64_t header_len; /* with the empty line behind it */
+    struct slice dkim_hash, dkim_names, dkim_fields;
+    struct slice text;
 };
 
 /* Write the message for one account: idempotent by (queue_id, account). body 0: from the queue file of
@@ -693,6 +745,124 @@ struct wire_quota {
     uint64_t used_bytes, limit_bytes; /* limit 0: none */
     uint64_t used_messages, limit_messages;
     struct slice text;
+};
+
+/* ---- keys and rewritten addresses ---- */
+
+/* All keys that can sign, in several messages while `more`: wire_strings, four for each key: domain,
+ * selector, algorithm as in a key record ("rsa", "ed25519"), public key as in p= (bytes, not base64). */
+struct wire_dkim_keys {
+    uint32_t more;
+    struct slice keys;
+};
+
+/* Signs with each of `selectors` (wire_strings) of `domain`. `time`: t=, unix seconds. */
+struct wire_dkim_sign {
+    uint64_t time;
+    struct slice domain;
+    struct slice selectors;
+    struct slice hash, names, fields; /* as in wire_body_facts */
+};
+
+/* header: one folded DKIM-Signature field for each selector, CRLF after each line. */
+struct wire_dkim_signed {
+    uint32_t err;
+    struct slice header;
+    struct slice text;
+};
+
+/* reverse 0: the sender under which a forwarded message leaves; 1: whom a rewritten address stands for. */
+struct wire_srs {
+    uint32_t reverse;
+    struct slice address;
+};
+
+/* ERR_ABSENT: no address of ours to rewrite back; ERR_REFUSED: forged or outdated, `text` says which. */
+struct wire_srs_address {
+    uint32_t err;
+    struct slice address;
+    struct slice text;
+};
+
+/* ---- mail leaves ---- */
+
+enum relay_route {
+    RELAY_ROUTE_DIRECT, /* the MXs of the domain `host` */
+    RELAY_ROUTE_RELAY,  /* settings_relay_at(relay) */
+    RELAY_ROUTE_MAP     /* host and port of a relay map line */
+};
+
+/* One transaction: one message, recipients that go the same route. Descriptor 0: the message, read-only;
+ * `prefix` is sent before it. Answered with WIRE_RELAY_SENT when every recipient has its result. */
+struct wire_relay_send {
+    uint32_t route; /* enum relay_route */
+    uint32_t relay;
+    uint32_t port;
+    uint32_t no_mx;    /* RELAY_ROUTE_MAP: the host stood in brackets */
+    uint32_t smtputf8; /* an address or a header needs it */
+    uint32_t eightbit; /* the message needs 8BITMIME */
+    uint32_t requiretls;
+    uint32_t ret;      /* 0 none, 1 FULL, 2 HDRS */
+    uint64_t size;     /* of the message in the descriptor, without prefix */
+    struct slice host; /* A-labels */
+    struct slice sender;
+    struct slice envid;
+    struct slice prefix;     /* whole lines */
+    struct slice recipients; /* wire/relay.h */
+    struct slice queue_id;
+    struct slice session;
+};
+
+/* What failed decides whom it concerns. */
+enum relay_scope {
+    RELAY_SCOPE_MESSAGE,    /* this transaction; another may go on at once */
+    RELAY_SCOPE_DESTINATION /* no name, connection, greeting, TLS, login: others of this route would fail too
+                             */
+};
+
+struct wire_relay_sent {
+    uint32_t scope;     /* enum relay_scope */
+    uint32_t slow_down; /* the other side said 421, 450 or 451 */
+    uint32_t dsn;       /* the other side takes DSN parameters: it will tell the sender itself */
+    uint32_t reused;    /* on a connection that was there */
+    uint32_t lookup_ms, connect_ms, session_ms, data_ms;
+    struct slice results;    /* wire/relay.h: one for each recipient */
+    struct slice remote;     /* name of the host spoken to */
+    struct slice address;    /* its IP address */
+    struct slice tls;        /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or empty */
+    struct slice policy;     /* "dane", "sts", "relay", "opportunistic", "none": what TLS had to be */
+    struct slice tls_result; /* RFC 8460 section 4.3: "success", "starttls-not-supported", … */
+};
+
+/* Forget what is known of a destination's names and idle connections (an operator's retry); empty: of all. */
+struct wire_relay_forget {
+    struct slice host;
+};
+
+/* The secret of this relay (settings_relay_at, or UINT32_MAX: a relay map's) is another than before. */
+struct wire_relay_secret_changed {
+    uint32_t relay;
+};
+
+/* Logs in to settings_relay_at(relay) and says what it sees; with `to`, sends the message in descriptor 0
+ * there. Answered with WIRE_CONTROL_OUTPUT packets. */
+struct wire_relay_test {
+    uint32_t relay;
+    uint32_t json;
+    uint64_t size;
+    struct slice sender, to;
+};
+
+/* The key record at selector._domainkey.domain. */
+struct wire_dkim_check {
+    struct slice domain, selector;
+};
+
+/* status: enum dns_status; DNS_NODATA also when what is there is no key record. */
+struct wire_dkim_published {
+    uint32_t status;
+    struct slice algorithm; /* "rsa", "ed25519" */
+    struct slice key;       /* p=, decoded; empty: revoked */
 };
 
 /* ---- names ---- */

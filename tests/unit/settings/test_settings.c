@@ -104,7 +104,6 @@ static void test_contract(void **state)
     assert_false(settings_is_proxy(s, &address));
     assert_true(netaddr_parse(SLICE("2001:db8:1::1"), &address));
     assert_true(settings_is_trusted(s, &address));
-    assert_said(&l, "r.yaml:20: warning: dkim: understood, but not yet in effect");
     assert_said(&l, "limits.mx.connections_per_minute: understood, but not yet in effect");
 }
 
@@ -171,6 +170,53 @@ static void test_checks(void **state)
     assert_said(&l, "hostname is missing");
     assert_said(&l, "r.yaml:2: warning: proxy_trusted_networks[1] is wide");
     assert_int_equal(l.settings->log.count, 1);
+}
+
+static void test_relays(void **state)
+{
+    (void)state;
+    AUTO_ARENA struct arena *arena = arena_new(8 << 20);
+    struct loaded l = load(arena,
+                           "hostname: mail.example.org\ndata: /d\nlisteners:\n"
+                           "  - { name: m, service: mx, address: \"[::]:25\", tls: none }\n"
+                           "relay: { host: a.example, next: b }\n"
+                           "relays:\n"
+                           "  - { name: b, host: b.example, daily: 300, reserve: 80, next: direct,\n"
+                           "      reserve_senders: [ probe@example.org ], day_begins: \"22:00\" }\n",
+                           NULL);
+    assert_int_equal(l.problems->errors, 0);
+    assert_true(slice_eq(settings_relay_at(l.settings, 0)->name, SLICE("default")));
+    assert_int_equal(settings_relay_by_name(l.settings, SLICE("b")), 1);
+    assert_int_equal(settings_relay_by_name(l.settings, SLICE("c")), -1);
+    assert_int_equal(settings_relay_at(l.settings, 1)->reserve, 80);
+    assert_null(settings_relay_at(l.settings, 2));
+    l = load(arena,
+             "hostname: mail.example.org\n"
+             "relay: { host: a.example, next: b, day_begins: \"24:00\" }\n"
+             "relays:\n"
+             "  - { name: b, host: b.example, next: default }\n"
+             "  - { name: b, next: nobody, reserve: 5 }\n"
+             "  - { host: c.example, tls: none, sasl_file: /secret }\n"
+             "direct: { source_ipv4: \"::1\", ehlo: a_b }\n"
+             "srs: { domain: example.org }\n"
+             "queue: { retry_first: 5h }\n",
+             NULL);
+    static const char *const said[] = {
+        "r.yaml:2: error: relay default: day_begins is no time of day",
+        "r.yaml:2: error: relay default: the chain of next leads back to it",
+        "r.yaml:5: error: two relays are called b",
+        "r.yaml:5: error: relay b has no host",
+        "r.yaml:5: error: relay b: no relay is called nobody",
+        "r.yaml:5: error: relay b: a reserve is a part of daily",
+        "r.yaml:6: error: a relay in relays has no name",
+        "r.yaml:6: warning: relay : without TLS we do not log in there",
+        "r.yaml:7: error: direct.source_ipv4 is no IPv4 address",
+        "r.yaml:7: error: direct.ehlo is no host name",
+        "r.yaml:8: error: srs needs both its domain and its secret_file",
+        "r.yaml:9: error: queue.retry_first is longer than queue.retry_max",
+    };
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        assert_said(&l, said[i]);
 }
 
 static void test_manual(void **state)
@@ -261,7 +307,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_contract), cmocka_unit_test(test_coding), cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_manual),   cmocka_unit_test(test_compat), cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_relays),   cmocka_unit_test(test_manual), cmocka_unit_test(test_compat),
+        cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }

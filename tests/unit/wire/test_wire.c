@@ -8,6 +8,7 @@
 #include <stdalign.h>
 #include <string.h>
 
+#include "wire/relay.h"
 #include "wire/wire.h"
 
 static void test_round_trip(void **state)
@@ -54,6 +55,46 @@ static void test_every_type_is_strict(void **state)
     }
     assert_int_equal(wire_decode(WIRE_COUNT, SLICE(""), got), ERR_BAD);
     assert_int_equal(wire_decode(WIRE_NONE, SLICE(""), got), ERR_BAD);
+}
+
+static void test_relay_rows(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf list = buf_new(IPC_BODY_MAX);
+    const struct relay_recipient to = {
+        .ordinal = 7, .notify = 4, .address = SLICE("a@b.test"), .orcpt = SLICE("rfc822;a@b.test")};
+    relay_recipient_add(&list, &to);
+    relay_recipient_add(&list, &to);
+    struct slice rest = buf_slice(&list);
+    struct relay_recipient recipient;
+    for (int i = 0; i < 2; i++) {
+        assert_true(relay_recipient_take(&rest, &recipient));
+        assert_int_equal(recipient.ordinal, 7);
+        assert_true(slice_eq(recipient.orcpt, to.orcpt));
+    }
+    assert_false(relay_recipient_take(&rest, &recipient));
+    assert_int_equal(rest.len, 0);
+    AUTO_BUF struct buf results = buf_new(IPC_BODY_MAX);
+    struct relay_result made = {.ordinal = 7,
+                                .outcome = RELAY_OUTCOME_REFUSED,
+                                .code = 550,
+                                .enhanced = SLICE("5.1.1"),
+                                .text = SLICE("no such user")},
+                        result;
+    relay_result_add(&results, &made);
+    for (size_t len = 0; len < results.len; len++) {
+        rest = slice_sub(buf_slice(&results), 0, len);
+        assert_false(relay_result_take(&rest, &result));
+    }
+    rest = buf_slice(&results);
+    assert_true(relay_result_take(&rest, &result));
+    assert_int_equal(result.code, 550);
+    assert_true(slice_eq(result.text, made.text));
+    results.len = 0;
+    made.outcome = RELAY_OUTCOME_COUNT;
+    relay_result_add(&results, &made);
+    rest = buf_slice(&results);
+    assert_false(relay_result_take(&rest, &result));
 }
 
 static void test_bounds(void **state)
@@ -118,9 +159,9 @@ static void test_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_every_type_is_strict),
-        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_peer_matrix),
-        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_every_type_is_strict),
+        cmocka_unit_test(test_relay_rows),  cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_peer_matrix), cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,10 @@
+/* relay.h: the only role that connects to other servers: SMTP for mail that leaves, HTTPS for MTA-STS
+ * policies. Started by proc/. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "role/role.h"
+
+extern const struct role_ops relay_role;
+
+#endif
