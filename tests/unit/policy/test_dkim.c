@@ -388,7 +388,7 @@ static void test_signature_field(void **state)
         {VALID ";;", false},
         {"v=1;;" VALID, false},
         {VALID "; v=1", false},
-        {VALID "; x-own=1; l=0; q=dns/txt:x; t=1; x=2; z=From:a|To:b", true},
+        {VALID "; x_own=1; l=0; q=dns/txt:x; t=1; x=2; z=From:a|To:b", true},
         {VALID "; q=dns/other", false},
         {VALID "; t=2; x=2", false},
         {VALID "; t=-1", false},
