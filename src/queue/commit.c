@@ -114,11 +114,11 @@ static void deliver_one(struct txn *txn)
 {
     const struct txn_target *target = VEC_AT(&txn->targets, struct txn_target, 0);
     AUTO_BUF struct buf header = buf_new(WIRE_HEADER_MAX);
-    header_add_delivery(&header, txn->mail.sender, target->account);
+    header_add_delivery(&header, txn->mail.sender, target->address);
     add_received(txn, &header);
     const struct wire_deliver deliver = {.queue_id = id_of(txn),
                                          .body = txn->body,
-                                         .account = target->account,
+                                         .account = target->address,
                                          .header = buf_slice(&header),
                                          .session = txn->mail.session};
     txn->call = wire_call(store_link(txn), WIRE_DELIVER, &deliver, QUEUE_DELIVER_MS, on_delivered, txn);
@@ -167,7 +167,7 @@ static struct queued *make_queued(struct txn *txn)
     queued->rows = ARENA_ARRAY(arena, struct queued_row, queued->count);
     for (uint32_t i = 0; i < queued->count; i++)
         queued->rows[i] = (struct queued_row){
-            .ordinal = i, .account = arena_dup(arena, VEC_AT(&txn->targets, struct txn_target, i)->account)};
+            .ordinal = i, .account = arena_dup(arena, VEC_AT(&txn->targets, struct txn_target, i)->address)};
     return queued;
 }
 

@@ -16,13 +16,17 @@
 #define QUEUE_EXPIRED_MAX   4096  /* names of dropped grants remembered */
 #define QUEUE_DELIVER_MS    60000 /* deadline of one delivery: fsync of a large message on a slow disk */
 #define QUEUE_STORE_MS      30000 /* of the shorter questions */
-#define QUEUE_ACTIVE_MAX    5000  /* queued messages in memory */
+#define QUEUE_ACTIVE_MAX    4000  /* queued messages in memory; what comes beyond waits in the database */
 #define QUEUE_PARALLEL_MAX  32    /* deliveries of one message at once */
 
 struct queue;
 struct spool;
 struct trace;
 struct control;
+struct schedule;
+struct routes;
+struct relay_quotas;
+struct queue_clock;
 
 /* ---- table.c: where addresses go ---- */
 
@@ -71,9 +75,13 @@ struct txn_recipient {
     struct slice address, orcpt;
     uint32_t notify;
 };
+/* One place the message goes to. */
 struct txn_target {
-    struct slice account;
-    uint32_t recipient; /* index of the recipient that led here first */
+    struct slice address; /* local: the account; remote: where to send */
+    bool local;
+    bool forwarded;      /* an alias led out of our domains */
+    struct slice sender; /* remote: the envelope sender it leaves with (SRS is applied already); else empty */
+    uint32_t recipient;  /* index of the recipient that led here first */
 };
 
 struct txn {
@@ -115,38 +123,85 @@ void commit_finish(struct txn *txn, uint32_t code, const char *enhanced, const c
 
 /* ---- deliver.c: queued messages ---- */
 
-enum { ROW_WAITING, ROW_RUNNING, ROW_DONE, ROW_DEFERRED };
+struct spool_message;
+struct group; /* schedule.h: rows of one message that leave together */
+
+/* What became of a row, as far as this process knows. */
+enum row_state {
+    ROW_WAITING, /* claimed, its turn has not come */
+    ROW_RUNNING, /* store or relay works on it */
+    ROW_ENDING,  /* it has an answer, which is on its way to the database */
+    ROW_DONE,
+    ROW_DEFERRED
+};
 
 /* One recipient of a queued message. */
 struct queued_row {
     uint32_t ordinal;
-    uint32_t state;
+    uint32_t state; /* enum row_state */
     uint32_t attempts;
-    struct slice account;
-    struct slice error;   /* of the last attempt */
-    uint64_t due_unix_ms; /* of the next one */
+    uint32_t notify;      /* RFC 3461 section 4.1, bits as in wire_queue_rcpt */
+    bool local;           /* an account of ours; else another server's */
+    struct slice target;  /* local: the account; remote: where to send */
+    struct slice sender;  /* remote: the envelope sender it leaves with */
+    struct slice route;   /* routes.h: the key of the route the rules give it; "local" */
+    struct slice address; /* of RCPT */
+    struct slice orcpt;
+    /* the last answer */
+    uint32_t code;         /* SMTP; 0: none */
+    struct slice enhanced; /* "4.2.1" */
+    struct slice text;     /* the reply, or our own words */
+    struct slice remote;   /* host that answered or was tried; empty: our own decision */
+    struct slice account, error;
+    uint64_t due_unix_ms;
 };
 
-/* A message in the queue, in memory while its recipients are worked on. */
+/* The file of a message, in one of its forms, as long as jobs send it. */
+struct queued_form {
+    uint32_t state; /* send.c */
+    int fd;
+    uint64_t size;
+    struct slice signature; /* DKIM-Signature fields that belong in front of this form */
+    struct list waiters;
+};
+
+/* A message in memory with those of its rows that this process has claimed. The same message may be there
+ * twice, with different rows. Times are those of queue_now_ms(). */
 struct queued {
     struct list node; /* in q->active */
     struct queue *q;
     struct arena *arena;
-    struct slice id, sender, session, received;
+    struct slice id, sender, session, account, envid, message_id;
+    struct slice received,
+        signature; /* what stands in front: for local rows received; for remote ones both */
+    uint32_t ret;
+    bool smtputf8, eightbit, utf8_header, requiretls;
+    uint64_t size, created_ms;
     struct queued_row *rows;
-    uint32_t count; /* rows in memory */
-    uint32_t next;  /* first row not begun */
-    uint32_t running, settled;
-    bool last_batch; /* all rows there are: when all are done the message is */
-    bool undropped;  /* delivered, but the store could not be told yet */
+    uint32_t count;   /* rows in memory */
+    uint32_t pending; /* of them, those whose end is not on disk yet */
+    uint32_t next;    /* deliver.c: first row not looked at for a local delivery */
+    uint32_t running; /* local deliveries under way */
+    uint32_t sending; /* jobs of send.c under way */
+    bool undropped;   /* its rows are gone, but the store could not be told yet */
+    uint32_t settled;
+    bool last_batch;
+    struct queued_form forms[2]; /* as it came; for servers without 8BITMIME */
 };
 
-/* The rows are on disk: begins their deliveries. Takes the message. */
-void deliver_begin(struct queue *q, struct queued *message);
+/* `err` is ERR_OK when the message and its rows are on disk: called before any delivery begins. */
+typedef void deliver_done(void *ctx, enum err err, const struct why *why);
+/* Queues a message whose file the store has already: writes its rows, then delivers them. Copies all it is
+ * given; `done` comes later, never from inside the call. */
+void deliver_put(struct queue *q, const struct spool_message *message, deliver_done *done, void *ctx);
+bool deliver_is_active(const struct queue *q, struct slice id);
 struct queued *deliver_new(struct queue *q);
 void deliver_free(struct queued *message);
-bool deliver_is_active(const struct queue *q, struct slice id);
-/* Fetches what is due from the database, now or when it is. */
+/* Begins with the rows of a message that is on disk; takes it. */
+void deliver_begin(struct queue *q, struct queued *message);
+/* Rows of this message have their end on disk. `gone`: the message has no rows at all any more. */
+void deliver_ended(struct queued *message, uint32_t rows, bool gone);
+/* Looks for what is due in the database, now or after this. */
 void deliver_wake(struct queue *q, uint64_t in_ms);
 void deliver_stop(struct queue *q);
 /* The store is there again: tells it what waited. */
@@ -170,7 +225,12 @@ struct queue {
     struct queue_id_state ids;
     struct spool *spool;
     struct map *active_ids;
-    struct list active;
+    struct list active; /* struct queued */
+    size_t active_count;
+    struct schedule *schedule;
+    struct routes *routes;
+    struct relay_quotas *quotas;
+    struct queue_clock *clock;
     struct loop_timer *due_timer;
     uint64_t due_at_ms; /* of the loop's clock; 0: not armed */
     bool due_running, due_again, swept;
@@ -185,5 +245,8 @@ struct queue {
 };
 
 void queue_check_drained(struct queue *q);
+/* Milliseconds since 1970 by the queue's own clock (queue_clock.h): what rows are created, due, expired and
+ * warned by. The wall clock of this machine, minus the steps it has made. */
+uint64_t queue_now_ms(const struct queue *q);
 
 #endif

@@ -59,7 +59,7 @@ static bool has_target(const struct txn *txn, struct slice account)
     if (txn->target_set)
         return map_get(txn->target_set, account) != NULL;
     for (size_t i = 0; i < txn->targets.len; i++)
-        if (slice_eq(VEC_AT(&txn->targets, struct txn_target, i)->account, account))
+        if (slice_eq(VEC_AT(&txn->targets, struct txn_target, i)->address, account))
             return true;
     return false;
 }
@@ -74,7 +74,7 @@ static void index_targets(struct txn *txn, size_t from)
         from = 0;
     }
     for (size_t i = from; i < txn->targets.len; i++)
-        if (!map_put(txn->target_set, VEC_AT(&txn->targets, struct txn_target, i)->account, txn))
+        if (!map_put(txn->target_set, VEC_AT(&txn->targets, struct txn_target, i)->address, txn))
             abort(); /* bounded by the vector */
 }
 
@@ -91,7 +91,8 @@ static bool add_targets(struct txn *txn, const struct directory_route *route, ui
             txn->targets.len = before;
             return false;
         }
-        *target = (struct txn_target){.account = arena_dup(txn->arena, account), .recipient = recipient};
+        *target = (struct txn_target){
+            .address = arena_dup(txn->arena, account), .local = true, .recipient = recipient};
         index_targets(txn, txn->targets.len - 1);
     }
     return true;

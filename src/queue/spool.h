@@ -3,6 +3,17 @@
  * Operations gather while the one before is on its way to disk; all that gathered share one transaction and
  * one fsync, on a thread of its own. Answers come back on the loop's thread, in order. Nothing here is on the
  * way of a message with a single local recipient. Used by commit.c, deliver.c, trace.c and control.c.
+ *
+ * The tables (schema 2), for whoever writes operations of his own (spool_submit):
+ *   queue_message    id, sender, received, signature, session, account, envid, ret, smtputf8, eightbit,
+ *                    utf8_header, requiretls, size, created, client, message_id, warned
+ *   queue_recipient  message, ordinal, kind (0 local, 1 remote), target, address, orcpt, notify,
+ *                    claimed (SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD), due, attempts, error (text of the
+ *                    last answer), code, enhanced, remote, sender, route, priority, hold (reason)
+ *   queue_route      route, due: when something of this route is to be looked at; whoever makes a row
+ *                    waiting also runs SPOOL_ROUTE_DUE_SQL for its route (or spool_route_due())
+ * Times are those of queue_now_ms(). Only this process's memory may change rows that are claimed: see
+ * schedule_recall().
  */
 #ifndef QUEUE_SPOOL_H
 #define QUEUE_SPOOL_H
@@ -20,15 +31,39 @@
 #define SPOOL_FIND_MAX  1000       /* rows one `trace` prints */
 #define SPOOL_LIST_MAX  5000       /* rows one `queue list` prints */
 
-/* What is told of a queued message beside what deliver.c needs: for DSN and relay. */
+/* What else changes in the transaction of a put: rows of another message that end with it, or stay and are
+ * marked as warned. */
+struct spool_change {
+    struct slice id;
+    uint32_t ordinal;
+    bool warned; /* the row stays */
+};
+
+/* A message that is to be queued, for deliver_put(). */
 struct spool_message {
-    struct queued *queued; /* with all rows; the operation does not free it */
-    const struct wire_queue_mail *mail;
-    struct slice account; /* submitter, or empty */
-    uint64_t size, created_unix_ms;
+    struct slice id;
+    const struct wire_queue_mail *mail; /* sender, envid, ret, smtputf8, requiretls, client, session count */
+    struct slice received;              /* our header block, whole lines */
+    struct slice signature; /* DKIM-Signature fields, put in front of `received` for remote rows */
+    struct slice account;   /* submitter, or empty */
+    struct slice message_id;
+    struct slice hold; /* not empty: its rows are born held, for this reason */
+    uint64_t size;
+    bool eightbit, utf8_header;   /* as scan found */
     const struct vec *recipients; /* struct txn_recipient */
     const struct vec *targets;    /* struct txn_target; row i is target i */
+    const struct spool_change *changes;
+    size_t change_count;
+    struct queued *queued;
+    uint64_t created_unix_ms;
 };
+
+enum { SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD };
+
+/* Arguments: route, due. */
+#define SPOOL_ROUTE_DUE_SQL                                                                                  \
+    "INSERT INTO queue_route (route, due) VALUES (?, ?)"                                                     \
+    " ON CONFLICT (route) DO UPDATE SET due = min(due, excluded.due)"
 
 typedef void spool_done(void *ctx, enum err err, const struct why *why);
 
@@ -42,6 +77,10 @@ void spool_close(struct spool **spool);
 /* Operations not answered yet. */
 size_t spool_pending(const struct spool *spool);
 
+/* Ends or marks rows as `changes` say, without a put; a message that has no rows after it ends too, and its
+ * file. Copies. `gone` messages' files are dropped by this (deliver.c). */
+void spool_change(struct spool *spool, const struct spool_change *changes, size_t count, spool_done *done,
+                  void *ctx);
 /* The message and its rows, claimed by this process. What `message` points to must live until `done`. */
 void spool_put(struct spool *spool, const struct spool_message *message, spool_done *done, void *ctx);
 /* The row is delivered: deleted. The texts are copied. These three are repeated until they succeed; `done`

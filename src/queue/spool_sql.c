@@ -46,7 +46,7 @@ static enum err put_row(struct db *db, const struct spool_message *m, uint32_t o
         db,
         "INSERT INTO queue_recipient (message, ordinal, kind, target, address, orcpt, notify, claimed, due,"
         " attempts, error) VALUES (?, ?, 0, ?, ?, ?, ?, 1, ?, 0, '')",
-        DB_ARGS(DB_TEXT(m->queued->id), DB_U64(ordinal), DB_TEXT(target->account), DB_TEXT(to->address),
+        DB_ARGS(DB_TEXT(m->queued->id), DB_U64(ordinal), DB_TEXT(target->address), DB_TEXT(to->address),
                 DB_TEXT(to->orcpt), DB_U64(to->notify), DB_U64(m->created_unix_ms)),
         why);
 }
