@@ -8,6 +8,7 @@
 
 #include "base/coll.h"
 #include "net/stream.h"
+#include "net/tls_client.h"
 
 #define STREAM_READ_FIRST                                                                                    \
     (8u << 10) /* what the first read of an idle stream asks for; doubled when it was all there */
@@ -73,6 +74,8 @@ struct stream {
 
     SSL *ssl;
     struct tls_context *tls;
+    struct tls_client *tls_client; /* instead of `tls`: we are the client */
+    struct tls_verdict verdict;
     struct buf raw; /* came before the handshake and belongs to it */
     size_t raw_at;
     char *tls_text;

@@ -30,16 +30,9 @@ static ssize_t wire_read(void *arg, void *bytes, size_t len)
 
 static const struct tls_wire_ops wire_ops = {.read = wire_read, .write = stream_wire_write};
 
-void stream_begin_tls(struct stream *s, struct tls_context *context, uint64_t ms)
+/* The handshake begins when what is in the output was written. */
+static void begin(struct stream *s, uint64_t ms)
 {
-    if (s->ssl || s->failed)
-        return;
-    s->tls = tls_context_ref(context);
-    s->ssl = tls_session_new(context, &wire_ops, s);
-    if (!s->ssl) {
-        stream_fail(s, STREAM_TLS, "out of memory");
-        return;
-    }
     s->raw = s->in;
     s->raw_at = s->in_at;
     s->in = buf_new(s->raw.max);
@@ -51,6 +44,18 @@ void stream_begin_tls(struct stream *s, struct tls_context *context, uint64_t ms
     stream_moved(s);
 }
 
+void stream_begin_tls(struct stream *s, struct tls_context *context, uint64_t ms)
+{
+    if (s->ssl || s->failed)
+        return;
+    s->tls = tls_context_ref(context);
+    s->ssl = tls_session_new(context, &wire_ops, s);
+    if (s->ssl)
+        begin(s, ms);
+    else
+        stream_fail(s, STREAM_TLS, "out of memory");
+}
+
 bool stream_start_tls(struct stream *s, struct tls_context *context)
 {
     if (s->ssl || stream_input(s).len > 0)
@@ -59,14 +64,51 @@ bool stream_start_tls(struct stream *s, struct tls_context *context)
     return true;
 }
 
+bool stream_connect_tls(struct stream *s, struct tls_client *client, const struct tls_peer *peer, uint64_t ms)
+{
+    if (s->ssl || stream_input(s).len > 0)
+        return false;
+    if (s->failed)
+        return true; /* `ended` tells */
+    s->tls_client = tls_client_ref(client);
+    s->ssl = tls_client_session_new(client, peer, &wire_ops, s);
+    if (s->ssl)
+        begin(s, ms);
+    else
+        stream_fail(s, STREAM_TLS, "no use can be made of the names or TLSA records given");
+    return true;
+}
+
+struct tls_verdict stream_tls_verdict(const struct stream *s)
+{
+    struct tls_verdict verdict = s->verdict;
+    if (s->tls_client && s->failed && !s->tls_text && verdict.fault == TLS_FAULT_NONE) {
+        verdict.fault = TLS_FAULT_HANDSHAKE;
+        verdict.text = s->end_text;
+    }
+    return verdict;
+}
+
 static void established(struct stream *s)
 {
     char text[TLS_TEXT_MAX];
     int len = snprintf(text, sizeof text, "%s %s", SSL_get_version(s->ssl), SSL_get_cipher_name(s->ssl));
     s->tls_text = mem_dup(text, len > 0 && (size_t)len < sizeof text ? (size_t)len : 0);
+    if (s->tls_client)
+        s->verdict = tls_client_verdict(s->ssl);
     s->phase = STREAM_OPEN;
     s->handshake_ms = 0;
     s->secured_news = true;
+}
+
+/* TLS failed. During the handshake of a client the certificate may be the reason. */
+static void fail(struct stream *s, const char *text)
+{
+    if (s->tls_client && s->phase == STREAM_HANDSHAKES) {
+        s->verdict = tls_client_failure(s->ssl, text);
+        text = s->verdict.text;
+    }
+    stream_fail(s, STREAM_TLS, text);
 }
 
 /* After a call of OpenSSL that gave nothing: -1 with EAGAIN, 0 at the end, or the stream failed. */
@@ -90,7 +132,7 @@ static ssize_t judge(struct stream *s, int result)
         return -1;
     default:
         s->tls_broken = true;
-        stream_fail(s, STREAM_TLS, tls_error_text());
+        fail(s, tls_error_text());
         return -1;
     }
 }
@@ -150,9 +192,13 @@ void stream_tls_close(struct stream *s)
 
 void stream_tls_free(struct stream *s)
 {
-    SSL_free(s->ssl);
+    if (s->tls_client)
+        tls_client_session_free(s->ssl);
+    else
+        SSL_free(s->ssl);
     s->ssl = NULL;
     tls_context_free(&s->tls);
+    tls_client_free(&s->tls_client);
     free(s->tls_text);
     s->tls_text = NULL;
     buf_free(&s->raw);

@@ -181,7 +181,7 @@ static int wire_destroy(BIO *bio)
     return 1;
 }
 
-static BIO_METHOD *new_wire_method(void)
+BIO_METHOD *tls_wire_method_new(void)
 {
     BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
     if (!method || BIO_meth_set_read(method, wire_read) != 1 || BIO_meth_set_write(method, wire_write) != 1 ||
@@ -209,7 +209,7 @@ enum err tls_context_new(const struct tls_pair *pairs, size_t count, struct tls_
     struct tls_context *context = mem_zero(1, sizeof *context);
     context->refs = 1;
     context->at = mem_zero(count, sizeof(SSL_CTX *));
-    context->wire = new_wire_method();
+    context->wire = tls_wire_method_new();
     for (size_t i = 0; i < count; i++) {
         enum err err = add_pair(context, &pairs[i], why);
         if (err != ERR_OK) {
@@ -245,19 +245,26 @@ void tls_context_free(struct tls_context **context_ref)
 
 /* ---- sessions ---- */
 
-SSL *tls_session_new(struct tls_context *context, const struct tls_wire_ops *ops, void *arg)
+bool tls_wire_attach(SSL *ssl, const BIO_METHOD *method, const struct tls_wire_ops *ops, void *arg)
 {
-    SSL *ssl = SSL_new(context->at[0]);
-    BIO *bio = ssl ? BIO_new(context->wire) : NULL;
-    if (!bio) {
-        SSL_free(ssl);
-        return NULL;
-    }
+    BIO *bio = BIO_new(method);
+    if (!bio)
+        return false;
     struct tls_wire *wire = mem_alloc(sizeof *wire);
     *wire = (struct tls_wire){.ops = ops, .arg = arg};
     BIO_set_data(bio, wire);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
+    return true;
+}
+
+SSL *tls_session_new(struct tls_context *context, const struct tls_wire_ops *ops, void *arg)
+{
+    SSL *ssl = SSL_new(context->at[0]);
+    if (!ssl || !tls_wire_attach(ssl, context->wire, ops, arg)) {
+        SSL_free(ssl);
+        return NULL;
+    }
     SSL_set_accept_state(ssl);
     return ssl;
 }

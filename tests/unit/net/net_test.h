@@ -38,7 +38,8 @@ static inline char *bio_text(BIO *bio)
     return text;
 }
 
-static inline struct pem make_cert(const char *host)
+/* A self-signed certificate; as a CA it may sign others. */
+static inline struct pem make_cert_of(const char *host, bool ca)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = X509_new();
@@ -56,6 +57,10 @@ static inline struct pem make_cert(const char *host)
     X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
     X509_add_ext(cert, ext, -1);
     X509_EXTENSION_free(ext);
+    ext = ca ? X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE") : NULL;
+    if (ext)
+        X509_add_ext(cert, ext, -1);
+    X509_EXTENSION_free(ext);
     assert_true(X509_sign(cert, key, EVP_sha256()) > 0);
     BIO *c = BIO_new(BIO_s_mem()), *k = BIO_new(BIO_s_mem());
     PEM_write_bio_X509(c, cert);
@@ -63,6 +68,11 @@ static inline struct pem make_cert(const char *host)
     X509_free(cert);
     EVP_PKEY_free(key);
     return (struct pem){bio_text(c), bio_text(k)};
+}
+
+static inline struct pem make_cert(const char *host)
+{
+    return make_cert_of(host, false);
 }
 
 static inline void free_cert(struct pem *pem)
@@ -106,14 +116,14 @@ static inline void run_until(struct loop *loop, const bool *flag)
 }
 
 /* A TLS client on a non-blocking socket, driven by hand between turns of the loop. */
-struct tls_client {
+struct test_client {
     SSL_CTX *ctx;
     SSL *ssl;
 };
 
-static inline struct tls_client tls_client_new(int fd, const char *host, SSL_SESSION *session)
+static inline struct test_client test_client_new(int fd, const char *host, SSL_SESSION *session)
 {
-    struct tls_client c = {SSL_CTX_new(TLS_client_method()), NULL};
+    struct test_client c = {SSL_CTX_new(TLS_client_method()), NULL};
     SSL_CTX_set_session_cache_mode(c.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     c.ssl = SSL_new(c.ctx);
     SSL_set_fd(c.ssl, fd);
@@ -125,13 +135,13 @@ static inline struct tls_client tls_client_new(int fd, const char *host, SSL_SES
     return c;
 }
 
-static inline void tls_client_free(struct tls_client *c)
+static inline void test_client_free(struct test_client *c)
 {
     SSL_free(c->ssl);
     SSL_CTX_free(c->ctx);
 }
 
-static inline void tls_client_connect(struct loop *loop, struct tls_client *c)
+static inline void test_client_connect(struct loop *loop, struct test_client *c)
 {
     for (int i = 0; i < 1000 && SSL_do_handshake(c->ssl) != 1; i++) {
         ERR_clear_error();

@@ -334,7 +334,7 @@ static void test_tls(void **state)
         f.settings.timeouts.handshake = 5000;
         int fd = dial(&f);
         /* header and ClientHello in one segment */
-        struct tls_client client = tls_client_new(-1, cases[i].name, NULL);
+        struct test_client client = test_client_new(-1, cases[i].name, NULL);
         BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new(BIO_s_mem());
         BIO_set_mem_eof_return(in, -1);
         SSL_set_bio(client.ssl, in, out);
@@ -346,7 +346,7 @@ static void test_tls(void **state)
         assert_int_equal(write(fd, first, len + (size_t)hello), len + (size_t)hello);
         set_nonblocking(fd);
         SSL_set_fd(client.ssl, fd);
-        tls_client_connect(f.loop, &client);
+        test_client_connect(f.loop, &client);
         run_until(f.loop, &f.arrived);
         assert_string_equal(f.client, "[2001:db8::7]:4711");
         assert_true(stream_is_tls(f.stream));
@@ -356,7 +356,7 @@ static void test_tls(void **state)
         run_for(f.loop, 5);
         char text[20];
         assert_int_equal(SSL_read(client.ssl, text, sizeof text), 11);
-        tls_client_free(&client);
+        test_client_free(&client);
         (void)close(fd);
         run_until(f.loop, &f.ended);
         assert_int_equal(f.losses, 0);

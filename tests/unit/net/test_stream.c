@@ -328,8 +328,8 @@ static void test_starttls(void **state)
     AUTO_BUF struct buf clear = buf_new(1 << 20);
     (void)read_peer(&seen, &clear);
     assert_true(slice_eq(buf_slice(&clear), SLICE("220 go\r\n")));
-    struct tls_client client = tls_client_new(seen.peer, "mail.example.test", NULL);
-    tls_client_connect(seen.loop, &client);
+    struct test_client client = test_client_new(seen.peer, "mail.example.test", NULL);
+    test_client_connect(seen.loop, &client);
     run_until(seen.loop, &seen.secured);
     assert_true(stream_is_tls(seen.stream));
     assert_true(slice_starts(stream_tls_text(seen.stream), SLICE("TLSv1.3 TLS_")));
@@ -360,18 +360,18 @@ static void test_starttls(void **state)
     (void)SSL_shutdown(client.ssl);
     run_until(seen.loop, &seen.ended);
     assert_int_equal(seen.end, STREAM_EOF);
-    tls_client_free(&client);
+    test_client_free(&client);
     close_pair(&seen);
 
     /* the ticket is good for another connection */
     open_pair(&seen);
     stream_begin_tls(seen.stream, context, 1000);
-    client = tls_client_new(seen.peer, "mail.example.test", session);
-    tls_client_connect(seen.loop, &client);
+    client = test_client_new(seen.peer, "mail.example.test", session);
+    test_client_connect(seen.loop, &client);
     assert_true(SSL_session_reused(client.ssl));
     run_until(seen.loop, &seen.secured);
     /* gone without close_notify */
-    tls_client_free(&client);
+    test_client_free(&client);
     (void)close(seen.peer);
     seen.peer = -1;
     run_until(seen.loop, &seen.ended);
@@ -390,8 +390,8 @@ static void test_tls_input_bound(void **state)
     struct tls_context *context = make_context(&pem, 1);
     open_pair(&seen);
     stream_begin_tls(seen.stream, context, 1000);
-    struct tls_client client = tls_client_new(seen.peer, NULL, NULL);
-    tls_client_connect(seen.loop, &client);
+    struct test_client client = test_client_new(seen.peer, NULL, NULL);
+    test_client_connect(seen.loop, &client);
     seen.consume_max = 0;
     stream_set_input_max(seen.stream, 4000);
     static char block[16000];
@@ -403,7 +403,7 @@ static void test_tls_input_bound(void **state)
     stream_consume(seen.stream, 4000);
     run_for(seen.loop, 20);
     assert_int_equal(seen.got.len, 12000);
-    tls_client_free(&client);
+    test_client_free(&client);
     close_pair(&seen);
     tls_context_free(&context);
     free_cert(&pem);
@@ -425,8 +425,8 @@ static void test_tls_half_a_record(void **state)
     struct tls_context *context = make_context(&pem, 1);
     open_pair(&seen);
     stream_begin_tls(seen.stream, context, 1000);
-    struct tls_client client = tls_client_new(seen.peer, NULL, NULL);
-    tls_client_connect(seen.loop, &client);
+    struct test_client client = test_client_new(seen.peer, NULL, NULL);
+    test_client_connect(seen.loop, &client);
     run_for(seen.loop, 10);
     BIO *out = BIO_new(BIO_s_mem());
     SSL_set0_wbio(client.ssl, out);
@@ -443,7 +443,7 @@ static void test_tls_half_a_record(void **state)
     assert_int_equal(write(seen.peer, record + 10, (size_t)len - 10), len - 10);
     run_for(seen.loop, 10);
     assert_int_equal(seen.got.len, 17);
-    tls_client_free(&client);
+    test_client_free(&client);
     close_pair(&seen);
     tls_context_free(&context);
     free_cert(&pem);
