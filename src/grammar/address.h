@@ -9,8 +9,9 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-/* RFC 5321 section 4.5.3.1: local part, domain; RFC 3696 erratum 1690: the whole mailbox. */
-#define ADDRESS_LOCAL_MAX  64
+/* RFC 5321 section 4.5.3.1: domain; RFC 3696 erratum 1690: the whole mailbox. Local parts must be taken up to 64 octets,
+ * and should be beyond: SRS, VERP and mailing services write longer ones. */
+#define ADDRESS_LOCAL_MAX  (ADDRESS_MAX - 2)
 #define ADDRESS_DOMAIN_MAX 255
 #define ADDRESS_MAX        254
 /* A path with its source route (RFC 5321 section 4.5.3.1.3 says 256; old routes were longer). */

@@ -2,7 +2,8 @@
 #include "check.h"
 #include "grammar/address.h"
 
-#define A64 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg"
+#define A60 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff"
+#define A64 A60 "gggg"
 #define D63 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
 
 static void test_mailbox(void **state)
@@ -35,7 +36,8 @@ static void test_mailbox(void **state)
          "JO\xcc\x88RG@xn--bcher-kva.example", "j\xc3\xb6rg@xn--bcher-kva.example"},
         {"\"j\xc3\xb6 rg\"@x", U, "j\xc3\xb6 rg", "x", "\"j\xc3\xb6 rg\"@x", "\"j\xc3\xb6 rg\"@x"},
         {A64 "@x", 0, A64, "x", A64 "@x", A64 "@x"},
-        {A64 "a@x", 0, NULL, NULL, NULL, NULL},
+        {A64 A64 A64 A60 "@x", 0, A64 A64 A64 A60, "x", A64 A64 A64 A60 "@x", A64 A64 A64 A60 "@x"},
+        {A64 A64 A64 A60 "a@x", 0, NULL, NULL, NULL, NULL},
         {"a@" D63 "." D63 "." D63 ".aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff", 0, "a",
          D63 "." D63 "." D63 ".aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff",
          "a@" D63 "." D63 "." D63 ".aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff",
