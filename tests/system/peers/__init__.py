@@ -16,7 +16,8 @@ PRIVATE_SH = Path(__file__).with_name("private.sh")
 
 def missing_reason():
     """None when the unpacked peers are there, else a text for pytest.skip."""
-    return None if (ROOT / "usr/sbin/haproxy").exists() else "no peers in .peers/root: run ./dev peers"
+    there = all((ROOT / "usr/sbin" / name).exists() for name in ("haproxy", "nsd", "postsrsd"))
+    return None if there else "no peers in .peers/root: run ./dev peers"
 
 
 def library_env():

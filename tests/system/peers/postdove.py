@@ -209,9 +209,9 @@ class PostDove:
                    if (self.home / "mail" / user / folder).is_dir())
 
 
-def _greets(port):
+def _greets(port, host="127.0.0.1"):
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as s:
+        with socket.create_connection((host, port), 1) as s:
             s.settimeout(2)
             return s.recv(10)[:1] in (b"2", b"*")
     except OSError:
