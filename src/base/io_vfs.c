@@ -1,12 +1,14 @@
-/* io_vfs.c: the VFS "rockdove" for SQLite (https://sqlite.org/vfs.html). In a normal build the system's own
- * under our name; with IO_FAULTS a shim over it that records and fails what changes the disk. Reads, locks
- * and shared memory pass. */
+/* io_vfs.c: the VFS "rockdove" for SQLite (https://sqlite.org/vfs.html): the system's own, with a layer for
+ * write-ahead logs (io_wal.c); with IO_FAULTS a shim between the two records and fails what changes the disk.
+ * Reads, locks and shared memory pass it. */
 #include "base/io_vfs.h"
 
 #include <sqlite3.h>
 #include <string.h>
 
-static sqlite3_vfs our_vfs;
+#include "base/io_wal.h"
+
+static sqlite3_vfs our_vfs, lower_vfs;
 
 #ifdef IO_FAULTS
 
@@ -254,9 +256,9 @@ static int shim_delete(sqlite3_vfs *vfs, const char *path, int sync_folder)
 static void make_vfs(sqlite3_vfs *system)
 {
     unix_vfs = system;
-    our_vfs.szOsFile = (int)sizeof(struct shim_file) + system->szOsFile;
-    our_vfs.xOpen = shim_open;
-    our_vfs.xDelete = shim_delete;
+    lower_vfs.szOsFile = (int)sizeof(struct shim_file) + system->szOsFile;
+    lower_vfs.xOpen = shim_open;
+    lower_vfs.xDelete = shim_delete;
 }
 
 #else
@@ -273,10 +275,12 @@ enum err io_vfs_register(struct why *why)
     sqlite3_vfs *system = sqlite3_vfs_find("unix");
     if (!system)
         return err_set(why, ERR_INTERNAL, "SQLite has no unix VFS");
-    our_vfs = *system;
-    our_vfs.zName = IO_VFS_NAME;
-    our_vfs.pNext = NULL;
+    lower_vfs = *system;
+    lower_vfs.zName = IO_VFS_NAME;
+    lower_vfs.pNext = NULL;
     make_vfs(system);
+    our_vfs = lower_vfs;
+    io_wal_layer(&lower_vfs, &our_vfs);
     int rc = sqlite3_vfs_register(&our_vfs, 0);
     return rc == SQLITE_OK ? ERR_OK : err_set(why, ERR_INTERNAL, "SQLite VFS: %s", sqlite3_errstr(rc));
 }
