@@ -32,6 +32,7 @@ static struct account *account_new(const struct store_root *root, const char *fo
 {
     struct account *a = mem_zero(1, sizeof *a);
     a->root = *root;
+    blanks_start(&a->blanks);
     memcpy(a->folder, folder, strlen(folder) + 1);
     a->address = slice_make(mem_dup(address.ptr, address.len), address.len);
     a->by_name = map_new(ACCOUNT_MAILBOXES_MAX);
@@ -86,6 +87,7 @@ enum err account_wake(struct account *account, struct why *why)
 
 void account_sleep(struct account *account)
 {
+    blanks_drop(account);
     if (!account->db)
         return;
     struct why why;
@@ -137,6 +139,7 @@ void account_free(struct account **account)
     vec_free(&a->events);
     vec_free(&a->suspects);
     free((void *)(uintptr_t)a->address.ptr);
+    blanks_stop(&a->blanks);
     free(a);
     *account = NULL;
 }

@@ -11,6 +11,7 @@
 
 #include "base/coll.h"
 #include "db/db.h"
+#include "store/blank.h"
 #include "store/mailbox.h"
 #include "store/paths.h"
 #include "wire/wire.h"
@@ -62,7 +63,8 @@ struct account {
     uint64_t modseq;           /* of the last change */
     uint64_t next_mailbox;
     uint32_t uidvalidity;          /* highest given out */
-    _Atomic uint64_t next_message; /* files are also written outside the strand */
+    _Atomic uint64_t next_message; /* files are also made outside the strand */
+    struct blanks blanks;
     uint64_t log_rows, log_bytes;
     uint64_t doomed;      /* messages without a mailbox whose files still lie there */
     uint64_t doomed_next; /* unix seconds when the next of them is due; 0: unknown */

@@ -1,6 +1,6 @@
-/* add.c: delivery and APPEND: file, sync, folder sync, one transaction with one row of facts each and one row
- * in the log per mailbox, answer. Input: bodies as opaque bytes, facts that were checked, names that were
- * checked by their grant. */
+/* add.c: delivery and APPEND: file, sync, one transaction with one row of facts each and one row in the log
+ * per mailbox, answer. Input: bodies as opaque bytes, facts that were checked, names that were checked by
+ * their grant. */
 #include "store/add.h"
 
 #include <stdlib.h>
@@ -56,8 +56,10 @@ enum err add_write(struct account *account, struct addition *a, struct why *why)
                                      .size = body->size,
                                      .cuts = body->facts->cuts,
                                      .cut_count = body->facts->cut_count};
-    uint64_t id = atomic_fetch_add(&account->next_message, 1), begun = clock_mono_ns();
-    enum err err = blob_write(&account->root, account->folder, id, &parts, &a->made, why);
+    uint64_t id, begun = clock_mono_ns();
+    enum err err = blanks_take(account, &id, why);
+    if (!err)
+        err = blob_write(&account->root, account->folder, id, &parts, &a->made, why);
     metric_observe(METRIC_STORE_FSYNC_SECONDS, 0, clock_mono_ns() - begun);
     if (err)
         return err;
@@ -188,26 +190,6 @@ static void prepare(struct account *account, struct addition *const *list, size_
     }
 }
 
-/* One sync for each folder that got a file. */
-static enum err sync_folders(struct account *account, struct addition *const *list, size_t count,
-                             struct why *why)
-{
-    uint64_t synced[ADD_GROUP_MAX];
-    size_t folders = 0;
-    enum err err = ERR_OK;
-    for (size_t i = 0; !err && i < count; i++) {
-        uint64_t folder = list[i]->message >> 8 & 0xff;
-        bool done = !is_new(list[i]);
-        for (size_t j = 0; j < folders; j++)
-            done = done || synced[j] == folder;
-        if (!done) {
-            err = blob_sync_folder(&account->root, account->folder, list[i]->message, why);
-            synced[folders++] = folder;
-        }
-    }
-    return err;
-}
-
 static enum err insert_message(struct account *account, const struct addition *a, struct why *why)
 {
     enum err err = db_run(
@@ -316,9 +298,7 @@ void add_commit(struct account *account, struct addition *const *list, size_t co
     if (!fresh)
         return;
     uint64_t begun = clock_mono_ns();
-    enum err err = sync_folders(account, list, count, &why);
-    if (!err)
-        err = write_rows(account, list, count, &why);
+    enum err err = write_rows(account, list, count, &why);
     metric_observe(METRIC_STORE_COMMIT_SECONDS, 0, clock_mono_ns() - begun);
     metric_inc(err ? METRIC_STORE_ERRORS : METRIC_STORE_COMMITS);
     finish(account, list, count, err, &why);

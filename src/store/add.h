@@ -40,10 +40,11 @@ struct addition {
     bool repeated; /* the same queue id was delivered before; uid and message are those of then */
 };
 
-/* Writes the message's file and syncs it. Any thread, once the account is open. */
+/* Writes the message's file: durable with its name. Any thread, once the account is open. */
 enum err add_write(struct account *account, struct addition *addition, struct why *why) MUST_CHECK;
-/* On the strand: writes what is not written, syncs the folders, commits all in one transaction. Each addition
- * has its own result. */
+/* On the strand: writes what is not written, commits all in one transaction. Each addition has its own
+ * result.
+ */
 void add_commit(struct account *account, struct addition *const *additions, size_t count);
 void addition_free(struct addition *addition);
 

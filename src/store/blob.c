@@ -100,6 +100,24 @@ static enum err write_parts(int fd, const struct blob_parts *parts, struct blob_
     return err;
 }
 
+/* What could not be written and synced is removed: after a failed sync the bytes are lost; they are written
+ * anew, into another file, when asked again. */
+enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
+                    const struct blob_parts *parts, struct blob_made *made, struct why *why)
+{
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    paths_message(folder, id, path);
+    enum err err = io_open_at(root->dir, path, O_WRONLY | O_NOFOLLOW, 0, &fd, why);
+    if (!err)
+        err = write_parts(fd, parts, made, why);
+    if (!err)
+        err = io_fsync(fd, why);
+    if (err)
+        (void)!io_unlink(root->dir, path, NULL);
+    return err;
+}
+
 enum err blob_write_at(const struct store_root *root, const char *temporary, const char *path,
                        const struct blob_parts *parts, struct blob_made *made, struct why *why)
 {
@@ -133,17 +151,17 @@ static enum err make_message_folder(const struct store_root *root, const char *f
     return io_fsync_dir_at(root->dir, parent, why);
 }
 
-enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
-                    const struct blob_parts *parts, struct blob_made *made, struct why *why)
+enum err blob_make(const struct store_root *root, const char *folder, uint64_t id, struct why *why)
 {
-    char path[PATHS_FILE_MAX], temporary[PATHS_FILE_MAX];
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
     paths_message(folder, id, path);
-    paths_message_new(folder, id, temporary);
-    enum err err = blob_write_at(root, temporary, path, parts, made, why);
-    if (err != ERR_ABSENT)
-        return err;
-    err = make_message_folder(root, folder, id, why);
-    return err ? err : blob_write_at(root, temporary, path, parts, made, why);
+    enum err err = io_open_at(root->dir, path, O_WRONLY | O_CREAT | O_EXCL, BLOB_MODE, &fd, why);
+    if (err == ERR_ABSENT)
+        err = make_message_folder(root, folder, id, why);
+    if (!err && fd < 0)
+        err = io_open_at(root->dir, path, O_WRONLY | O_CREAT | O_EXCL, BLOB_MODE, &fd, why);
+    return err;
 }
 
 enum err blob_sync_folder(const struct store_root *root, const char *folder, uint64_t id, struct why *why)

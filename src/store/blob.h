@@ -1,8 +1,9 @@
-/* blob.h: message files: written once, complete when they have their name, never changed.
+/* blob.h: message files: written once, never changed.
  *
- * The order of durability (docs/store.md): bytes and name (blob_write), then sync of the file, then sync of
- * its folder (blob_sync_folder, once for a group), then the row that names it is committed, then the answer.
- * A crash before the commit leaves a file without a row, which account_open() removes.
+ * The order of durability (docs/store.md): an empty file with its name (blob_make), then sync of its folder
+ * (blob_sync_folder, once for several: blank.h), then its bytes and their sync (blob_write), then the row
+ * that names it is committed, then the answer. A crash before the commit leaves a file without a row, which
+ * account_open() removes.
  */
 #ifndef STORE_BLOB_H
 #define STORE_BLOB_H
@@ -28,11 +29,14 @@ struct blob_made {
     uint8_t sum[BLOB_SUM_LEN];
 };
 
-/* Writes the file of message `id` under a temporary name, gives it its own, and syncs the bytes; the name is
- * durable after blob_sync_folder(). On failure nothing is left. Makes the folders that are missing. */
+/* The file of message `id`, empty; makes its folder where there is none. ERR_REFUSED: it is there already.
+ * The name is durable after blob_sync_folder(). */
+enum err blob_make(const struct store_root *root, const char *folder, uint64_t id,
+                   struct why *why) MUST_CHECK;
+/* Fills what blob_make() has made, and syncs the bytes. On failure nothing is left. */
 enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
                     const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
-/* The same for any name: `path` written as `temporary` first. */
+/* A file of any name, which is not durable yet: `path`, written as `temporary` first. */
 enum err blob_write_at(const struct store_root *root, const char *temporary, const char *path,
                        const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
 /* Makes the name of message `id` (and of its neighbours in the same folder) durable. */

@@ -279,16 +279,9 @@ static bool sweep_name(void *arg, const char *name, int type)
 {
     (void)type;
     struct sweep *sweep = arg;
-    bool finished = false;
     uint64_t id;
-    if (!paths_message_id(name, &finished, &id))
+    if (!paths_message_id(name, &id))
         return true;
-    if (!finished) {
-        char path[PATHS_FILE_MAX];
-        paths_message_new(sweep->account->folder, id, path);
-        (void)!io_unlink(sweep->account->root.dir, path, NULL);
-        return true;
-    }
     sweep->highest = id > sweep->highest ? id : sweep->highest;
     uint64_t *place = id >= sweep->low ? vec_push(&sweep->found) : NULL;
     if (place)
@@ -296,16 +289,23 @@ static bool sweep_name(void *arg, const char *name, int type)
     return true;
 }
 
-/* An index that was put back from a copy has files without rows too; those are mail and must stay. */
-static bool is_of_a_crash(const struct sweep *sweep, uint64_t id)
+/* A file without a row. An index that was put back from a copy has such too; those are mail and must stay. */
+static enum err judge(struct sweep *sweep, uint64_t id, struct why *why)
 {
     char path[PATHS_FILE_MAX];
     struct stat st;
     paths_message(sweep->account->folder, id, path);
-    if (io_stat_at(sweep->account->root.dir, path, &st, NULL))
-        return true;
+    enum err err = io_stat_at(sweep->account->root.dir, path, &st, why);
+    if (err)
+        return err == ERR_ABSENT ? ERR_OK : err;
+    if (!st.st_size) /* made in advance, or by a delivery that did not come far */
+        return blob_remove(&sweep->account->root, sweep->account->folder, id, why);
     int64_t apart = (int64_t)st.st_mtime - sweep->index_time;
-    return apart <= ACCOUNT_ORPHAN_S && apart >= -ACCOUNT_ORPHAN_S;
+    sweep->odd = sweep->odd || apart > ACCOUNT_ORPHAN_S || apart < -ACCOUNT_ORPHAN_S;
+    uint64_t *place = vec_push(&sweep->orphans);
+    if (place)
+        *place = id;
+    return ERR_OK;
 }
 
 static enum err find_orphans(struct sweep *sweep, struct why *why)
@@ -316,11 +316,8 @@ static enum err find_orphans(struct sweep *sweep, struct why *why)
         if (id < sweep->next)
             err = db_number(sweep->account->db, "SELECT 1 FROM message WHERE id = ?", DB_ARGS(DB_U64(id)), 0,
                             &there, why);
-        uint64_t *place = err || there ? NULL : vec_push(&sweep->orphans);
-        if (place) {
-            *place = id;
-            sweep->odd = sweep->odd || !is_of_a_crash(sweep, id);
-        }
+        if (!err && !there)
+            err = judge(sweep, id, why);
     }
     sweep->found.len = 0;
     return err;

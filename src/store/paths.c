@@ -73,22 +73,10 @@ void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX])
                    id);
 }
 
-void paths_message_new(const char *folder, uint64_t id, char path[PATHS_FILE_MAX])
-{
-    (void)snprintf(path, PATHS_FILE_MAX, "%s/msg/%02x/%" PRIu64 ".new", folder, (unsigned)(id >> 8 & 0xff),
-                   id);
-}
-
-bool paths_message_id(const char *name, bool *finished, uint64_t *id)
+bool paths_message_id(const char *name, uint64_t *id)
 {
     struct slice s = slice_of(name);
-    bool done = slice_ends(s, SLICE(".eml"));
-    if (!done && !slice_ends(s, SLICE(".new")))
-        return false;
-    if (!slice_u64(slice_sub(s, 0, s.len - 4), INT64_MAX, id))
-        return false;
-    *finished = done;
-    return true;
+    return slice_ends(s, SLICE(".eml")) && slice_u64(slice_sub(s, 0, s.len - 4), INT64_MAX, id);
 }
 
 enum err paths_queue(struct slice queue_id, const char *suffix, char path[PATHS_FILE_MAX])

@@ -1,9 +1,9 @@
 /* paths.h: where everything lies below the store's folder. The only place that knows.
  *
  *   accounts/ADDRESS/index.db          what is not in the files: folders, flags, UIDs, facts
- *   accounts/ADDRESS/msg/XX/ID.eml     one message as it is served; XX: bits 8 to 15 of the id, so that
- * neighbours share a folder and a group of deliveries needs one sync of it accounts/ADDRESS/msg/XX/ID.new one
- * being written spool/N                            a large body in flight (unlinked as soon as it is open)
+ *   accounts/ADDRESS/msg/XX/ID.eml     one message as it is served, or still empty; XX: bits 8 to 15 of the
+ *                                      id, so that neighbours share a folder and one sync of it
+ *   spool/N                            a large body in flight (unlinked as soon as it is open)
  *   queue/QUEUE-ID.eml, .facts         a message that waits in the queue, and what scan found in it
  */
 #ifndef STORE_PATHS_H
@@ -34,9 +34,8 @@ bool paths_address(struct slice name, uint8_t *address, size_t *len);
 void paths_index(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
-void paths_message_new(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
-/* The id in "ID.eml" or "ID.new"; false for any other name. */
-bool paths_message_id(const char *name, bool *finished, uint64_t *id);
+/* The id in "ID.eml"; false for any other name. */
+bool paths_message_id(const char *name, uint64_t *id);
 
 /* `suffix`: "eml", "facts" or "new". ERR_BAD when the id is not 1 to PATHS_QUEUE_ID letters and digits. */
 enum err paths_queue(struct slice queue_id, const char *suffix, char path[PATHS_FILE_MAX]) MUST_CHECK;

@@ -55,14 +55,18 @@ struct listing {
 static bool add_file(void *arg, const char *name, int type)
 {
     struct listing *list = arg;
-    bool finished;
     uint64_t id, *place;
-    char expected[PATHS_FILE_MAX];
+    char path[PATHS_FILE_MAX];
+    struct stat st;
     (void)type;
-    if (!paths_message_id(name, &finished, &id) || !finished)
+    if (!paths_message_id(name, &id))
         return true;
-    paths_message_folder(list->r->folder, id, expected);
-    if (strcmp(expected, list->folder) == 0 && (place = vec_push(&list->r->files)))
+    paths_message_folder(list->r->folder, id, path);
+    if (strcmp(path, list->folder) != 0)
+        return true;
+    paths_message(list->r->folder, id, path);
+    bool blank = io_stat_at(list->r->root.dir, path, &st, NULL) == ERR_OK && st.st_size == 0;
+    if (!blank && (place = vec_push(&list->r->files)))
         *place = id;
     return true;
 }

@@ -55,10 +55,10 @@ enum err text_unpack_in(struct arena *arena, struct slice packed, struct text_pa
     if (how & TEXT_ZSTD) {
         if (ZSTD_decompress(room, len, packed.ptr, packed.len) != len)
             return damaged(why);
-    } else if (packed.len == len) {
-        memcpy(room, packed.ptr, len);
-    } else {
+    } else if (packed.len != len) {
         return damaged(why);
+    } else if (len) {
+        memcpy(room, packed.ptr, len);
     }
     *parts = (struct text_parts){.text = slice_make(room, (size_t)text),
                                  .header = slice_make(room + text, (size_t)header),

@@ -110,11 +110,10 @@ struct listing {
 static bool look_at_file(void *arg, const char *name, int type)
 {
     struct listing *list = arg;
-    bool finished = false;
     uint64_t id;
     (void)type;
     const char *folder = strrchr(list->folder, '/') + 1;
-    if (!paths_message_id(name, &finished, &id) || !finished) {
+    if (!paths_message_id(name, &id)) {
         finding(list->v, "%s/%s is no message file", folder, name);
         return true;
     }
