@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "base/hash.h"
 #include "base/metric.h"
 #include "proc/plan.h"
 
@@ -30,6 +31,16 @@ struct child {
     bool prepared, drained; /* in the present reload, drain */
 };
 
+/* What the files of the plan are; see watch.h. */
+struct watch_identity {
+    uint8_t sum[HASH_SUM_LEN];
+};
+struct watch {
+    struct loop_timer *timer;
+    uint64_t generation;              /* the plan `used` belongs to */
+    struct watch_identity used, last; /* read, or tried; at the last look */
+};
+
 struct supervisor {
     struct loop *loop;
     const char *config_path;
@@ -40,6 +51,7 @@ struct supervisor {
     bool was_ready, draining;
     unsigned drain_stage;
     uint64_t drain_end_ms;
+    struct watch files;
 };
 
 /* Starts the role's process and hands over the present plan. */

@@ -22,6 +22,8 @@ static void plan_add_file(struct plan *plan, enum sup_file kind, uint32_t index,
     if (f->fd < 0) {
         (void)err_errno(&why, errno, "cannot be opened");
         f->missing = arena_dup(plan->arena, slice_of(why.text));
+    } else if (fstat(f->fd, &f->opened) != 0) {
+        f->opened = (struct stat){0}; /* looks changed: is read again */
     }
 }
 

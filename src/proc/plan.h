@@ -3,6 +3,8 @@
 #ifndef PROC_PLAN_H
 #define PROC_PLAN_H
 
+#include <sys/stat.h>
+
 #include "base/arena.h"
 #include "proc/roles.h"
 
@@ -12,6 +14,7 @@ struct plan_file {
     struct slice path;
     struct slice missing; /* why there is no descriptor */
     int fd;
+    struct stat opened; /* as it was then, zeroed without a descriptor; see watch.h */
 };
 
 struct plan {

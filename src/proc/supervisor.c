@@ -19,6 +19,7 @@
 #include "proc/data.h"
 #include "proc/family.h"
 #include "proc/reload.h"
+#include "proc/watch.h"
 #include "settings/metrics.h"
 
 #define WATCH_MS          500
@@ -403,6 +404,7 @@ static void release(struct supervisor *s)
         if (child->metrics_fd > 0)
             (void)close(child->metrics_fd);
     }
+    watch_stop(s);
     plan_free(&s->next);
     plan_free(&s->plan);
     loop_timer_free(&s->deadline);
@@ -433,6 +435,7 @@ int supervisor_run(const char *config_path)
             (void)event_add(signals[i], NULL);
         s.watch = loop_timer_new(s.loop, on_watch, &s);
         loop_timer_set(s.watch, WATCH_MS);
+        watch_start(&s);
         loop_run(s.loop);
     }
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)

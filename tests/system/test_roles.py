@@ -229,6 +229,42 @@ def test_reload(make_server, certs):
         still.ehlo()
 
 
+def test_changed_files_are_read_again_without_a_signal(make_server):
+    """Written in place, and a symlink moved to another file, as Kubernetes does with secrets."""
+    import json
+    server = make_server(listeners=["mx", "imap"], watch_files="400ms")
+    real, link = server.home / "accounts-1.json", server.home / "accounts.json"
+    real.write_text(json.dumps(server.accounts))
+    link.unlink(missing_ok=True)
+    link.symlink_to(real)
+    server.start()
+
+    def logs_in(address, password):
+        with Imap(server.ports["imap"]) as fresh:
+            return fresh.login(address, password).status == "OK"
+
+    def wait_login(address, password):
+        deadline = time.monotonic() + 5
+        while not logs_in(address, password):
+            assert time.monotonic() < deadline, address
+            time.sleep(0.1)
+
+    real.write_text(json.dumps(dict(server.accounts, **{"new@example.test": "fresh"})))
+    wait_login("new@example.test", "fresh")
+    other = server.home / "accounts-2.json"
+    other.write_text(json.dumps(dict(server.accounts, **{"other@example.test": "fresh"})))
+    (server.home / "swap").symlink_to(other)
+    os.rename(server.home / "swap", link)
+    wait_login("other@example.test", "fresh")
+    mark = server.mark()
+    other.write_text("{ broken")
+    server.wait_log("reload_failed", mark)
+    assert logs_in("other@example.test", "fresh")
+    mark = server.mark()
+    time.sleep(1.5)
+    assert not any("files_changed" in line for line in server.lines[mark:]), "the same broken file is tried once"
+
+
 def test_restarts_and_reloads_are_counted(make_server):
     server = make_server(listeners=["mx", "metrics"]).start()
     mark = server.mark()
