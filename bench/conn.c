@@ -1,4 +1,4 @@
-/* conn.c: epoll, sockets and OpenSSL under the load generators. */
+/* conn.c: epoll, sockets and OpenSSL under the load generators and the sink. */
 #include "conn.h"
 
 #include <arpa/inet.h>
@@ -17,9 +17,19 @@
 #define EVENTS_AT_ONCE 256
 #define OUT_FIRST      16384u
 #define PRINTF_MAX     2048
+#define LISTENING_MAX  10001
+#define BACKLOG        4096
 
 static int poll_fd;
-static SSL_CTX *tls_context;
+static SSL_CTX *tls_context, *server_context;
+static void (*on_accepted)(int fd);
+static void (*on_input_ended)(void);
+/* Sockets that are no connections, told apart by address. */
+static char input_mark;
+static struct listening {
+    int fd;
+} listening[LISTENING_MAX];
+static unsigned listening_count;
 
 static _Noreturn void give_up(const char *what)
 {
@@ -80,6 +90,93 @@ void conn_open(struct conn *conn, const struct conn_ops *ops, uint16_t port, boo
         SSL_set_connect_state(conn->ssl);
     }
     watch(conn, EPOLL_CTL_ADD);
+}
+
+void conn_use_cert(const char *cert, const char *key)
+{
+    server_context = SSL_CTX_new(TLS_server_method());
+    if (!server_context || SSL_CTX_use_certificate_chain_file(server_context, cert) != 1 ||
+        SSL_CTX_use_PrivateKey_file(server_context, key, SSL_FILETYPE_PEM) != 1)
+        give_up("certificate");
+    SSL_CTX_set_mode(server_context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                         SSL_MODE_RELEASE_BUFFERS);
+}
+
+void conn_listen(uint32_t address, uint16_t port, void (*accepted)(int fd))
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
+    if (listening_count == LISTENING_MAX)
+        give_up("too many addresses");
+    struct listening *place = &listening[listening_count++];
+    place->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(place->fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    if (bind(place->fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(place->fd, BACKLOG) != 0)
+        give_up("listen");
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = place};
+    if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, place->fd, &event) != 0)
+        give_up("epoll_ctl");
+    on_accepted = accepted;
+}
+
+static void take_connections(const struct listening *place)
+{
+    int fd;
+    while ((fd = accept4(place->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        on_accepted(fd);
+}
+
+void conn_take(struct conn *conn, const struct conn_ops *ops, int fd)
+{
+    conn->ops = ops;
+    conn->fd = fd;
+    conn->served = true;
+    conn->times_opened++;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = conn};
+    if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        give_up("epoll_ctl");
+}
+
+void conn_start_tls(struct conn *conn)
+{
+    conn->tls_is_next = true;
+}
+
+void conn_end(struct conn *conn)
+{
+    conn->ending = true;
+}
+
+/* What was asked for behind the last line that was sent; false when the connection is to end. */
+static bool after_flush(struct conn *conn)
+{
+    if (conn->out_len > conn->out_done)
+        return true;
+    if (conn->tls_is_next) {
+        conn->tls_is_next = false;
+        conn->in_len = 0;
+        conn->ssl = SSL_new(server_context);
+        SSL_set_fd(conn->ssl, conn->fd);
+        SSL_set_accept_state(conn->ssl);
+        conn->tls = conn->handshaking = true;
+    }
+    return !conn->ending;
+}
+
+void conn_watch_input(void (*ended)(void))
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &input_mark};
+    on_input_ended = ended;
+    /* a file or /dev/null cannot be waited for: then only time ends the program */
+    (void)epoll_ctl(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &event);
+}
+
+static void read_input(void)
+{
+    char ignored[256];
+    if (read(STDIN_FILENO, ignored, sizeof ignored) <= 0)
+        on_input_ended();
 }
 
 void conn_close(struct conn *conn)
@@ -175,6 +272,8 @@ static bool hand_out_lines(struct conn *conn)
         conn->ops->line(conn, line, len);
         if (conn->fd < 0 || conn->times_opened != opened)
             return false;
+        if (conn->tls_is_next) /* what the client sent behind STARTTLS does not count */
+            return true;
     }
     memmove(conn->in, conn->in + from, conn->in_len - from);
     conn->in_len -= from;
@@ -228,7 +327,7 @@ static void serve(struct conn *conn)
         good = take_in(conn);
     if (conn->fd < 0 || conn->times_opened != opened) /* by a callback */
         return;
-    if (!good || !flush(conn)) {
+    if (!good || !flush(conn) || !after_flush(conn)) {
         broken(conn);
         return;
     }
@@ -242,8 +341,13 @@ bool conn_loop(const bool *done, double seconds)
         struct epoll_event events[EVENTS_AT_ONCE];
         int count = epoll_wait(poll_fd, events, EVENTS_AT_ONCE, 200);
         for (int i = 0; i < count && !*done; i++) {
+            char *what = events[i].data.ptr;
             struct conn *conn = events[i].data.ptr;
-            if (conn->fd >= 0)
+            if (what == &input_mark)
+                read_input();
+            else if (what >= (char *)listening && what < (char *)(listening + listening_count))
+                take_connections(events[i].data.ptr);
+            else if (conn->fd >= 0)
                 serve(conn);
         }
     }

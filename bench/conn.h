@@ -1,6 +1,6 @@
-/* conn.h: the client side of many line-based connections on one epoll loop, with or without TLS. For the load
- * generators only: it trusts the server it measures as far as bounds of lines go, and ends the program on
- * trouble. */
+/* conn.h: many line-based connections on one epoll loop, with or without TLS: the client side for the load
+ * generators, the server side for the sink. For benches only: it trusts its peer as far as bounds of lines
+ * go, and ends the program on trouble. */
 #ifndef BENCH_CONN_H
 #define BENCH_CONN_H
 
@@ -25,6 +25,9 @@ struct conn {
     unsigned times_opened; /* tells a callback's closing and opening again from going on */
     void *ssl;
     bool tls, connecting, handshaking, want_out;
+    bool served;      /* we are the server of this one */
+    bool ending;      /* closed when what was sent is out */
+    bool tls_is_next; /* the handshake begins when what was sent is out */
     char in[CONN_LINE_MAX];
     size_t in_len;
     char *out;
@@ -34,6 +37,7 @@ struct conn {
     unsigned left; /* transactions still to be done on this connection */
     unsigned user;
     double started;
+    void *owned;
 };
 
 /* Before anything else: the loop and, for TLS, its context. */
@@ -42,6 +46,18 @@ void conn_setup(void);
 void conn_open(struct conn *conn, const struct conn_ops *ops, uint16_t port, bool tls);
 void conn_send(struct conn *conn, const void *data, size_t len);
 void conn_sendf(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* ---- the server side ---- */
+void conn_use_cert(const char *cert, const char *key);
+/* A listening socket on this address (host byte order); `accepted` gets each connection's descriptor. */
+void conn_listen(uint32_t address, uint16_t port, void (*accepted)(int fd));
+/* Serves an accepted descriptor; `closed` comes once, at its end, and may free `conn`. */
+void conn_take(struct conn *conn, const struct conn_ops *ops, int fd);
+/* As soon as what was sent is out: TLS, or the end. */
+void conn_start_tls(struct conn *conn);
+void conn_end(struct conn *conn);
+/* `ended` is called at the end of standard input. */
+void conn_watch_input(void (*ended)(void));
+
 /* Closes at once; no callback. Takes a closed one. */
 void conn_close(struct conn *conn);
 /* Serves all connections until `*done`; false after `seconds` without an end. */
