@@ -3,10 +3,12 @@
 #define AUTH_CONTEXT_H
 
 #include "auth/accounts.h"
+#include "auth/dkim.h"
 #include "auth/memory.h"
 #include "auth/sasl.h"
 #include "auth/secrets.h"
 #include "auth/verify.h"
+#include "policy/srs.h"
 #include "role/role.h"
 #include "settings/metrics.h"
 
@@ -126,6 +128,13 @@ bool auth_grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *
 bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
                              const void *message);
 
+/* ---- srs_address.c ---- */
+
+/* Reads the secrets of the generation in use. */
+void srs_use(struct auth *auth);
+/* WIRE_SRS. */
+bool srs_on_address(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+
 /* ---- role.c ---- */
 
 struct kept_row {
@@ -149,6 +158,9 @@ struct auth {
     uint64_t next_exchange;
     uint32_t epochs[ROLE_COUNT];
     struct auth_grants grants;
+    struct dkim_ring *dkim, *next_dkim;
+    struct loop_pool *signers;
+    struct srs_secrets srs; /* slices of the file handed in */
     bool draining;
 };
 

@@ -1,5 +1,5 @@
 /* role.c: the auth role: accounts from files and secrets.db, logins, grants. Parses SASL messages; holds
- * password hashes and nothing else. Started by proc/. */
+ * password hashes, DKIM keys and the SRS secret. Started by proc/. */
 #include "auth/auth.h"
 
 #include <stdlib.h>
@@ -164,6 +164,9 @@ static void *load(struct role_run *run, struct why *why)
     auth->by_id = idmap_new(AUTH_EXCHANGES_MAX);
     list_init(&auth->exchanges);
     auth_grants_init(&auth->grants);
+    dkim_warm();
+    auth->dkim = dkim_ring_new(run, false);
+    srs_use(auth);
     return auth;
 }
 
@@ -178,6 +181,7 @@ static enum err start(void *ctx, struct why *why)
     uint64_t workers = auth->settings->auth.workers;
     auth->verify = verify_new(auth->loop, workers ? (unsigned)workers : 1);
     auth->strand = loop_strand_new(verify_pool(auth->verify));
+    auth->signers = loop_pool_new(auth->loop, "dkim", DKIM_THREADS);
     use(auth, build(auth, false));
     return ERR_OK;
 }
@@ -188,6 +192,8 @@ static enum err prepare(void *ctx, struct why *why)
     (void)why;
     accounts_free(&auth->next_accounts);
     auth->next_accounts = build(auth, true);
+    dkim_ring_release(&auth->next_dkim);
+    auth->next_dkim = dkim_ring_new(auth->run, true);
     return ERR_OK;
 }
 
@@ -199,12 +205,18 @@ static void commit(void *ctx)
     struct accounts *next = auth->next_accounts;
     auth->next_accounts = NULL;
     use(auth, next ? next : build(auth, false));
+    dkim_ring_release(&auth->dkim);
+    auth->dkim = auth->next_dkim ? auth->next_dkim : dkim_ring_new(auth->run, false);
+    auth->next_dkim = NULL;
+    dkim_tell(auth);
+    srs_use(auth);
 }
 
 static void forget_next(void *ctx)
 {
     struct auth *auth = ctx;
     accounts_free(&auth->next_accounts);
+    dkim_ring_release(&auth->next_dkim);
 }
 
 static void on_peer(void *ctx, enum role peer, bool up)
@@ -219,6 +231,8 @@ static void on_peer(void *ctx, enum role peer, bool up)
         tell_mechanisms(auth, peer);
     if (peer == ROLE_QUEUE)
         tell_accounts(auth);
+    if (peer == ROLE_QUEUE)
+        dkim_tell(auth);
     if (peer == ROLE_QUEUE || peer == ROLE_STORE)
         auth_grants_replay(auth, peer);
 }
@@ -237,6 +251,9 @@ static void free_auth(void *ctx)
     if (auth->strand && loop_strand_pending(auth->strand) == 0)
         loop_strand_free(&auth->strand);
     verify_free(&auth->verify);
+    loop_pool_free(&auth->signers);
+    dkim_ring_release(&auth->dkim);
+    dkim_ring_release(&auth->next_dkim);
     exchange_drop_all(auth);
     secrets_close(&auth->secrets);
     auth_free_rows(&auth->rows);
@@ -249,9 +266,14 @@ static void free_auth(void *ctx)
 }
 
 static const struct role_dispatch dispatch[] = {
-    {WIRE_AUTH_BEGIN, exchange_on_begin},    {WIRE_AUTH_STEP, exchange_on_step},
-    {WIRE_AUTH_CANCEL, exchange_on_cancel},  {WIRE_AUTH_LOGOUT, auth_grants_on_logout},
-    {WIRE_CONTROL, auth_control_on_command}, {WIRE_NONE, NULL},
+    {WIRE_AUTH_BEGIN, exchange_on_begin},
+    {WIRE_AUTH_STEP, exchange_on_step},
+    {WIRE_AUTH_CANCEL, exchange_on_cancel},
+    {WIRE_AUTH_LOGOUT, auth_grants_on_logout},
+    {WIRE_CONTROL, auth_control_on_command},
+    {WIRE_DKIM_SIGN, dkim_on_sign},
+    {WIRE_SRS, srs_on_address},
+    {WIRE_NONE, NULL},
 };
 
 const struct role_ops auth_role = {

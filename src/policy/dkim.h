@@ -14,8 +14,8 @@
 #include "policy/dkim_record.h"
 
 #define DKIM_HASH_LEN      32
-#define DKIM_NAMES_MAX     4096          /* the h= list */
-#define DKIM_FIELDS_MAX    (32 * 1024)   /* the canonical header fields of a summary */
+#define DKIM_NAMES_MAX     1024          /* the h= list */
+#define DKIM_FIELDS_MAX    (24 * 1024)   /* the canonical header fields of a summary */
 #define DKIM_INSTANCES_MAX 20            /* of one field name that we sign */
 #define DKIM_FIELD_MAX     (12 * 1024)   /* one DKIM-Signature field as we write it */
 #define DKIM_VALUE_MAX     (64 * 1024)   /* of a DKIM-Signature field we read; longer ones are malformed */

@@ -97,29 +97,38 @@ void dkim_canon_field(enum dkim_canon canon, const struct header_field *field, s
     buf_add(out, SLICE("\r\n"));
 }
 
-/* Adds all instances of a name, the lowest first, and one more that is not there. A name whose fields do not
- * fit is left out altogether; false: it does not fit. */
-static bool sign_name(struct dkim_fields *header, struct slice name, bool always, struct buf *names,
-                      struct buf *fields)
+static void add_names(struct slice name, size_t times, struct buf *names)
 {
-    const struct header_field *field;
-    size_t before = fields->len, count = 0;
-    while (count < DKIM_INSTANCES_MAX && (field = dkim_fields_take(header, name))) {
-        dkim_canon_field(DKIM_RELAXED, field, fields);
-        count++;
-    }
-    if (!buf_ok(fields)) {
-        fields->overflow = false;
-        buf_truncate(fields, before);
-        return false;
-    }
-    size_t instances = count || always ? count + 1 : 0;
-    for (size_t i = 0; i < instances; i++) {
+    for (size_t i = 0; i < times; i++) {
         if (names->len)
             buf_add_byte(names, ':');
         buf_add(names, name);
     }
-    return count > 0;
+}
+
+static void take_back(struct buf *out, size_t len)
+{
+    out->overflow = false;
+    buf_truncate(out, len);
+}
+
+/* Adds all instances of a name, the lowest first, and one more that is not there. A name that does not fit is
+ * left out altogether. Answers whether there is one and it is signed. */
+static bool sign_name(struct dkim_fields *header, struct slice name, bool always, struct buf *names,
+                      struct buf *fields)
+{
+    const struct header_field *field;
+    size_t fields_before = fields->len, names_before = names->len, count = 0;
+    while (count < DKIM_INSTANCES_MAX && (field = dkim_fields_take(header, name))) {
+        dkim_canon_field(DKIM_RELAXED, field, fields);
+        count++;
+    }
+    add_names(name, count || always ? count + 1 : 0, names);
+    if (buf_ok(fields) && buf_ok(names))
+        return count > 0;
+    take_back(fields, fields_before);
+    take_back(names, names_before);
+    return false;
 }
 
 enum err dkim_summarize_in(struct arena *arena, struct slice header, const struct slice *pieces, size_t count,
@@ -132,8 +141,6 @@ enum err dkim_summarize_in(struct arena *arena, struct slice header, const struc
         if (i == 0 && !found)
             return err_set(why, ERR_REFUSED, "the message has no From field that can be signed");
     }
-    if (!buf_ok(&names))
-        return err_set(why, ERR_REFUSED, "the message has too many header fields to sign");
     *summary = (struct dkim_summary){.names = arena_dup(arena, buf_slice(&names)),
                                      .fields = arena_dup(arena, buf_slice(&canonical))};
     dkim_body_hash(DKIM_RELAXED, pieces, count, summary->hash);
