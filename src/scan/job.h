@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "scan/scan_message.h"
+#include "scan/sending.h"
 
 #define JOB_MAX_SIZE (1u << 30) /* of a message; settings allow less */
 
@@ -19,5 +20,12 @@ void job_tools_free(struct job_tools *tools);
  * long enough. */
 enum err job_scan(struct job_tools *tools, const struct wire_scan_task *task, int fd, struct buf *facts,
                   struct why *why) MUST_CHECK;
+/* The same, and what sending it on asks for. */
+enum err job_scan_sending(struct job_tools *tools, const struct wire_scan_task *task, int fd,
+                          struct buf *facts, struct sending *sending, struct why *why) MUST_CHECK;
+/* BODY_SEVEN_BIT: `*converted` is a sealed memfd with the 7-bit form; `sending` is about that. ERR_REFUSED as
+ * seven_bit.h says. */
+enum err job_seven_bit(struct job_tools *tools, const struct wire_scan_task *task, int fd, int *converted,
+                       struct sending *sending, struct why *why) MUST_CHECK;
 
 #endif

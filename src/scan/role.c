@@ -37,6 +37,8 @@ struct job {
     uint32_t request;
     uint64_t store_lives, started;
     struct buf facts;
+    struct sending sending;
+    int converted; /* BODY_SEVEN_BIT */
     enum err err;
     struct why why;
 };
@@ -52,7 +54,9 @@ static struct job *job_new(struct scan *scan, struct ipc_packet *packet, const s
                         .request = packet->request,
                         .store_lives = scan->store_lives,
                         .started = clock_mono_ns(),
-                        .facts = buf_new(FACTS_MAX_ENCODED)};
+                        .facts = buf_new(FACTS_MAX_ENCODED),
+                        .sending = sending_new(),
+                        .converted = -1};
     job->task.hostname = arena_dup(arena, task->hostname);
     job->task.date = arena_dup(arena, task->date);
     job->task.message_id = arena_dup(arena, task->message_id);
@@ -62,7 +66,9 @@ static struct job *job_new(struct scan *scan, struct ipc_packet *packet, const s
 static void job_free(struct job *job)
 {
     io_close(&job->fd);
+    io_close(&job->converted);
     buf_free(&job->facts);
+    sending_free(&job->sending);
     struct arena *arena = job->arena;
     arena_free(&arena);
 }
@@ -82,11 +88,18 @@ static void give_tools(struct scan *scan, struct job_tools tools)
     pthread_mutex_unlock(&scan->lock);
 }
 
+static void run(struct job *job, struct job_tools *tools)
+{
+    job->err = job->task.kind == BODY_SEVEN_BIT
+                   ? job_seven_bit(tools, &job->task, job->fd, &job->converted, &job->sending, &job->why)
+                   : job_scan_sending(tools, &job->task, job->fd, &job->facts, &job->sending, &job->why);
+}
+
 static void work(void *arg)
 {
     struct job *job = arg;
     struct job_tools tools = take_tools(job->scan);
-    job->err = job_scan(&tools, &job->task, job->fd, &job->facts, &job->why);
+    run(job, &tools);
     give_tools(job->scan, tools);
 }
 
@@ -99,20 +112,37 @@ static enum err put_aside(struct slice facts, int *fd, struct why *why)
     return err == ERR_OK ? io_seal(*fd, why) : err;
 }
 
+static void fill_reply(const struct job *job, struct wire_scan_facts *reply)
+{
+    const struct sending *sending = &job->sending;
+    *reply =
+        (struct wire_scan_facts){.eightbit = sending->eightbit,
+                                 .utf8_header = sending->utf8_header,
+                                 .header_len = job->task.kind == BODY_SEVEN_BIT ? sending->header_len : 0,
+                                 .facts = buf_slice(&job->facts)};
+    if (!sending->can_sign)
+        return;
+    reply->dkim_hash = slice_make(sending->hash, sizeof sending->hash);
+    reply->dkim_names = buf_slice(&sending->names);
+    reply->dkim_fields = buf_slice(&sending->fields);
+}
+
 static void answer(struct job *job)
 {
     struct ipc_link *store = role_link(job->scan->run, ROLE_STORE);
-    struct wire_scan_facts reply = {.facts = buf_slice(&job->facts)};
-    AUTO_FD int fd = -1;
-    if (job->err == ERR_OK && job->facts.len > WIRE_BLOB_MAX) {
+    struct wire_scan_facts reply = {0};
+    AUTO_FD int fd = job->converted;
+    job->converted = -1;
+    if (job->err == ERR_OK)
+        fill_reply(job, &reply);
+    if (reply.facts.len + reply.dkim_names.len + reply.dkim_fields.len > WIRE_BLOB_MAX) {
         reply.facts = SLICE_EMPTY;
         job->err = put_aside(buf_slice(&job->facts), &fd, &job->why);
     }
-    reply.err = job->err;
     if (job->err != ERR_OK) {
-        reply.facts = SLICE_EMPTY;
-        reply.text = slice_of(job->why.text);
-        log_error("scan.failed", LOG_WHY(&job->why), LOG_U64("size", job->task.size));
+        reply = (struct wire_scan_facts){.err = job->err, .text = slice_of(job->why.text)};
+        if (job->err != ERR_REFUSED || job->task.kind != BODY_SEVEN_BIT)
+            log_error("scan.failed", LOG_WHY(&job->why), LOG_U64("size", job->task.size));
     }
     wire_reply_fds(store, job->request, WIRE_SCAN_FACTS, false, &reply, &fd, job->err == ERR_OK && fd >= 0);
 }
@@ -136,7 +166,7 @@ static bool handle_task(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     struct scan *scan = ctx;
     const struct wire_scan_task *task = message;
     (void)link;
-    if (task->kind > BODY_APPEND || packet->fd_count != 1 || !packet->request)
+    if (task->kind > BODY_SEVEN_BIT || packet->fd_count != 1 || !packet->request)
         return false;
     struct job *job = job_new(scan, packet, task);
     scan->running++;
@@ -144,7 +174,7 @@ static bool handle_task(void *ctx, struct ipc_link *link, struct ipc_packet *pac
         loop_pool_run(scan->pool, work, done, job);
         return true;
     }
-    job->err = job_scan(&scan->inline_tools, &job->task, job->fd, &job->facts, &job->why);
+    run(job, &scan->inline_tools);
     done(job);
     return true;
 }

@@ -140,8 +140,11 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_SCAN_TASK, STORE, SCAN, wire_scan_task, U32(wire_scan_task, kind), U64(wire_scan_task, size),
         BYTES(wire_scan_task, hostname, 256), BYTES(wire_scan_task, date, 64),
         BYTES(wire_scan_task, message_id, 320)),
-    ROW(WIRE_SCAN_FACTS, SCAN, STORE, wire_scan_facts, U32(wire_scan_facts, err),
-        BYTES(wire_scan_facts, facts, WIRE_BLOB_MAX), BYTES(wire_scan_facts, text, WIRE_TEXT_MAX)),
+    ROW(WIRE_SCAN_FACTS, SCAN, STORE, wire_scan_facts, U32(wire_scan_facts, err), U32(wire_scan_facts, eightbit),
+        U32(wire_scan_facts, utf8_header), U64(wire_scan_facts, header_len),
+        BYTES(wire_scan_facts, facts, WIRE_BLOB_MAX), BYTES(wire_scan_facts, dkim_hash, 32),
+        BYTES(wire_scan_facts, dkim_names, 1024), BYTES(wire_scan_facts, dkim_fields, WIRE_FIELDS_MAX),
+        BYTES(wire_scan_facts, text, WIRE_TEXT_MAX)),
 
     ROW(WIRE_BODY_INFO, QUEUE, STORE, wire_body_info, U64(wire_body_info, body)),
     ROW(WIRE_BODY_FACTS, STORE, QUEUE, wire_body_facts, U32(wire_body_facts, err), U64(wire_body_facts, size),

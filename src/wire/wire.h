@@ -434,12 +434,16 @@ struct wire_scan_task {
     struct slice message_id; /* value of the Message-ID field to add when there is none (submission) */
 };
 
-/* `facts` as wire/facts.h, or in descriptor 0 (sealed memfd) when longer than WIRE_BLOB_MAX. For
- * BODY_SEVEN_BIT: descriptor 0 is the converted message (sealed memfd) and `facts` are its own; ERR_REFUSED
- * when it cannot be converted without breaking a signature. */
+/* `facts` as wire/facts.h, or in descriptor 0 (sealed memfd) when too long for a packet. For BODY_SEVEN_BIT:
+ * descriptor 0 is the converted message (sealed memfd), `header_len` its header with the empty line, and there
+ * are no facts; ERR_REFUSED when it cannot be converted without breaking a signature. The dkim_ fields as in
+ * wire_body_facts, for BODY_SUBMISSION and BODY_SEVEN_BIT; empty when the message cannot be signed. */
 struct wire_scan_facts {
     uint32_t err;
+    uint32_t eightbit, utf8_header; /* as in wire_body_facts */
+    uint64_t header_len;
     struct slice facts;
+    struct slice dkim_hash, dkim_names, dkim_fields;
     struct slice text;
 };
 
