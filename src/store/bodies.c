@@ -294,12 +294,18 @@ bool bodies_on_info(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
         add_list(&delivered, &body->facts.delivered_to, 16384);
         facts = (struct wire_body_facts){.size = body->facts.size,
                                          .hops = body->facts.received_count,
+                                         .eightbit = body->eightbit,
+                                         .utf8_header = body->utf8_header,
                                          .from = buf_slice(&from),
                                          .delivered_to = buf_slice(&delivered),
-                                         .message_id = slice_sub(body->facts.message_id, 0, 2048)};
-        body_release(body);
+                                         .message_id = slice_sub(body->facts.message_id, 0, 2048),
+                                         .dkim_hash = body->dkim_hash,
+                                         .dkim_names = body->dkim_names,
+                                         .dkim_fields = body->dkim_fields};
     }
     wire_reply(link, packet->request, WIRE_BODY_FACTS, false, &facts);
+    if (body)
+        body_release(body);
     return packet->request != 0;
 }
 

@@ -164,6 +164,8 @@ struct body {
     struct arena *arena; /* of the facts */
     struct buf encoded;  /* facts as scan sent them */
     struct facts facts;
+    bool eightbit, utf8_header;
+    struct slice dkim_hash, dkim_names, dkim_fields; /* as scan told them; in the arena */
     struct add_body add;
 };
 struct bodies {
@@ -197,6 +199,8 @@ bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *pack
 bool queue_file_on_put(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
+/* queue_open.c */
+bool queue_open_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 /* The body of a queued message from its files. On a pool thread. */
 enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,
                             int *fd, struct add_body *body, struct why *why) MUST_CHECK;

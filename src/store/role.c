@@ -58,6 +58,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_QUEUE_FILE_PUT, queue_file_on_put},
     {WIRE_QUEUE_FILE_DROP, queue_file_on_drop},
     {WIRE_QUEUE_FILES, queue_file_on_list},
+    {WIRE_QUEUE_FILE_OPEN, queue_open_on_open},
     {WIRE_QUOTA_CHECK, deliver_on_quota_check},
     {WIRE_MBOX_LIST, mailbox_on_list},
     {WIRE_MBOX_STATUS, mailbox_on_status},

@@ -34,6 +34,16 @@ static enum err take_facts(struct body *body, const struct wire_scan_facts *repl
     return err;
 }
 
+/* What queue will be told of the body; the coder bounds their lengths, auth checks what it signs. */
+static void take_sending(struct body *body, const struct wire_scan_facts *reply)
+{
+    body->eightbit = reply->eightbit;
+    body->utf8_header = reply->utf8_header;
+    body->dkim_hash = arena_dup(body->arena, reply->dkim_hash);
+    body->dkim_names = arena_dup(body->arena, reply->dkim_names);
+    body->dkim_fields = arena_dup(body->arena, reply->dkim_fields);
+}
+
 static enum err check_facts(struct body *body, struct why *why)
 {
     struct slice encoded = buf_slice(&body->encoded);
@@ -63,6 +73,8 @@ static void on_facts(void *ctx, enum err err, struct ipc_packet *packet)
         err = take_facts(body, &reply, packet, &why);
     if (!err)
         err = check_facts(body, &why);
+    if (!err)
+        take_sending(body, &reply);
     if (body->err) /* dropped meanwhile */
         body_done(body, body->err, body->why);
     else if (err) {

@@ -228,6 +228,19 @@ size_t facts_record_len(struct slice bytes)
     return take_head(&rest, &record) ? bytes.len - rest.len : 0;
 }
 
+/* The record begins: flags, received_count, sent, size, header_len. */
+bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len)
+{
+    uint8_t version;
+    uint64_t skipped;
+    if (!slice_take_u8(&front, &version) || version != FACTS_VERSION)
+        return false;
+    for (int i = 0; i < 4; i++) /* the record's length and three numbers */
+        if (!slice_take_varint(&front, &skipped))
+            return false;
+    return slice_take_varint(&front, size) && slice_take_varint(&front, header_len);
+}
+
 enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *facts, struct why *why)
 {
     struct slice record;

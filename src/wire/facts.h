@@ -140,6 +140,10 @@ void facts_encode(const struct facts *facts, struct buf *out);
 enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *facts,
                          struct why *why) MUST_CHECK;
 
+/* Sizes from the first FACTS_PEEK bytes of an encoding of ours (all of it when there are fewer). */
+#define FACTS_PEEK 64
+bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len) MUST_CHECK;
+
 /* Length of the encoding without the text behind it; 0 when `bytes` is not a record. */
 size_t facts_record_len(struct slice bytes) MUST_CHECK;
 
