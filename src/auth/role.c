@@ -186,12 +186,41 @@ static enum err start(void *ctx, struct why *why)
     return ERR_OK;
 }
 
+static size_t count_from(const struct accounts *accounts, struct slice file)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < accounts->count; i++)
+        count += slice_eq(accounts->items[i].source, file);
+    return count;
+}
+
+/* A file that cannot be read, or names nobody any more, is one that is being written, or was damaged:
+ * everybody's mail would be refused. */
+static enum err check_files(const struct auth *auth, struct why *why)
+{
+    const struct settings *settings = role_next_settings(auth->run);
+    for (uint32_t i = 0; i < settings->accounts.count; i++) {
+        struct slice path = settings->accounts.items[i].file;
+        const struct role_file *file = role_next_file(auth->run, SUP_FILE_ACCOUNTS, i);
+        if (!file || file->missing.len)
+            return err_set(why, ERR_BAD, "%.*s: %.*s", SLICE_ARG(slice_sub(path, 0, 100)),
+                           SLICE_ARG(file ? slice_sub(file->missing, 0, 100) : SLICE("not handed in")));
+        if (count_from(auth->accounts, path) && !count_from(auth->next_accounts, path) &&
+            !slice_eq(slice_trim(file->content), SLICE("{}")))
+            return err_set(why, ERR_BAD, "%.*s names no account any more; if that is meant, restart",
+                           SLICE_ARG(slice_sub(path, 0, 100)));
+    }
+    return ERR_OK;
+}
+
 static enum err prepare(void *ctx, struct why *why)
 {
     struct auth *auth = ctx;
-    (void)why;
     accounts_free(&auth->next_accounts);
     auth->next_accounts = build(auth, true);
+    enum err err = check_files(auth, why);
+    if (err)
+        return err;
     dkim_ring_release(&auth->next_dkim);
     auth->next_dkim = dkim_ring_new(auth->run, true);
     return ERR_OK;
