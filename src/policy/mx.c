@@ -206,7 +206,7 @@ static void drop_flawed(struct mx_found *found, const struct mx_self *self, cons
     for (size_t i = 0; i < found->count; i++) {
         const struct netaddr *addr = &found->addresses[i];
         const char *wrong = mx_address_flaw(addr);
-        if (wrong && netaddr_networks_have(self->allowed, self->allowed_count, addr))
+        if (wrong && self->is_allowed && self->is_allowed(self->ctx, addr))
             wrong = NULL;
         if (wrong && !*flaw) {
             *flaw = wrong;

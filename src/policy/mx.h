@@ -54,8 +54,9 @@ struct mx_self {
     size_t name_count;
     const struct netaddr *addresses;
     size_t address_count;
-    const struct netaddr_network *allowed; /* addresses that would be refused are taken in these */
-    size_t allowed_count;
+    /* Addresses that would be refused are taken when this says so; may be NULL. */
+    bool (*is_allowed)(const void *ctx, const struct netaddr *addr);
+    const void *ctx;
 };
 
 /* What was found out about one host. */

@@ -197,6 +197,11 @@ static size_t addresses_of(const char *text, struct netaddr *out)
     return count;
 }
 
+static bool is_allowed(const void *ctx, const struct netaddr *addr)
+{
+    return netaddr_network_has(ctx, addr);
+}
+
 static void test_choice(void **state)
 {
     struct host {
@@ -256,8 +261,8 @@ static void test_choice(void **state)
     (void)state;
     addresses_of("80.1.2.3", mine);
     assert_true(netaddr_network_parse(SLICE("10.9.0.0/16"), &allowed[0]));
-    self.allowed = allowed;
-    self.allowed_count = 1;
+    self.is_allowed = is_allowed;
+    self.ctx = allowed;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_ARENA struct arena *arena = arena_new(ARENA);
         struct netaddr addresses[4][8];
