@@ -40,7 +40,8 @@ struct https_answer {
 };
 typedef void https_done(void *ctx, const struct https_answer *answer);
 
-/* GET https://HOST:PORT/PATH. `done` is called once, later. */
+/* GET https://HOST:PORT/PATH; `host` is a checked domain name, `count` at least 1. `done` is called once,
+ * later. */
 struct https_fetch *https_get(struct https *https, struct slice host, uint16_t port,
                               const struct netaddr *addresses, size_t count, struct slice path, size_t max,
                               https_done *done, void *ctx) __attribute__((returns_nonnull));
