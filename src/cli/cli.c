@@ -39,8 +39,23 @@ static const struct cli_command commands[] = {
     {"trace", cmd_trace, "ID", "follow a message from connection to mailbox",
      "ID is a queue id (from the reply to the sender or a Received field) or a session id of the log.\n"
      "Example: rockdove -c rockdove.yaml trace 01J3ZQ8K4T7M"},
-    {"queue", cmd_queue, "list", "messages not yet delivered everywhere",
-     "Example: rockdove -c rockdove.yaml queue list --json"},
+    {"queue", cmd_queue, "VERB [ID…] [FILTER…]", "messages not yet delivered everywhere",
+     "list    what waits, one line for each recipient      show ID…  one message: its route, its attempts\n"
+     "retry   try now                                      flush     try all that is not held now\n"
+     "hold    keep without trying                          release   end that\n"
+     "bounce  give up and tell the sender                  delete    give up and tell nobody\n"
+     "Which ones: ids, or --sender ADDRESS|@DOMAIN|<>, --recipient ADDRESS|@DOMAIN, --domain D, --reason "
+     "TEXT,\n"
+     "--state waiting|sending|deferred|quota|stopped|held, --older TIME, --newer TIME (all given ones must "
+     "fit),\n"
+     "or --all. list takes --limit N. Exit code 1: nothing matched.\n"
+     "Example: rockdove -c rockdove.yaml queue bounce --domain gone.example --older 2d"},
+    {"relay", cmd_relay, "list | test [NAME] [--to A] | count NAME N", "the servers mail leaves through",
+     "list: quota used today, what waits, whether its route is stopped. test: logs in, shows TLS and "
+     "limits,\n"
+     "sends one message to ADDRESS. count: N messages went past the queue, by the provider's own interface;\n"
+     "they count into the quota. NAME is `default` unless given.\n"
+     "Example: rockdove -c rockdove.yaml relay test --to postmaster@example.org"},
     {"status", cmd_status, "", "the processes of the running server",
      "Example: rockdove -c rockdove.yaml status"},
     {"reload", cmd_reload, "", "read the configuration and its files again",

@@ -50,6 +50,9 @@ enum err cli_read_file(struct arena *arena, const char *path, size_t max, struct
 enum err cli_control(struct cli *cli, const struct settings *settings, const struct slice *arguments,
                      size_t count, int *exit_code, struct why *why) MUST_CHECK;
 
+/* Passes the command and its arguments on to the running server as they were typed; returns its exit code. */
+int cli_pass_on(struct cli *cli);
+
 /* One file each. */
 int cmd_run(struct cli *cli);
 int cmd_check(struct cli *cli);
@@ -58,6 +61,7 @@ int cmd_route(struct cli *cli);
 int cmd_account(struct cli *cli);
 int cmd_trace(struct cli *cli);
 int cmd_queue(struct cli *cli);
+int cmd_relay(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_store(struct cli *cli);

@@ -1,18 +1,15 @@
-/* cmd_server.c: run, and what only a running server can answer: status, reload, trace, queue. */
-#include <string.h>
-
+/* cmd_server.c: run, and what only a running server can answer: status, reload, trace. */
 #include "cli/cli.h"
 #include "proc/supervisor.h"
 
-#define ARGUMENTS_MAX 64
+#define ARGUMENTS_MAX 100
 
 int cmd_run(struct cli *cli)
 {
     return cli->argc ? cli_usage(cli) : supervisor_run(cli->config_path);
 }
 
-/* Passes the command and its arguments on as they were typed. */
-static int pass_on(struct cli *cli)
+int cli_pass_on(struct cli *cli)
 {
     struct slice arguments[ARGUMENTS_MAX] = {slice_of(cli->command->name)};
     struct settings *settings;
@@ -32,20 +29,15 @@ static int pass_on(struct cli *cli)
 
 int cmd_status(struct cli *cli)
 {
-    return cli->argc ? cli_usage(cli) : pass_on(cli);
+    return cli->argc ? cli_usage(cli) : cli_pass_on(cli);
 }
 
 int cmd_reload(struct cli *cli)
 {
-    return cli->argc ? cli_usage(cli) : pass_on(cli);
+    return cli->argc ? cli_usage(cli) : cli_pass_on(cli);
 }
 
 int cmd_trace(struct cli *cli)
 {
-    return cli->argc == 1 ? pass_on(cli) : cli_usage(cli);
-}
-
-int cmd_queue(struct cli *cli)
-{
-    return cli->argc == 1 && strcmp(cli->argv[0], "list") == 0 ? pass_on(cli) : cli_usage(cli);
+    return cli->argc == 1 ? cli_pass_on(cli) : cli_usage(cli);
 }

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "wire/wire.h"
 
-#define CONTROL_DEADLINE_MS 60000
+#define CONTROL_DEADLINE_MS 600000 /* a rebuild, a trial login to a slow relay */
 
 struct call {
     struct loop *loop;

@@ -13,17 +13,20 @@
 #include "policy/dsn.h"
 #include "queue/context.h"
 
-#define BOUNCE_FULL_MAX (256u * 1024u) /* larger originals come back as their header, whatever RET says */
-#define BOUNCE_OPEN_MAX 64             /* being written at once; further ones wait */
+#define BOUNCE_ROWS_MAX  DSN_RECIPIENTS_MAX /* rows of one call; the caller splits what is more */
+#define BOUNCE_FULL_MAX  (256u * 1024u) /* larger originals come back as their header, whatever RET says */
+#define BOUNCE_TEXT_MAX  1100u          /* bytes kept of each text of a row */
+#define BOUNCE_ARENA_MAX (8u << 20)     /* of one notification */
+#define BOUNCE_OPEN_MAX  64             /* being written at once; further ones wait */
 
-/* The message, as its row has it. */
+/* The message, as its row has it. Times are those of queue_now_ms(). */
 struct bounce_message {
-    struct slice id, sender, session;
+    struct slice id, sender, session, message_id;
     struct slice account; /* who submitted it; empty: it came from outside */
     struct slice envid;
     uint32_t ret; /* 0 none, 1 FULL, 2 HDRS */
-    bool smtputf8, eightbit;
-    uint64_t created_unix_ms, size;
+    bool smtputf8, eightbit, requiretls;
+    uint64_t created_ms, size;
 };
 
 /* One recipient. DSN_DELAYED: the row stays and is marked as warned; all others: the row goes. */
@@ -37,17 +40,22 @@ struct bounce_row {
     struct slice status;    /* "5.1.1" */
     struct slice remote;    /* host; empty: our own decision */
     struct slice diagnostic;
-    bool is_reply; /* the diagnostic is an SMTP reply of `remote` */
-    uint64_t last_attempt_unix_ms, retry_until_unix_ms;
+    bool is_reply;                            /* the diagnostic is an SMTP reply of `remote` */
+    uint64_t last_attempt_ms, retry_until_ms; /* 0: not told */
 };
 
 /* ERR_OK: the rows are settled (marked) on disk, and so is the notification if there is one. Otherwise
  * nothing has changed: hand them in again later. */
 typedef void bounce_done(void *ctx, enum err err);
+struct bounces *bounces_new(struct queue *q);
+/* Drops what is under way without answering (the role is ending; after spool_close()). Takes NULL. */
+void bounces_free(struct bounces **bounces);
 /* Copies what it is given; `done` comes later, never from inside the call. */
 void bounce_send(struct queue *q, const struct bounce_message *message, const struct bounce_row *rows,
                  size_t count, bounce_done *done, void *ctx);
-/* Drops what is under way without answering (the role is ending). */
-void bounce_stop(struct queue *q);
+/* Would anybody be told? False: the rows may be settled without bounce_send(). */
+bool bounce_wanted(const struct bounce_message *message, const struct bounce_row *row);
+/* Where notifications go that cannot be delivered to a sender: the setting, or the first account. */
+struct slice bounce_postmaster_in(struct queue *q, struct arena *arena);
 
 #endif

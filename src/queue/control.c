@@ -11,10 +11,14 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "queue/control_queue.h"
+#include "queue/control_relay.h"
+#include "queue/keys.h"
 #include "queue/spool.h"
 #include "queue/trace.h"
 
 #define OUTPUT_MAX (4u << 20)
+#define WORDS_MAX  65536
 
 struct control {
     struct queue *q;
@@ -150,11 +154,6 @@ static void on_trace(void *ctx, enum err err, struct slice text)
     answer(command, text, err || none ? 1 : 0);
 }
 
-static void on_text(void *ctx, enum err err, struct slice text)
-{
-    answer(ctx, text, err ? 1 : 0);
-}
-
 static void cmd_trace(struct command *command)
 {
     if (command->count != 2) {
@@ -165,12 +164,69 @@ static void cmd_trace(struct command *command)
     spool_trace_find(command->q->spool, command->arguments[1], command->json, on_trace, command);
 }
 
+static void sink_output(void *ctx, struct slice text, uint32_t exit_code, bool more)
+{
+    struct command *command = ctx;
+    output(command, text, exit_code, more);
+    if (!more)
+        end_command(command);
+}
+
+static bool sink_ready(void *ctx)
+{
+    const struct command *command = ctx;
+    return !ipc_congested(command->from->link);
+}
+
+static bool sink_gone(void *ctx)
+{
+    const struct command *command = ctx;
+    return command->from->down;
+}
+
 static void cmd_queue(struct command *command)
 {
-    if (command->count == 2 && slice_eq(command->arguments[1], SLICE("list")))
-        spool_list(command->q->spool, command->json, on_text, command);
-    else
-        answer(command, SLICE("usage: queue list\n"), 2);
+    const struct control_sink sink = {
+        .output = sink_output, .ready = sink_ready, .gone = sink_gone, .ctx = command};
+    control_queue(command->q, command->arguments + 1, command->count - 1, command->json, &sink);
+}
+
+static void relay_test(struct command *command)
+{
+    AUTO_ARENA struct arena *arena = arena_new(WORDS_MAX);
+    AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);
+    AUTO_FD int fd = -1;
+    struct wire_relay_test test;
+    uint32_t code;
+    struct ipc_link *relay = role_link(command->q->run, ROLE_RELAY);
+    if (!control_relay_test(command->q, command->arguments + 1, command->count - 1, arena, &test, &fd, &out,
+                            &code)) {
+        answer(command, buf_slice(&out), code);
+        return;
+    }
+    test.json = command->json;
+    (void)wire_call_fds(relay, WIRE_RELAY_TEST, &test, &fd, fd >= 0 ? 1 : 0, CONTROL_FORWARD_MS, on_forwarded,
+                        command);
+}
+
+static void cmd_relay(struct command *command)
+{
+    if (command->count > 1 && slice_eq(command->arguments[1], SLICE("test"))) {
+        relay_test(command);
+        return;
+    }
+    AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);
+    uint32_t code =
+        control_relay(command->q, command->arguments + 1, command->count - 1, command->json, &out);
+    answer(command, buf_slice(&out), code);
+}
+
+/* What DNS says of the keys; `rockdove dkim list` shows it beside what the configuration says. */
+static void cmd_dkim(struct command *command)
+{
+    AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);
+    keys_print(command->q, command->json, &out);
+    answer(command, buf_slice(&out), 0);
 }
 
 static void cmd_route(struct command *command)
@@ -217,7 +273,8 @@ static const struct {
     const char *name;
     void (*run)(struct command *command);
 } commands[] = {
-    {"trace", cmd_trace}, {"queue", cmd_queue},       {"route", cmd_route},       {"account", cmd_account},
+    {"trace", cmd_trace}, {"queue", cmd_queue},       {"relay", cmd_relay},
+    {"dkim", cmd_dkim},   {"route", cmd_route},       {"account", cmd_account},
     {"store", cmd_store}, {"status", cmd_supervisor}, {"reload", cmd_supervisor},
 };
 

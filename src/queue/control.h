@@ -8,7 +8,7 @@
 
 #define CONTROL_CONNECTIONS_MAX 16
 #define CONTROL_FORWARD_MS      600000 /* a rebuild may take long */
-#define CONTROL_ARGUMENTS_MAX   16
+#define CONTROL_ARGUMENTS_MAX   100
 
 /* `fd`: the listening socket (stays the runtime's, we keep one of our own), or -1: no control. `uid`: who may
  * talk beside root. */

@@ -4,11 +4,19 @@
 
 #include "queue/context.h"
 
-/* One packet of the answer; `more`: further ones follow. */
-typedef void control_output(void *ctx, struct slice text, uint32_t exit_code, bool more);
-/* `arguments[0]` is the verb: list, show, retry, hold, release, bounce, delete, flush. `output` comes at
- * least once, the last time with `more` false; it may come from inside the call. */
+/* Who asked. */
+struct control_sink {
+    /* One piece of the answer; the last one has `more` false and the exit code. */
+    void (*output)(void *ctx, struct slice text, uint32_t exit_code, bool more);
+    /* Is there room for more now? */
+    bool (*ready)(void *ctx);
+    /* Nobody listens any more; the last output is wanted all the same. */
+    bool (*gone)(void *ctx);
+    void *ctx;
+};
+
+/* `arguments[0]` is the verb, as in command.h. Copies them. */
 void control_queue(struct queue *q, const struct slice *arguments, size_t count, bool json,
-                   control_output *output, void *ctx);
+                   const struct control_sink *sink);
 
 #endif

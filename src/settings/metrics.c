@@ -10,6 +10,10 @@ static const char *const classes[] = {"2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const recipients[] = {"local", "remote", "unknown", "refused", "later", NULL};
 static const char *const replies[] = {"ok", "no", "bad", "bye", NULL};
 static const char *const answers[] = {"ok", "nodata", "nxdomain", "failed", "bogus", NULL};
+static const char *const bounces[] = {"failed",   "delayed", "delivered", "relayed",
+                                      "expanded", "double",  "dropped",   NULL};
+static const char *const dkim_keys[] = {"signing", "unusable", NULL};
+static const char *const dkim_messages[] = {"signed", "unsigned", "held", NULL};
 static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt",  "data",
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
@@ -20,8 +24,8 @@ static const char *const imap_commands[] = {
     "check",       "close",  "unselect", "expunge",      "search",   "fetch",        "store",
     "copy",        "move",   "getquota", "getquotaroot", "setquota", "other",        NULL};
 /* enum role of wire.h, in its order; "control" last. */
-static const char *const roles[] = {"supervisor", "dns",  "scan", "store",   "auth", "queue",
-                                    "smtp",       "imap", "http", "control", NULL};
+static const char *const roles[] = {"supervisor", "dns",  "scan", "store", "auth",    "queue",
+                                    "relay",      "smtp", "imap", "http",  "control", NULL};
 
 /* Seconds: of what answers at once, and of what touches a disk or computes. */
 static const double quick[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
@@ -71,6 +75,12 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
       BUCKETS(quick)),
     M(METRIC_QUEUE_MESSAGES, "queue_messages", "Messages in the queue.", GAUGE),
     M(METRIC_TRANSACTIONS_OPEN, "transactions_open", "SMTP transactions open in the queue.", GAUGE),
+    M(METRIC_BOUNCES, "notifications_total", "Delivery status notifications written.",
+      LABEL("kind", bounces)),
+    M(METRIC_DKIM_KEYS, "dkim_keys", "DKIM keys by whether their published record lets them sign.", GAUGE,
+      LABEL("state", dkim_keys)),
+    M(METRIC_DKIM_MESSAGES, "dkim_messages_total",
+      "Messages of domains with DKIM keys, by what came of signing.", LABEL("result", dkim_messages)),
     M(METRIC_STORE_COMMITS, "store_commits_total", "Commits of the store.", .kind = METRIC_COUNTER),
     M(METRIC_STORE_COMMIT_SECONDS, "store_commit_seconds", "Time of a commit.", BUCKETS(quick)),
     M(METRIC_STORE_FSYNC_SECONDS, "store_fsync_seconds", "Time of an fsync of a message file.",

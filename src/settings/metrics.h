@@ -38,6 +38,9 @@ enum metric_id {
     METRIC_DELIVERY_SECONDS,  /* from end of DATA to the commit */
     METRIC_QUEUE_MESSAGES,    /* gauge */
     METRIC_TRANSACTIONS_OPEN, /* gauge */
+    METRIC_BOUNCES,           /* label: kind (enum metric_bounce) */
+    METRIC_DKIM_KEYS,         /* gauge; label: state (enum metric_dkim_key) */
+    METRIC_DKIM_MESSAGES,     /* label: result (enum metric_dkim_message) */
 
     /* store */
     METRIC_STORE_COMMITS,
@@ -98,6 +101,18 @@ enum metric_recipient {
     METRIC_RCPT_REFUSED,
     METRIC_RCPT_LATER
 };
+/* The first ones as enum dsn_action. */
+enum metric_bounce {
+    METRIC_BOUNCE_FAILED,
+    METRIC_BOUNCE_DELAYED,
+    METRIC_BOUNCE_DELIVERED,
+    METRIC_BOUNCE_RELAYED,
+    METRIC_BOUNCE_EXPANDED,
+    METRIC_BOUNCE_DOUBLE, /* to postmaster */
+    METRIC_BOUNCE_DROPPED /* a notification to postmaster that failed */
+};
+enum metric_dkim_key { METRIC_DKIM_SIGNING, METRIC_DKIM_UNUSABLE };
+enum metric_dkim_message { METRIC_DKIM_SIGNED, METRIC_DKIM_UNSIGNED, METRIC_DKIM_HELD };
 enum metric_login { METRIC_LOGIN_OK, METRIC_LOGIN_FAILED, METRIC_LOGIN_LATER };
 #define METRIC_LOGIN_AT(service, login) ((size_t)(service)*3 + (size_t)(login))
 enum metric_imap_reply { METRIC_IMAP_OK, METRIC_IMAP_NO, METRIC_IMAP_BAD, METRIC_IMAP_BYE };

@@ -77,6 +77,8 @@ void body_unlist(struct body *body)
 
 struct body *body_take(struct store *store, enum role role, uint64_t number)
 {
+    if (role == ROLE_SMTP && number & WIRE_BODY_OF_QUEUE)
+        role = ROLE_QUEUE;
     struct body *body = store->bodies.of[role] ? idmap_get(store->bodies.of[role], number) : NULL;
     if (!body && role == ROLE_SMTP)
         body = idmap_get(store->bodies.orphans, number);
@@ -243,7 +245,7 @@ bool bodies_on_chunk(void *ctx, struct ipc_link *link, struct ipc_packet *packet
     enum role role = role_of_link(link);
     bool last = chunk->flags & BODY_LAST;
     if (chunk->flags > (BODY_FIRST | BODY_LAST) || last != (packet->request != 0) ||
-        chunk->kind > BODY_APPEND)
+        chunk->kind > BODY_APPEND || (role == ROLE_QUEUE) != ((chunk->body & WIRE_BODY_OF_QUEUE) != 0))
         return false;
     struct body *body = idmap_get(store->bodies.of[role], chunk->body);
     if (body && (chunk->flags & BODY_FIRST || body->request))
@@ -315,6 +317,7 @@ void bodies_start(struct store *store)
 {
     store->bodies.of[ROLE_SMTP] = idmap_new(STORE_BODIES_MAX);
     store->bodies.of[ROLE_IMAP] = idmap_new(STORE_BODIES_MAX);
+    store->bodies.of[ROLE_QUEUE] = idmap_new(STORE_BODIES_MAX);
     store->bodies.orphans = idmap_new(STORE_BODIES_MAX);
 }
 
@@ -331,7 +334,7 @@ static void drop_all(struct idmap *map)
 void bodies_stop(struct store *store)
 {
     struct idmap **maps[] = {&store->bodies.of[ROLE_SMTP], &store->bodies.of[ROLE_IMAP],
-                             &store->bodies.orphans};
+                             &store->bodies.of[ROLE_QUEUE], &store->bodies.orphans};
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         if (*maps[i]) {
             drop_all(*maps[i]);
@@ -376,4 +379,5 @@ void bodies_tick(struct store *store)
     expire(store, store->bodies.orphans, STORE_ORPHAN_MS);
     expire(store, store->bodies.of[ROLE_SMTP], STORE_BODY_IDLE_MS);
     expire(store, store->bodies.of[ROLE_IMAP], STORE_BODY_IDLE_MS);
+    expire(store, store->bodies.of[ROLE_QUEUE], STORE_BODY_IDLE_MS);
 }

@@ -404,6 +404,9 @@ struct wire_smtp_reply {
  * scan only: the message is given back in a form without 8-bit bytes. */
 enum body_kind { BODY_MX, BODY_SUBMISSION, BODY_APPEND, BODY_SEVEN_BIT };
 enum { BODY_FIRST = 1, BODY_LAST = 2 };
+/* In the number of every body queue writes itself, and of no other: queue names bodies of smtp's link to the store
+ * as well as its own. */
+#define WIRE_BODY_OF_QUEUE (UINT64_C(1) << 63)
 
 /* A piece of body `body` of this link (numbers chosen by the sender, never reused), in order. BODY_LAST makes
  * it a request, answered with WIRE_BODY_DONE after `scan` read it; the others are notices. */
