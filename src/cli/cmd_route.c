@@ -15,6 +15,8 @@ static void print_step(const struct directory_step *step)
         (void)printf(" -> %.*s", SLICE_ARG(step->to));
     if (step->place && step->place->file.len)
         (void)printf("   (%.*s:%u)", SLICE_ARG(step->place->file), step->place->line);
+    if (step->chain.len)
+        (void)printf("   %.*s", SLICE_ARG(step->chain));
     (void)printf("\n");
 }
 

@@ -35,6 +35,9 @@ struct directory_table *cli_directory(struct cli *cli, const struct settings *se
     for (size_t i = 0; i < settings->aliases.count; i++)
         if (read_source(cli, settings->aliases.items[i].file, problems, &text))
             directory_read_virtual(input, text, settings->aliases.items[i].file);
+    for (size_t i = 0; i < settings->regexp_aliases.count; i++)
+        if (read_source(cli, settings->regexp_aliases.items[i].file, problems, &text))
+            directory_read_regexp(input, text, settings->regexp_aliases.items[i].file);
     for (size_t i = 0; i < settings->quota.files.count; i++)
         if (read_source(cli, settings->quota.files.items[i], problems, &text))
             directory_read_quotas(input, text, settings->quota.files.items[i]);

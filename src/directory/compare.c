@@ -1,13 +1,15 @@
 /* compare.c: what docker-mailserver's Postfix would do with an address, beside what we do. There
- * virtual_alias_maps is asked for every address, accounts too, as user+tag@domain, user@domain, then @domain,
- * again and again until an address answers itself or nothing (postconf(5) virtual_alias_maps; virtual(5)
- * "TABLE SEARCH ORDER"). */
+ * virtual_alias_maps is asked for every address, accounts too: the whole address in the aliases, then in the
+ * regexp tables; then user@domain without the tag and @domain in the aliases, again and again until an
+ * address answers itself or nothing (postconf(5) virtual_alias_maps; virtual(5) and regexp_table(5) "TABLE
+ * SEARCH ORDER"). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "directory/table_inside.h"
 
 #define SCRATCH_MAX   (32u << 20) /* memory for one address */
+#define SCRATCH_FULL  (16u << 20) /* an expansion that needs more is broken off */
 #define LIST_TEXT_MAX 65536       /* bytes of one readable list */
 
 struct postfix_walk {
@@ -21,7 +23,12 @@ struct postfix_walk {
 static const struct table_alias *postfix_lookup(struct postfix_walk *w, struct slice key)
 {
     struct slice base, tag;
+    struct table_match match = {0};
     const struct table_alias *alias = map_get(w->table->aliases, key);
+    if (!alias)
+        table_match_in(w->arena, w->table, key, TABLE_MATCH_POSTFIX, &match);
+    if (match.alias)
+        return match.alias;
     if (!alias && table_strip_tag_in(w->arena, key, &base, &tag))
         alias = map_get(w->table->aliases, base);
     if (alias)
@@ -48,7 +55,8 @@ static void postfix_final(struct postfix_walk *w, struct slice key)
 
 static void postfix_expand(struct postfix_walk *w, struct slice key, unsigned depth)
 {
-    if (depth > DIRECTORY_DEPTH_MAX || ++w->looked_up > DIRECTORY_STEPS_MAX) {
+    if (depth > DIRECTORY_DEPTH_MAX || ++w->looked_up > DIRECTORY_STEPS_MAX ||
+        arena_used(w->arena) > SCRATCH_FULL) {
         w->broken = true;
         return;
     }

@@ -28,9 +28,11 @@ struct directory_input *directory_input_new_in(struct arena *arena, struct probl
     input->accounts = VEC_NEW(struct directory_account_entry *, DIRECTORY_ENTRIES_MAX);
     input->aliases = VEC_NEW(struct directory_alias_entry *, DIRECTORY_ENTRIES_MAX);
     input->quotas = VEC_NEW(struct directory_quota_entry *, DIRECTORY_ENTRIES_MAX);
+    input->rules = VEC_NEW(struct directory_rule_entry *, DIRECTORY_RULES_MAX);
     arena_defer(arena, free_vec, &input->accounts);
     arena_defer(arena, free_vec, &input->aliases);
     arena_defer(arena, free_vec, &input->quotas);
+    arena_defer(arena, free_vec, &input->rules);
     return input;
 }
 

@@ -9,12 +9,16 @@
 #define DIRECTORY_INPUT_H
 
 #include "base/problem.h"
+#include "directory/pattern.h"
 #include "settings/settings.h"
 
 #define DIRECTORY_FILE_MAX    (64u << 20) /* bytes of one file */
 #define DIRECTORY_LINE_MAX    262144      /* of one line of a file */
 #define DIRECTORY_ENTRIES_MAX 1000000     /* accounts and aliases together */
 #define DIRECTORY_TARGETS_MAX 1000        /* of one alias line */
+#define DIRECTORY_RULES_MAX   10000       /* wildcards; and lines of all regexp tables together */
+/* Of one of them. Their addresses are made anew for each look-up. */
+#define DIRECTORY_RULE_TARGETS_MAX 50
 
 /* Where something was said. */
 struct directory_place {
@@ -34,7 +38,8 @@ struct directory_account_entry {
 enum directory_alias_kind {
     DIRECTORY_ALIAS_ADDRESS,
     DIRECTORY_ALIAS_DOMAIN /* "@domain": catch-all */,
-    DIRECTORY_ALIAS_LOCAL /* no domain */
+    DIRECTORY_ALIAS_LOCAL /* no domain */,
+    DIRECTORY_ALIAS_WILDCARD /* "*" in the local part: any text */
 };
 
 struct directory_alias_entry {
@@ -42,6 +47,19 @@ struct directory_alias_entry {
     struct slice key;      /* folded address, domain, or local part */
     struct slice *targets; /* as written, trimmed */
     size_t target_count;
+    struct directory_place place;
+};
+
+enum directory_rule_kind { DIRECTORY_RULE_MATCH, DIRECTORY_RULE_IF, DIRECTORY_RULE_ENDIF };
+
+/* A line of a regexp table. Ifs and endifs of a file are balanced. */
+struct directory_rule_entry {
+    enum directory_rule_kind kind;
+    bool negate;                   /* applies where the expression does not match */
+    const struct pattern *pattern; /* of an "if" that could not be read NULL: never holds */
+    struct slice *targets;         /* as written; parts in directory_take_group()'s form */
+    size_t target_count;
+    bool templated; /* a target holds "$" */
     struct directory_place place;
 };
 
@@ -62,8 +80,11 @@ void directory_read_accounts(struct directory_input *input, struct slice text, s
 /* A JSON object of "user@domain": "password or hash". */
 void directory_read_accounts_json(struct directory_input *input, struct slice text, struct slice file,
                                   bool keep_secrets);
-/* postfix-virtual.cf: key, blanks, targets separated by commas. */
+/* postfix-virtual.cf: key, blanks, targets separated by commas. A "*" in a key's local part stands for any
+ * text. */
 void directory_read_virtual(struct directory_input *input, struct slice text, struct slice file);
+/* postfix-regexp.cf (pcre_table(5), regexp_table(5)): /expression/flags, blanks, targets; if, endif. */
+void directory_read_regexp(struct directory_input *input, struct slice text, struct slice file);
 /* dovecot-quotas.cf: user@domain:SIZE. */
 void directory_read_quotas(struct directory_input *input, struct slice text, struct slice file);
 /* Accounts kept in the database, or told by another role. `secret` may be empty. */

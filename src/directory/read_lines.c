@@ -43,7 +43,7 @@ bool line_reader_next(struct line_reader *reader, struct slice *line)
     return false;
 }
 
-static struct directory_place place_of(const struct line_reader *reader, struct slice text)
+struct directory_place line_reader_place(const struct line_reader *reader, struct slice text)
 {
     return (struct directory_place){
         .file = reader->file, .line = reader->line, .text = arena_dup(reader->input->arena, text)};
@@ -60,7 +60,7 @@ void directory_read_accounts(struct directory_input *input, struct slice text, s
         struct slice rest = slice_trim(line), address = SLICE_EMPTY, secret = SLICE_EMPTY;
         (void)slice_token(&rest, '|', &address);
         (void)slice_token(&rest, '|', &secret);
-        struct directory_place place = place_of(&reader, slice_trim(address));
+        struct directory_place place = line_reader_place(&reader, slice_trim(address));
         secret = slice_trim(secret);
         if (secret.len == 0) {
             problem_add(input->problems, PROBLEM_ERROR, place.file, place.line,
@@ -75,8 +75,7 @@ void directory_read_accounts(struct directory_input *input, struct slice text, s
 /* ---- postfix-virtual.cf: key WSP target *("," target); a line that begins with a blank goes on with the
  * targets ---- */
 
-/* The next target: separated by commas and blanks, which count nothing inside quotes. */
-static bool next_target(struct slice *rest, struct slice *target)
+bool directory_take_target(struct slice *rest, struct slice *target)
 {
     size_t start = 0;
     while (start < rest->len && (rest->ptr[start] == ',' || ascii_is_space(rest->ptr[start])))
@@ -94,8 +93,7 @@ static bool next_target(struct slice *rest, struct slice *target)
     return target->len > 0;
 }
 
-/* "user@domain", or "@domain" (the same user there). */
-static bool is_target(struct arena *scratch, struct slice target)
+bool directory_is_target(struct arena *scratch, struct slice target)
 {
     struct slice domain;
     arena_reset(scratch);
@@ -109,8 +107,8 @@ static void add_targets(struct line_reader *reader, struct directory_alias_entry
     struct arena *arena = reader->input->arena;
     struct slice found[DIRECTORY_TARGETS_MAX], target;
     size_t count = 0;
-    while (next_target(&rest, &target)) {
-        if (!is_target(reader->input->scratch, target)) {
+    while (directory_take_target(&rest, &target)) {
+        if (!directory_is_target(reader->input->scratch, target)) {
             struct slice quoted = problem_quote(arena, target);
             problem_add(reader->input->problems, PROBLEM_ERROR, reader->file, reader->line,
                         SLICE("write whole addresses: user@example.org"), "target %.*s is no address",
@@ -135,7 +133,15 @@ static void add_targets(struct line_reader *reader, struct directory_alias_entry
     entry->target_count += count;
 }
 
-/* What stands on the left: "@domain", "user@domain" or "user". False when it is none of these. */
+/* "*" in the local part. In quotes it is a star. */
+static bool is_wildcard(struct slice word)
+{
+    ptrdiff_t star = slice_find(word, '*'), at = slice_rfind(word, '@');
+    return star >= 0 && at > star && word.ptr[0] != '"';
+}
+
+/* What stands on the left: "@domain", "user@domain", "us*@domain" or "user". False when it is none of these.
+ */
 static bool read_key(struct directory_input *input, struct slice word, struct directory_alias_entry *entry)
 {
     struct arena *arena = input->arena;
@@ -150,8 +156,8 @@ static bool read_key(struct directory_input *input, struct slice word, struct di
         entry->key = address_fold_local_in(arena, arena_dup(arena, word));
         return directory_fold_in(arena, whole).len > 0;
     }
-    entry->kind = DIRECTORY_ALIAS_ADDRESS;
     entry->key = directory_input_fold(input, word);
+    entry->kind = is_wildcard(word) ? DIRECTORY_ALIAS_WILDCARD : DIRECTORY_ALIAS_ADDRESS;
     return entry->key.len > 0;
 }
 
@@ -160,7 +166,11 @@ static void finish_alias(struct line_reader *reader, struct directory_alias_entr
 {
     if (!entry)
         return;
-    if (entry->target_count)
+    if (entry->kind == DIRECTORY_ALIAS_WILDCARD && reader->input->wildcards++ >= DIRECTORY_RULES_MAX)
+        problem_add(reader->input->problems, PROBLEM_ERROR, entry->place.file, entry->place.line,
+                    SLICE("write fewer, wider ones"), "more than %d aliases with \"*\"; this one is not read",
+                    DIRECTORY_RULES_MAX);
+    else if (entry->target_count)
         (void)directory_list_add(reader->input, &reader->input->aliases, entry, &entry->place);
     else
         problem_add(reader->input->problems, PROBLEM_ERROR, entry->place.file, entry->place.line,
@@ -179,8 +189,9 @@ void directory_read_virtual(struct directory_input *input, struct slice text, st
         }
         finish_alias(&reader, entry);
         entry = ARENA_NEW(input->arena, struct directory_alias_entry);
-        entry->place = place_of(&reader, slice_trim(line));
-        (void)next_target(&line, &key); /* there is one: the line is not blank, unless it is only commas */
+        entry->place = line_reader_place(&reader, slice_trim(line));
+        (void)directory_take_target(&line,
+                                    &key); /* there is one: the line is not blank, unless it is only commas */
         if (!read_key(input, key, entry)) {
             struct slice quoted = problem_quote(input->arena, key);
             problem_add(input->problems, PROBLEM_ERROR, reader.file, reader.line,
@@ -204,7 +215,7 @@ void directory_read_quotas(struct directory_input *input, struct slice text, str
         line = slice_trim(line);
         ptrdiff_t colon = slice_rfind(line, ':');
         struct directory_quota_entry *entry = ARENA_NEW(input->arena, struct directory_quota_entry);
-        entry->place = place_of(&reader, line);
+        entry->place = line_reader_place(&reader, line);
         entry->key = colon < 0 ? SLICE_EMPTY
                                : directory_input_fold(input, slice_trim(slice_sub(line, 0, (size_t)colon)));
         if (entry->key.len == 0 ||

@@ -3,26 +3,32 @@
  * route`. */
 #include <string.h>
 
+#include "base/buf.h"
 #include "directory/table_inside.h"
 #include "grammar/address.h"
 
-/* Keys made on the way; the bounds on steps keep it far below. */
-#define WALK_MEMORY_MAX (16u << 20)
+/* Keys and substituted targets made on the way: past WALK_MEMORY_FULL a walk ends as too long. One step adds
+ * far less than the rest. */
+#define WALK_MEMORY_MAX  (16u << 20)
+#define WALK_MEMORY_FULL (8u << 20)
+#define CHAINS_MAX       10 /* loops of one walk written out */
 
 struct walk {
     struct arena *arena; /* lives for the walk */
     const struct directory_table *table;
     bool explain, too_many;
     struct slice chain[DIRECTORY_DEPTH_MAX + 1]; /* keys between the question and here */
-    size_t looked_up;
+    size_t looked_up, loops;
     struct vec targets, steps;
+    struct map *remotes; /* keys of the targets elsewhere */
 };
 
 const char *directory_rule_name(enum directory_rule rule)
 {
     static const char *const names[DIRECTORY_RULE_COUNT] = {
-        "alias",     "alias to itself", "alias ignored",  "account", "plus-tag",
-        "catch-all", "postmaster",      "not our domain", "unknown", "loop"};
+        "alias",     "alias to itself", "alias ignored",     "account", "plus-tag",
+        "catch-all", "postmaster",      "not our domain",    "unknown", "loop",
+        "wildcard",  "expression",      "expression gave up"};
     return rule < DIRECTORY_RULE_COUNT ? names[rule] : "?";
 }
 
@@ -49,12 +55,46 @@ static void deliver(struct walk *w, bool local, struct slice address, struct sli
         w->too_many = true;
 }
 
+/* Another server's, once for all spellings. */
+static void deliver_elsewhere(struct walk *w, struct slice key, struct slice text)
+{
+    if (map_get(w->remotes, key))
+        return;
+    struct address parsed;
+    bool known = address_parse_in(w->arena, text, ADDRESS_ALLOW_UTF8, &parsed, NULL) == ERR_OK;
+    if (!map_put(w->remotes, key, w))
+        w->too_many = true;
+    deliver(w, false, known ? parsed.text : key, SLICE_EMPTY);
+}
+
 static bool in_chain(const struct walk *w, struct slice key, unsigned depth)
 {
     for (unsigned i = 0; i < depth; i++)
         if (slice_eq(w->chain[i], key))
             return true;
     return false;
+}
+
+/* "a -> b -> a" from the first time `to` was asked. */
+static struct slice chain_text_in(struct arena *arena, const struct walk *w, struct slice to, unsigned depth)
+{
+    AUTO_BUF struct buf text = buf_new((size_t)(DIRECTORY_DEPTH_MAX + 2) * (ADDRESS_MAX + 8));
+    for (unsigned i = 0; i <= depth; i++)
+        if (text.len || slice_eq(w->chain[i], to))
+            buf_addf(&text, "%.*s -> ", SLICE_ARG(w->chain[i]));
+    buf_add(&text, to);
+    return arena_dup(arena, buf_slice(&text));
+}
+
+static void tell_loop(struct walk *w, struct slice key, struct slice to, unsigned depth,
+                      const struct directory_place *place)
+{
+    w->looked_up++;
+    tell(w, depth, DIRECTORY_RULE_LOOP, key, to, place);
+    if (w->explain && w->steps.len && w->loops < CHAINS_MAX)
+        VEC_AT(&w->steps, struct directory_step, w->steps.len - 1)->chain =
+            chain_text_in(w->arena, w, to, depth);
+    w->loops++;
 }
 
 static bool expand(struct walk *w, struct slice key, struct slice text, struct slice tag, unsigned depth);
@@ -82,8 +122,7 @@ static bool to_targets(struct walk *w, const struct table_alias *alias, struct s
         if (slice_eq(to, key)) {
             reached |= to_account(w, key, tag, depth, DIRECTORY_RULE_ALIAS_SELF, alias->place);
         } else if (in_chain(w, to, depth)) {
-            w->looked_up++;
-            tell(w, depth, DIRECTORY_RULE_LOOP, key, to, alias->place);
+            tell_loop(w, key, to, depth, alias->place);
             reached |= to_account(w, to, tag, depth, DIRECTORY_RULE_ACCOUNT, NULL);
         } else {
             tell(w, depth, rule, key, to, alias->place);
@@ -93,29 +132,32 @@ static bool to_targets(struct walk *w, const struct table_alias *alias, struct s
     return reached;
 }
 
-/* An alias that only names itself says nothing. */
-static bool says_nothing(const struct table_alias *alias, struct slice key)
+/* What a wildcard or expression says about `key`; for an account's address only what adds to it. */
+static bool to_match(struct walk *w, struct slice key, struct slice tag, unsigned depth,
+                     enum table_match_mode mode, bool *reached)
 {
-    return alias->count == 1 && slice_eq(alias->targets[0].key, key);
+    struct table_match match;
+    table_match_in(w->arena, w->table, key, mode, &match);
+    if (match.gave_up)
+        tell(w, depth, DIRECTORY_RULE_GAVE_UP, key, SLICE_EMPTY, match.gave_up);
+    if (!match.alias || table_says_nothing(match.alias, key))
+        return false;
+    *reached = to_targets(w, match.alias, key, tag, depth, match.rule);
+    return true;
 }
 
 /* Exact alias, exact account. */
 static bool exact(struct walk *w, struct slice key, struct slice tag, unsigned depth)
 {
     const struct table_alias *alias = table_alias_of(w->table, key);
+    bool reached;
     if (alias && alias->ignored)
         tell(w, depth, DIRECTORY_RULE_ALIAS_IGNORED, key, alias->targets[0].text, alias->place);
-    else if (alias && !says_nothing(alias, key))
+    else if (alias && !table_says_nothing(alias, key))
         return to_targets(w, alias, key, tag, depth, DIRECTORY_RULE_ALIAS);
+    if (to_match(w, key, tag, depth, TABLE_MATCH_ACCOUNT, &reached))
+        return reached;
     return to_account(w, key, tag, depth, DIRECTORY_RULE_ACCOUNT, NULL);
-}
-
-/* Is there anything exact to find? An alias that leads nowhere still is the answer: no catch-all behind it.
- */
-static bool has_exact(const struct directory_table *table, struct slice key)
-{
-    const struct table_alias *alias = table_alias_of(table, key);
-    return map_get(table->accounts, key) || (alias && !alias->ignored && !says_nothing(alias, key));
 }
 
 static bool to_postmaster(struct walk *w, struct slice key, struct slice tag, unsigned depth)
@@ -132,12 +174,15 @@ static bool by_domain(struct walk *w, const struct table_domain *domain, struct 
                       unsigned depth)
 {
     struct slice base, own_tag;
-    if (has_exact(w->table, key))
+    bool reached;
+    if (table_has_exact(w->table, key))
         return exact(w, key, tag, depth);
-    if (table_strip_tag_in(w->arena, key, &base, &own_tag) && has_exact(w->table, base)) {
+    if (table_strip_tag_in(w->arena, key, &base, &own_tag) && table_has_exact(w->table, base)) {
         tell(w, depth, DIRECTORY_RULE_PLUS_TAG, key, base, NULL);
         return exact(w, base, own_tag, depth);
     }
+    if (to_match(w, key, SLICE_EMPTY, depth, TABLE_MATCH_FREE, &reached))
+        return reached;
     if (domain && domain->catch_all)
         return to_targets(w, domain->catch_all, key, SLICE_EMPTY, depth, DIRECTORY_RULE_CATCH_ALL);
     if (to_postmaster(w, key, tag, depth))
@@ -149,7 +194,8 @@ static bool by_domain(struct walk *w, const struct table_domain *domain, struct 
 /* Where mail for `key` goes; `text` is its spelling, for remote targets. True when somebody was reached. */
 static bool expand(struct walk *w, struct slice key, struct slice text, struct slice tag, unsigned depth)
 {
-    if (depth > DIRECTORY_DEPTH_MAX || ++w->looked_up > DIRECTORY_STEPS_MAX) {
+    if (depth > DIRECTORY_DEPTH_MAX || ++w->looked_up > DIRECTORY_STEPS_MAX ||
+        arena_used(w->arena) > WALK_MEMORY_FULL) {
         w->too_many = true;
         return false;
     }
@@ -159,7 +205,7 @@ static bool expand(struct walk *w, struct slice key, struct slice text, struct s
     if (domain || name.len == 0)
         return by_domain(w, domain, key, tag, depth);
     tell(w, depth, DIRECTORY_RULE_REMOTE, key, text, NULL);
-    deliver(w, false, text, SLICE_EMPTY);
+    deliver_elsewhere(w, key, text);
     return true;
 }
 
@@ -184,6 +230,7 @@ static void keep_steps_in(struct arena *arena, const struct vec *steps, struct d
         route->steps[i] = *VEC_AT(steps, struct directory_step, i);
         route->steps[i].address = arena_dup(arena, route->steps[i].address);
         route->steps[i].to = arena_dup(arena, route->steps[i].to);
+        route->steps[i].chain = arena_dup(arena, route->steps[i].chain);
     }
 }
 
@@ -197,9 +244,8 @@ static enum directory_outcome outcome_of(const struct walk *w, struct slice key,
     return reached && w->targets.len ? DIRECTORY_DELIVER : DIRECTORY_UNKNOWN;
 }
 
-/* "postmaster" without a domain is the one of our own name. */
-static struct slice whole_key_in(struct arena *arena, const struct directory_table *table,
-                                 struct slice address)
+struct slice table_whole_key_in(struct arena *arena, const struct directory_table *table,
+                                struct slice address)
 {
     struct slice key = directory_fold_in(arena, address);
     if (key.len == 0 || slice_find(key, '@') >= 0 || table->hostname.len == 0)
@@ -214,86 +260,20 @@ void directory_route_in(struct arena *arena, const struct directory_table *table
     struct walk w = {.arena = scratch,
                      .table = table,
                      .explain = explain,
+                     .remotes = map_new(DIRECTORY_EXPAND_MAX),
                      .targets = VEC_NEW(struct directory_target, DIRECTORY_EXPAND_MAX),
                      .steps = VEC_NEW(struct directory_step, DIRECTORY_STEPS_MAX)};
-    struct slice key = whole_key_in(scratch, table, address);
+    struct slice key = table_whole_key_in(scratch, table, address);
     *route = (struct directory_route){.outcome = DIRECTORY_INVALID};
     if (key.len) {
         bool reached = expand(&w, key, address, SLICE_EMPTY, 0);
         route->outcome = outcome_of(&w, key, reached);
+        route->loop = w.loops > 0;
         keep_targets_in(arena, &w.targets, route);
         keep_steps_in(arena, &w.steps, route);
     }
+    map_free(&w.remotes);
     vec_free(&w.targets);
     vec_free(&w.steps);
     arena_free(&scratch);
-}
-
-/* ---- who may send as ---- */
-
-struct owning {
-    struct arena *arena;
-    const struct directory_table *table;
-    struct slice account;
-    size_t looked_up;
-};
-
-static bool owns_key(struct owning *o, struct slice key, unsigned depth);
-
-static bool owns_target(struct owning *o, const struct table_alias *alias, struct slice key, unsigned depth)
-{
-    for (size_t i = 0; i < alias->count; i++) {
-        struct slice to = table_target_key_in(o->arena, &alias->targets[i], key);
-        if (!slice_eq(to, key) && owns_key(o, to, depth + 1))
-            return true;
-    }
-    return false;
-}
-
-/* An account's address is its own and nobody else's, whoever gets copies of its mail; an alias is owned by
- * the accounts it names, directly or through aliases that are no accounts; a free address by those the
- * catch-all names. */
-static bool owns_key(struct owning *o, struct slice key, unsigned depth)
-{
-    const struct directory_table *table = o->table;
-    struct slice base, tag;
-    if (depth > DIRECTORY_DEPTH_MAX || ++o->looked_up > DIRECTORY_STEPS_MAX)
-        return false;
-    if (map_get(table->accounts, key))
-        return slice_eq(key, o->account);
-    const struct table_alias *alias = table_alias_of(table, key);
-    if (alias && !says_nothing(alias, key))
-        return owns_target(o, alias, key, depth);
-    if (table_strip_tag_in(o->arena, key, &base, &tag) && has_exact(table, base))
-        return owns_key(o, base, depth + 1);
-    const struct table_domain *domain = map_get(table->domains, table_key_domain(key));
-    if (domain && domain->catch_all)
-        return owns_target(o, domain->catch_all, key, depth);
-    return slice_eq(table_key_local(key), SLICE("postmaster")) && slice_eq(table->postmaster, o->account);
-}
-
-static bool is_granted(const struct directory_table *table, struct slice account, struct slice key)
-{
-    const struct table_grants *grants = map_get(table->grants, account);
-    struct slice domain = table_key_domain(key);
-    for (size_t i = 0; grants && i < grants->count; i++) {
-        struct slice granted = grants->keys[i];
-        if (slice_eq(granted, key) || (granted.ptr[0] == '@' && slice_eq(slice_from(granted, 1), domain)))
-            return true;
-    }
-    return false;
-}
-
-bool directory_owns(const struct directory_table *table, struct slice account, struct slice address)
-{
-    if (address.len == 0)
-        return true;
-    struct arena *scratch = arena_new(WALK_MEMORY_MAX);
-    struct owning o = {.arena = scratch, .table = table, .account = directory_fold_in(scratch, account)};
-    struct slice key = whole_key_in(scratch, table, address);
-    const struct table_domain *ours = map_get(table->domains, table_key_domain(key));
-    bool owns =
-        key.len && o.account.len && ((ours && owns_key(&o, key, 0)) || is_granted(table, o.account, key));
-    arena_free(&scratch);
-    return owns;
 }

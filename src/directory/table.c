@@ -5,13 +5,9 @@
 
 #include <string.h>
 
-#include "base/random.h"
 #include "directory/input_list.h"
 #include "grammar/address.h"
 #include "grammar/domain.h"
-
-/* For one address at a time: a route's result. */
-#define SCRATCH_MAX (16u << 20)
 
 struct making {
     struct arena *arena;
@@ -78,6 +74,45 @@ struct slice table_target_key_in(struct arena *arena, const struct table_target 
         return target->key;
     struct slice local = table_key_local(key);
     return arena_printf(arena, "%.*s@%.*s", SLICE_ARG(local), SLICE_ARG(target->domain));
+}
+
+bool table_says_nothing(const struct table_alias *alias, struct slice key)
+{
+    return alias->count == 1 && slice_eq(alias->targets[0].key, key);
+}
+
+bool table_names_self(const struct table_alias *alias, struct slice key)
+{
+    for (size_t i = 0; i < alias->count; i++) {
+        const struct table_target *target = &alias->targets[i];
+        if (target->key.len ? slice_eq(target->key, key) : slice_eq(target->domain, table_key_domain(key)))
+            return true;
+    }
+    return false;
+}
+
+bool table_has_exact(const struct directory_table *table, struct slice key)
+{
+    const struct table_alias *alias = table_alias_of(table, key);
+    return map_get(table->accounts, key) || (alias && !alias->ignored && !table_says_nothing(alias, key));
+}
+
+struct table_target table_target_new_in(struct arena *arena, struct arena *scratch, struct slice text)
+{
+    struct table_target target = {0};
+    struct address parsed;
+    struct slice domain;
+    if (!slice_starts(text, SLICE("@"))) {
+        unsigned flags = ADDRESS_ALLOW_UTF8 | ADDRESS_ALLOW_POSTMASTER;
+        if (address_parse_in(scratch, text, flags, &parsed, NULL) == ERR_OK) {
+            target.key = arena_dup(arena, address_key_in(scratch, &parsed));
+            target.text = slice_eq(target.key, parsed.text) ? target.key : arena_dup(arena, parsed.text);
+        }
+    } else if (domain_to_alabel_in(scratch, slice_from(text, 1), &domain, NULL) == ERR_OK) {
+        target.domain = arena_dup(arena, domain);
+        target.text = arena_printf(arena, "@%.*s", SLICE_ARG(domain));
+    }
+    return target;
 }
 
 /* ---- domains and accounts ---- */
@@ -150,11 +185,8 @@ static void add_quotas(struct making *m)
 
 static struct table_target make_target(struct making *m, struct slice text)
 {
-    struct table_target target = {.text = text};
-    if (!slice_starts(text, SLICE("@")))
-        target.key = directory_input_fold(m->input, text);
-    else if (domain_to_alabel_in(m->arena, slice_from(text, 1), &target.domain, NULL) != ERR_OK)
-        target.domain = SLICE_EMPTY;
+    struct table_target target = table_target_new_in(m->arena, m->input->scratch, text);
+    arena_reset(m->input->scratch);
     return target;
 }
 
@@ -223,6 +255,23 @@ static void add_catch_all(struct making *m, struct slice domain_name, struct tab
         domain->catch_all = alias;
 }
 
+static void add_wildcard(struct making *m, struct slice key, struct table_alias *alias)
+{
+    struct table_domain *domain = add_domain(m, table_key_domain(key));
+    struct table_wildcard *wildcard = ARENA_NEW(m->arena, struct table_wildcard);
+    *wildcard = (struct table_wildcard){.local = table_key_local(key), .alias = alias};
+    for (const struct table_wildcard *w = domain->wildcards; w; w = w->next)
+        if (slice_eq(w->local, wildcard->local)) {
+            alias_twice(m, key, w->alias, alias);
+            return;
+        }
+    if (domain->last_wildcard)
+        domain->last_wildcard->next = wildcard;
+    else
+        domain->wildcards = wildcard;
+    domain->last_wildcard = wildcard;
+}
+
 static void add_aliases(struct making *m)
 {
     for (size_t i = 0; i < m->input->aliases.len; i++) {
@@ -239,7 +288,23 @@ static void add_aliases(struct making *m)
         case DIRECTORY_ALIAS_DOMAIN:
             add_catch_all(m, entry->key, alias);
             break;
+        case DIRECTORY_ALIAS_WILDCARD:
+            add_wildcard(m, entry->key, alias);
+            break;
         }
+    }
+}
+
+static void add_rules(struct making *m)
+{
+    struct directory_table *table = m->table;
+    table->rule_count = m->input->rules.len;
+    table->rules = ARENA_ARRAY(m->arena, struct table_rule, table->rule_count + 1);
+    for (size_t i = 0; i < table->rule_count; i++) {
+        struct table_rule *rule = &table->rules[i];
+        rule->entry = RULE_AT(m->input, i);
+        if (rule->entry->kind == DIRECTORY_RULE_MATCH && !rule->entry->templated)
+            rule->fixed = make_alias(m, rule->entry->targets, rule->entry->target_count, &rule->entry->place);
     }
 }
 
@@ -326,90 +391,6 @@ static void add_settings(struct making *m)
     choose_postmaster(m);
 }
 
-/* ---- what does not fit together ---- */
-
-/* The one other account that would get all mail of the account `key`, or NULL. */
-static const struct directory_account *taken_by(struct making *m, struct arena *scratch, struct slice key,
-                                                const struct table_alias *alias)
-{
-    struct directory_route route;
-    if (alias->count != 1 || slice_eq(alias->targets[0].key, key))
-        return NULL;
-    struct slice target = table_target_key_in(scratch, &alias->targets[0], key);
-    directory_route_in(scratch, m->table, target, false, &route);
-    if (route.outcome != DIRECTORY_DELIVER || route.count != 1 || !route.targets[0].local)
-        return NULL;
-    return slice_eq(route.targets[0].address, key) ? NULL
-                                                   : directory_account(m->table, route.targets[0].address);
-}
-
-static void report_taking(struct making *m, const struct directory_account *account,
-                          const struct table_alias *alias)
-{
-    struct slice line = problem_quote(m->arena, alias->place->text);
-    struct slice own = problem_quote(m->arena, account->entry->place.text),
-                 where = place_text(m, &account->entry->place);
-    struct slice remedy = arena_printf(
-        m->arena, "remove the line; or, for copies to both, write: %.*s %.*s,%.*s",
-        SLICE_ARG(account->address), SLICE_ARG(account->address), SLICE_ARG(alias->targets[0].text));
-    problem_add(m->input->problems, PROBLEM_WARNING, alias->place->file, alias->place->line, remedy,
-                "alias %.*s would take all mail of the account %.*s (%.*s) to another account; ignored",
-                SLICE_ARG(line), SLICE_ARG(own), SLICE_ARG(where));
-}
-
-/* First find all of them (with every alias in force), then leave them out. */
-static void ignore_taking_aliases(struct making *m)
-{
-    struct table_alias **taking = ARENA_ARRAY(m->arena, struct table_alias *, m->table->count + 1);
-    struct arena *scratch = arena_new(SCRATCH_MAX);
-    size_t count = 0;
-    for (size_t i = 0; i < m->table->count; i++) {
-        const struct directory_account *account = &m->table->list[i];
-        struct table_alias *alias = map_get(m->table->aliases, account->address);
-        if (alias && taken_by(m, scratch, account->address, alias)) {
-            taking[count++] = alias;
-            report_taking(m, account, alias);
-        }
-        arena_reset(scratch);
-    }
-    arena_free(&scratch);
-    for (size_t i = 0; i < count; i++)
-        taking[i]->ignored = true;
-}
-
-/* Aliases and catch-alls whose mail would reach nobody. */
-static void report_dead_ends(struct making *m)
-{
-    struct arena *scratch = arena_new(SCRATCH_MAX);
-    size_t at = 0;
-    struct slice key;
-    for (const struct table_alias *alias; (alias = map_next(m->table->aliases, &at, &key)) != NULL;
-         arena_reset(scratch)) {
-        struct directory_route route;
-        directory_route_in(scratch, m->table, key, false, &route);
-        if (route.outcome != DIRECTORY_DELIVER && route.outcome != DIRECTORY_REMOTE)
-            problem_add(m->input->problems, PROBLEM_ERROR, alias->place->file, alias->place->line,
-                        SLICE("name an account, another alias, or an address elsewhere"),
-                        "alias %.*s reaches nobody%s", SLICE_ARG(key),
-                        route.outcome == DIRECTORY_TOO_MANY ? ": a loop, or too many targets" : "");
-    }
-    at = 0;
-    for (const struct table_domain *domain; (domain = map_next(m->table->domains, &at, NULL)) != NULL;
-         arena_reset(scratch)) {
-        struct directory_route route;
-        if (!domain->catch_all)
-            continue;
-        struct slice probe = arena_printf(scratch, "catch-all-probe-%016llx@%.*s",
-                                          (unsigned long long)random_u64(), SLICE_ARG(domain->name));
-        directory_route_in(scratch, m->table, probe, false, &route);
-        if (route.outcome != DIRECTORY_DELIVER && route.outcome != DIRECTORY_REMOTE)
-            problem_add(m->input->problems, PROBLEM_ERROR, domain->catch_all->place->file,
-                        domain->catch_all->place->line, SLICE("name an account"),
-                        "the catch-all of %.*s reaches nobody", SLICE_ARG(domain->name));
-    }
-    arena_free(&scratch);
-}
-
 struct directory_table *directory_table_new_in(struct arena *arena, struct directory_input *input,
                                                const struct settings *settings,
                                                const struct conf_origin *origin, struct slice file)
@@ -430,9 +411,10 @@ struct directory_table *directory_table_new_in(struct arena *arena, struct direc
     add_accounts(&m);
     add_quotas(&m);
     add_aliases(&m);
+    add_rules(&m);
     add_settings(&m);
-    ignore_taking_aliases(&m);
-    report_dead_ends(&m);
+    table_ignore_taking_aliases(table, input->problems);
+    table_report(table, input->problems);
     return table;
 }
 

@@ -1,10 +1,11 @@
 /* table.h: the one address table: who gets mail for an address, and why; who may send as an address.
  *
  * One precedence for every source: exact alias (its targets may include the address itself), exact account,
- * the same two without the plus-tag, the domain's catch-all. A catch-all never takes an account's mail.
- * postmaster, bare and at each domain, always reaches somebody. A look-up costs a few hash probes whatever
- * the size. Immutable once built; lives in the arena. Used by queue and auth and by `rockdove route` and
- * `check`.
+ * the same two without the plus-tag, aliases with "*", regexp tables, the domain's catch-all. Neither an
+ * expression nor a catch-all takes an account's mail; a wildcard or expression whose targets include the
+ * account adds to it. postmaster, bare and at each domain, always reaches somebody. A look-up costs a few
+ * hash probes whatever the size. Immutable once built; lives in the arena. Used by queue and auth and by
+ * `rockdove route` and `check`.
  */
 #ifndef DIRECTORY_TABLE_H
 #define DIRECTORY_TABLE_H
@@ -19,8 +20,9 @@ struct directory_table;
 
 /* Decides. Conflicts are added to the problems of `input`: the same address with different meanings (error),
  * an alias that would take one account's mail to another single account (warning, both lines quoted;
- * ignored), catch-alls to nowhere, loops, quotas of nobody. Catch-alls, postmaster and sender grants of
- * `settings` count too. `origin` (may be NULL) and `file` give their lines. */
+ * ignored), aliases and catch-alls to nowhere, loops with their chain, expressions that would take accounts'
+ * mail in Postfix, quotas of nobody. Catch-alls, postmaster and sender grants of `settings` count too.
+ * `origin` (may be NULL) and `file` give their lines. */
 struct directory_table *directory_table_new_in(struct arena *arena, struct directory_input *input,
                                                const struct settings *settings,
                                                const struct conf_origin *origin, struct slice file);
@@ -44,6 +46,9 @@ enum directory_rule {
     DIRECTORY_RULE_REMOTE,
     DIRECTORY_RULE_UNKNOWN,
     DIRECTORY_RULE_LOOP, /* seen before in this chain: dropped */
+    DIRECTORY_RULE_WILDCARD,
+    DIRECTORY_RULE_REGEXP,
+    DIRECTORY_RULE_GAVE_UP, /* an expression that would have cost too much: taken as not matching */
     DIRECTORY_RULE_COUNT
 };
 const char *directory_rule_name(enum directory_rule rule);
@@ -55,19 +60,21 @@ struct directory_step {
     struct slice address;                /* what was looked up */
     struct slice to;                     /* account, target or base address */
     const struct directory_place *place; /* NULL when it has none */
+    struct slice chain;                  /* of a loop: "a -> b -> a"; else empty */
 };
 
 struct directory_target {
     bool local;
-    struct slice
-        address; /* local: the account as in directory_account(); remote: as in the alias line, or as asked */
-    struct slice tag; /* local: the plus-tag, or empty */
+    struct slice address; /* local: the account as in directory_account(); remote: the local part as in the
+                             alias line or as asked, the domain in A-labels */
+    struct slice tag;     /* local: the plus-tag, or empty */
 };
 
 struct directory_route {
     enum directory_outcome outcome;
-    struct directory_target *targets; /* each once */
+    struct directory_target *targets; /* each once, however many ways lead there */
     size_t count;
+    bool loop;                    /* aliases lead in a circle somewhere; the rest counts */
     struct directory_step *steps; /* only when asked for */
     size_t step_count;
 };
@@ -89,9 +96,9 @@ const struct directory_account *directory_table_account_at(const struct director
 /* One of our domains (any spelling)? */
 bool directory_is_domain(const struct directory_table *table, struct slice domain);
 
-/* May `account` send as `address`? Its own address with any tag; aliases that deliver to it; free addresses
- * (of no account, no alias) of a domain whose catch-all it gets; what sender_grants say. The null address:
- * yes. */
+/* May `account` send as `address`? Its own address with any tag; aliases that deliver to it, whoever else
+ * they name; free addresses (of no account, no alias) whose wildcard, expression or catch-all it gets; what
+ * sender_grants say. The null address: yes. */
 bool directory_owns(const struct directory_table *table, struct slice account, struct slice address);
 
 /* Calls `each` for every known address whose mail goes elsewhere here than it would under docker-mailserver's

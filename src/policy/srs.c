@@ -16,6 +16,7 @@
 
 #include "grammar/address.h"
 #include "grammar/base64.h"
+#include "grammar/domain.h"
 
 #define HASH_LEN    4
 #define STAMP_LEN   2
@@ -61,9 +62,10 @@ static bool is_separator(uint8_t c)
     return c == '=' || c == '-' || c == '+';
 }
 
+/* With something behind the separator. */
 static bool has_tag(struct slice local, struct slice tag)
 {
-    return local.len > TAG_LEN && slice_istarts(local, tag) && is_separator(local.ptr[TAG_LEN]);
+    return local.len > TAG_LEN + 1 && slice_istarts(local, tag) && is_separator(local.ptr[TAG_LEN]);
 }
 
 bool srs_is_address(struct slice address)
@@ -230,7 +232,8 @@ enum srs_status srs_forward_in(struct arena *arena, const struct srs_secrets *se
     }
     if (secrets->count == 0)
         return SRS_BAD_SIGNATURE;
-    if (has_tag(parsed.local, SLICE("SRS1")) && split_srs1(parsed.local, &parts))
+    if (has_tag(parsed.local, SLICE("SRS1")) && split_srs1(parsed.local, &parts) &&
+        domain_is_host(parts.host))
         return sign_srs1_in(arena, secrets, srs_domain, parts.host, parts.user, rewritten);
     if (has_tag(parsed.local, SLICE("SRS0")))
         return sign_srs1_in(arena, secrets, srs_domain, parsed.domain, slice_from(parsed.local, TAG_LEN),

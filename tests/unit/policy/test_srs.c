@@ -59,6 +59,7 @@ static void test_forward(void **state)
         {"SRS1=foo@second.test", "SRS0=vdEi=JK=second.test=SRS1=foo@" HOME, SRS_OK},
         {"SRS1=h=first=zzz@second.test", "SRS0=qTcu=JK=second.test=SRS1=h=first=zzz@" HOME, SRS_OK},
         {"SRS0@x.test", "SRS0=FHw3=JK=x.test=SRS0@" HOME, SRS_OK},
+        {"srs0=@x.test", "SRS0=D1rQ=JK=x.test=srs0=@" HOME, SRS_OK},
         {"\"john doe\"@x.test", "\"SRS0=RRjl=JK=x.test=john doe\"@" HOME, SRS_OK},
         {"nobody", "unset", SRS_MALFORMED},
         {"a b@x.test", "unset", SRS_MALFORMED},
@@ -125,6 +126,7 @@ static void test_reverse(void **state)
         /* none */
         {"user@" HOME, "unset", SRS_NOT_SRS},
         {"SRS0@" HOME, "unset", SRS_NOT_SRS},
+        {"SRS0=@" HOME, "unset", SRS_NOT_SRS},
         {"SRS2=abcd=JK=x=bob@" HOME, "unset", SRS_NOT_SRS},
         {"SRS0.abcd=JK=x=bob@" HOME, "unset", SRS_NOT_SRS},
         {"", "unset", SRS_NOT_SRS},
