@@ -9,6 +9,7 @@ import pytest
 
 import peers
 from certs import Certs
+from outbound import World
 from rockdove import BINARY, DOMAIN, Server
 from wire import Imap, Smtp
 
@@ -132,6 +133,45 @@ def imap(server):
     yield connect
     for client in with_closing:
         client.close()
+
+
+@pytest.fixture(scope="module")
+def module_world(scratch, certs, request, need_peers):
+    """The world of a test file with outgoing mail. A file may set WORLD = {options}, or a function of (certs, folder)."""
+    options = getattr(request.module, "WORLD", {})
+    folder = scratch / f"{request.module.__name__}{next(_homes)}"
+    if callable(options):
+        (scratch / f"{folder.name}-files").mkdir()
+        (scratch / f"{folder.name}-files").chmod(0o755)
+        options = options(certs, scratch / f"{folder.name}-files")
+    world = World(folder, certs, {**ACCOUNTS, **FREE}, **options)
+    try:
+        yield world.start()
+    finally:
+        world.stop()
+
+
+@pytest.fixture
+def world(module_world):
+    """module_world, its remote servers ended and its queue emptied behind each test."""
+    yield module_world
+    module_world.close_remotes()
+    module_world.server.command("queue", "delete", "--all", check=False)
+
+
+@pytest.fixture
+def make_world(scratch, certs, need_peers):
+    """make_world(**options): a world for one test, not started."""
+    made = []
+
+    def make(accounts=None, **options):
+        world = World(scratch / f"world{next(_homes)}", certs, accounts or {**ACCOUNTS, **FREE}, **options)
+        made.append(world)
+        return world
+
+    yield make
+    for world in made:
+        world.stop()
 
 
 @pytest.fixture(scope="session")

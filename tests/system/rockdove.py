@@ -14,7 +14,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("ROCKDOVE", TOP / "build" / "rockdove"))
 DOMAIN = "example.test"
-ROLES = ("smtp", "imap", "http", "auth", "scan", "queue", "store", "dns")
+ROLES = ("smtp", "imap", "http", "auth", "scan", "queue", "relay", "store", "dns")
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:")
 
 # name: (service, tls, more)
