@@ -307,7 +307,8 @@ static void hostile(void **state)
                                         "550 \xff\xfe\xc0\x80 raw",
                                         "550 \xe2\x80\xaetxt.exe \xc2\x9b",
                                         "550\t\t\n\n\n ",
-                                        "\r\n--=_report_a1b2c3d4e5f6a7b8--\r\n"};
+                                        "\r\n--=_report_a1b2c3d4e5f6a7b8--\r\n",
+                                        "<x@y\r\nBcc: eve@example.com>"};
     for (size_t i = 0; i <= sizeof texts / sizeof *texts; i++) {
         struct dsn_recipient r = bob;
         r.diagnostic =
@@ -372,6 +373,19 @@ static void hidden_target(void **state)
     assert_true(slice_isearch(buf_slice(&m.message), SLICE("private")) < 0);
     assert_field(&m, 1, "Diagnostic-Code",
                  "smtp; 550 5.1.1 <(the recipient)>: unknown; (the recipient) is gone");
+    free_made(&m);
+}
+
+/* The lines of a reply become one. */
+static void long_reply(void **state)
+{
+    (void)state;
+    struct dsn_recipient r = bob;
+    r.diagnostic = SLICE("550-5.7.1 first line\n550-5.7.1\tsecond  line\r\n550 5.7.1 third");
+    const struct dsn dsn = plain(&r, 1);
+    struct made m = write_one(&dsn);
+    assert_field(&m, 1, "Diagnostic-Code",
+                 "smtp; 550-5.7.1 first line 550-5.7.1 second line 550 5.7.1 third");
     free_made(&m);
 }
 
@@ -447,8 +461,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failure),       cmocka_unit_test(whole_message), cmocka_unit_test(actions),
         cmocka_unit_test(reasons),       cmocka_unit_test(hostile),       cmocka_unit_test(utf8_addresses),
-        cmocka_unit_test(hidden_target), cmocka_unit_test(several),       cmocka_unit_test(bounds),
-        cmocka_unit_test(wanted),
+        cmocka_unit_test(hidden_target), cmocka_unit_test(several),       cmocka_unit_test(long_reply),
+        cmocka_unit_test(bounds),        cmocka_unit_test(wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
