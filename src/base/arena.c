@@ -11,6 +11,8 @@
 #include "base/mem.h"
 
 #define ARENA_BLOCK 2048
+#define ARENA_FIRST 448 /* of many arenas the first block is all, and some live as long as an idle session   \
+                         */
 #define ARENA_ALIGN alignof(max_align_t)
 
 struct block {
@@ -97,7 +99,7 @@ void *arena_try(struct arena *arena, size_t size)
     size_t need = (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
     struct block *block = arena->blocks;
     if (!block || block->cap - block->used < need) {
-        size_t cap = need > ARENA_BLOCK ? need : ARENA_BLOCK;
+        size_t usual = block ? ARENA_BLOCK : ARENA_FIRST, cap = need > usual ? need : usual;
         if (arena->total + cap > arena->max)
             cap = need;
         if (arena->total + cap > arena->max)

@@ -130,6 +130,8 @@ enum err db_backup(struct db *db, const char *path, struct why *why) MUST_CHECK;
 enum err db_check(struct db *db, struct why *why) MUST_CHECK;
 /* Bytes of page cache this connection may hold (default 1 MiB). */
 void db_cache_size(struct db *db, uint32_t kib);
+/* Gives up what can be had again: pages and prepared statements. Not while rows are walked. */
+void db_shrink(struct db *db);
 uint32_t db_version(const struct db *db);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/session.h"
 
@@ -16,9 +17,10 @@ void imap_run_free(struct session *s)
     if (!run)
         return;
     s->run = NULL;
-    for (size_t i = 0; i < IMAP_CALLS; i++)
+    for (size_t i = 0; run->calls && i < IMAP_CALLS; i++)
         if (run->calls[i].request)
             ipc_cancel(run->calls[i].link, run->calls[i].request);
+    free(run->calls);
     arena_free(&run->arena);
     free(run);
 }
@@ -40,6 +42,8 @@ bool imap_session_call(struct session *s, enum role role, enum wire_type type, c
                        call_done *done, void *arg)
 {
     struct run *run = s->run;
+    if (!run->calls)
+        run->calls = mem_zero(IMAP_CALLS, sizeof *run->calls);
     for (size_t i = 0; i < IMAP_CALLS; i++) {
         struct call *call = &run->calls[i];
         if (call->request)

@@ -75,8 +75,8 @@ struct run {
     void (*input)(struct session *s);  /* the command reads what comes (APPEND, AUTHENTICATE, IDLE) */
     void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
     void (*changed)(struct session *s); /* the selected mailbox changed. May be NULL. */
-    struct call calls[IMAP_CALLS];
-    bool ending; /* imap_session_done() was called */
+    struct call *calls; /* IMAP_CALLS of them; NULL before the first: most sessions are in IDLE */
+    bool ending;        /* imap_session_done() was called */
     enum metric_imap_reply outcome;
     struct slice answer;
 };

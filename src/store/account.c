@@ -85,6 +85,12 @@ enum err account_wake(struct account *account, struct why *why)
     return account->db ? ERR_OK : open_index(account, false, why);
 }
 
+void account_shrink(struct account *account)
+{
+    if (account->db)
+        db_shrink(account->db);
+}
+
 void account_sleep(struct account *account)
 {
     blanks_drop(account);

@@ -95,6 +95,8 @@ enum err account_open_as_is(const struct store_root *root, const char *folder, s
 /* Only the handle: closed for an account that is not used, opened again when it is. What is in memory stays.
  */
 enum err account_wake(struct account *account, struct why *why) MUST_CHECK;
+/* The handle stays, with as little memory as it can do with. */
+void account_shrink(struct account *account);
 /* Folds, purges what is due, checkpoints, closes the handle. What fails is done at the next opening. */
 void account_sleep(struct account *account);
 /* Sleeps and frees. Clears the pointer; takes NULL. */

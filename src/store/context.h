@@ -17,6 +17,7 @@
 #define STORE_SLOTS_MAX     100000 /* accounts in memory: those with sessions, and those used lately */
 #define STORE_AWAKE_MAX     128    /* index handles open at once */
 #define STORE_IDLE_MS       60000  /* after that an account's handle is closed */
+#define STORE_SHRINK_MS     500    /* after that its memory is given back */
 #define STORE_QUIET_MS      5000   /* after that upkeep is done that could wait */
 #define STORE_TICK_MS       1000
 #define STORE_JOBS_MAX      100000     /* requests under way; more are put off */
@@ -50,6 +51,7 @@ struct slot {
     size_t watches;          /* struct watch that name it */
     bool awake;              /* its handle is (going to be) open */
     bool opened;             /* the account is in memory */
+    bool small;              /* its handle has given back what memory it can */
     uint64_t used_ms, upkeep_ms;
     pthread_mutex_t lock; /* of the next two */
     struct list ready;    /* struct delivery: to be committed */
@@ -276,6 +278,7 @@ struct store {
     struct list lru;
     size_t awake;
     size_t jobs;
+    size_t shrinking; /* accounts that are giving memory back */
     struct list parked[ROLE_COUNT];
     uint64_t epochs[ROLE_COUNT]; /* how often the link went down */
     struct grants grants;

@@ -37,6 +37,7 @@ void mailbox_free(struct mailbox **mailbox)
     view_free(&m->view);
     for (unsigned i = 0; i < m->keyword_count; i++)
         disown(&m->keywords[i]);
+    free(m->keywords);
     disown(&m->name);
     free(m);
     *mailbox = NULL;
@@ -64,6 +65,8 @@ int mailbox_keyword_add(struct mailbox *m, struct slice name)
         return found;
     if (m->keyword_count == IMAGE_KEYWORDS || name.len == 0 || name.len > IMAGE_KEYWORD_MAX)
         return -1;
+    if (!m->keywords)
+        m->keywords = mem_zero(IMAGE_KEYWORDS, sizeof *m->keywords);
     m->keywords[m->keyword_count] = own(name);
     if (m->view)
         view_keyword(m->view, m->keyword_count, name);

@@ -20,8 +20,8 @@ struct mailbox {
     uint64_t folded;         /* the packed state holds the changes up to here */
     uint64_t vanished_floor; /* expunges are remembered from here on */
     uint64_t messages, unseen, deleted, bytes;
-    uint32_t recent_from;                  /* UIDs from here on are \Recent to who selects next */
-    struct slice keywords[IMAGE_KEYWORDS]; /* owned */
+    uint32_t recent_from;   /* UIDs from here on are \Recent to who selects next */
+    struct slice *keywords; /* owned, room for IMAGE_KEYWORDS; NULL: none, as in most mailboxes */
     unsigned keyword_count;
     unsigned keywords_saved; /* how many of them stand in the database */
     struct view *view;       /* NULL while nobody has it open */

@@ -1,5 +1,6 @@
 /* slots.c: accounts in memory, each with its strand; a bounded number of open index handles, closed when
  * idle. On the loop's thread but where said. */
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -93,6 +94,7 @@ void slot_touch(struct slot *slot)
 {
     struct store *store = slot->store;
     slot->used_ms = loop_now_ms(store->loop);
+    slot->small = false;
     list_remove(&slot->lru);
     list_push_back(&store->lru, &slot->lru);
     if (slot->awake)
@@ -167,6 +169,31 @@ static void run_upkeep(struct slot *slot, bool idle)
     loop_strand_run(slot->strand, upkeep_work, upkeep_done, u);
 }
 
+static void shrink_work(void *arg)
+{
+    struct slot *slot = arg;
+    if (slot->account)
+        account_shrink(slot->account);
+}
+
+/* What was freed lies in pieces between what was not: the system gets it back only when told. */
+static void shrink_done(void *arg)
+{
+    struct slot *slot = arg;
+    struct store *store = slot->store;
+    slot->jobs--;
+    if (!--store->shrinking && !store->jobs)
+        (void)malloc_trim(0);
+}
+
+static void run_shrink(struct slot *slot)
+{
+    slot->small = true;
+    slot->jobs++;
+    slot->store->shrinking++;
+    loop_strand_run(slot->strand, shrink_work, shrink_done, slot);
+}
+
 /* Only while no job touches the account. */
 static void look_after(struct slot *slot, uint64_t now)
 {
@@ -175,6 +202,8 @@ static void look_after(struct slot *slot, uint64_t now)
         put_to_sleep(slot);
     else if (slot->account && account_upkeep_due(slot->account, clock_unix_s(), quiet))
         run_upkeep(slot, quiet);
+    else if (slot->awake && !slot->small && now - slot->used_ms >= STORE_SHRINK_MS)
+        run_shrink(slot);
     else if (!slot->awake && !slot->watches && !slot->account)
         free_slot(slot);
 }
