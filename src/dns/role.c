@@ -12,10 +12,11 @@
 #include "dns/resolver.h"
 #include "settings/metrics.h"
 
-#define DEADLINE_MS  20000 /* of one question; who asks has his own */
-#define SWEEP_MS     1000
-#define ANSWER_ARENA (512u << 10)
-#define NEGATIVE_TTL 60 /* told with failures, so that nobody asks at once again */
+#define DEADLINE_MS     20000 /* of one question; who asks has his own */
+#define SWEEP_MS        1000
+#define ANSWER_ARENA    (1u << 20)
+#define RECORD_HEAD_MAX 3  /* the length in front of a record */
+#define NEGATIVE_TTL    60 /* told with failures, so that nobody asks at once again */
 
 struct dns {
     struct role_run *run;
@@ -66,6 +67,24 @@ static enum dns_status status_of(const struct packet_answer *a)
     return a->rcode == 3 ? DNS_NXDOMAIN : DNS_FAILED;
 }
 
+static int by_preference(const void *a, const void *b)
+{
+    const struct slice *x = a, *y = b;
+    return slice_cmp(slice_sub(*x, 0, 2), slice_sub(*y, 0, 2)); /* big-endian: RFC 1035 section 3.3.9 */
+}
+
+/* A domain may name more mail hosts than a message holds: the best are enough. Of other types all count. */
+static void add_records(struct packet_answer *a, uint32_t type, struct buf *records)
+{
+    if (type == PACKET_TYPE_MX && a->count > 1)
+        qsort(a->records, a->count, sizeof *a->records, by_preference);
+    for (size_t i = 0; i < a->count; i++) {
+        if (type == PACKET_TYPE_MX && records->len + a->records[i].len + RECORD_HEAD_MAX > WIRE_BLOB_MAX)
+            break;
+        wire_strings_add(records, a->records[i]);
+    }
+}
+
 static void reply_message(struct pending *p, struct slice message, bool secure)
 {
     AUTO_ARENA struct arena *arena = arena_new(ANSWER_ARENA);
@@ -75,8 +94,7 @@ static void reply_message(struct pending *p, struct slice message, bool secure)
         reply_status(p, DNS_FAILED);
         return;
     }
-    for (size_t i = 0; i < a.count; i++)
-        wire_strings_add(&records, a.records[i]);
+    add_records(&a, p->type, &records);
     if (!buf_ok(&records)) { /* more than any mail record set has any use for */
         reply_status(p, DNS_FAILED);
         return;

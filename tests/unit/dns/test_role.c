@@ -8,10 +8,13 @@
 
 #define PEERS (1u << ROLE_SMTP | 1u << ROLE_SCAN)
 
+#define BIG_MX 1000
+
 struct server {
-    int fd;
+    int fd, listening; /* UDP; TCP at the same port */
     uint16_t port;
-    struct loop_watch *watch;
+    struct loop_watch *watch, *tcp_watch;
+    unsigned tcp;
     unsigned asked;
     bool silent;
 };
@@ -31,6 +34,54 @@ static void put16(uint8_t *at, unsigned v)
     at[1] = (uint8_t)v;
 }
 
+/* Behind the one question; 0 when there is none. */
+static size_t question_end(const uint8_t *q, size_t len)
+{
+    size_t end = 12;
+    while (end < len && q[end])
+        end += 1u + q[end];
+    return end + 5 <= len ? end + 5 : 0;
+}
+
+/* 1,000 MX of big.test, the worst first, 62 KiB; more than our own messages hold once the names are written
+ * out. */
+static size_t big_answer(uint8_t *q, size_t at)
+{
+    put16(q + 2, 0x8580);
+    put16(q + 6, BIG_MX);
+    put16(q + 8, 0);
+    put16(q + 10, 0);
+    for (unsigned i = 0; i < BIG_MX; i++) {
+        memcpy(q + at, "\xc0\x0c\0\x0f\0\1\0\0\0\x3c\0\x34", 12);
+        put16(q + at + 12, 5000 - i);
+        q[at + 14] = 47;
+        (void)snprintf((char *)q + at + 15, 60, "%047u", i);
+        put16(q + at + 62, 0xc00c);
+        at += 64;
+    }
+    return at;
+}
+
+/* One question of a connection, in blocking reads: it comes at once on loopback. */
+static void on_connection(void *arg, unsigned events)
+{
+    struct server *s = arg;
+    static uint8_t bytes[2 + 65536];
+    (void)events;
+    int fd = accept(s->listening, NULL, NULL);
+    if (fd < 0)
+        return;
+    s->tcp++;
+    ssize_t len = recv(fd, bytes, 1500, 0);
+    size_t end = len > 14 ? question_end(bytes + 2, (size_t)len - 2) : 0;
+    if (end) {
+        size_t size = big_answer(bytes + 2, end);
+        put16(bytes, (unsigned)size);
+        assert_int_equal(send(fd, bytes, size + 2, 0), (ssize_t)size + 2);
+    }
+    (void)close(fd);
+}
+
 /* Answers A of host.test with 192.0.2.5, TXT of the same with 300 times a text, NXDOMAIN for anything else.
  */
 static void on_question(void *arg, unsigned events)
@@ -44,12 +95,15 @@ static void on_question(void *arg, unsigned events)
     if (len < 12 || s->silent)
         return;
     s->asked++;
-    size_t end = 12;
-    while (end < (size_t)len && q[end])
-        end += 1u + q[end];
-    end += 5;
-    if (end > (size_t)len)
+    size_t end = question_end(q, (size_t)len);
+    if (end == 0)
         return;
+    if (memcmp(q + 12, "\3big\4test", 9) == 0) { /* too much for UDP */
+        put16(q + 2, 0x8780);
+        (void)memset(q + 6, 0, 6);
+        (void)sendto(s->fd, q, end, 0, (struct sockaddr *)&from, from_len);
+        return;
+    }
     unsigned type = (unsigned)q[end - 3];
     bool ours = end == 12 + 11 + 4 && memcmp(q + 12, "\4host\4test", 10) == 0;
     put16(q + 2, ours ? 0x8580 : 0x8583);
@@ -71,6 +125,9 @@ static void server_open(struct server *s)
     assert_int_equal(bind(s->fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(getsockname(s->fd, (struct sockaddr *)&at, &len), 0);
     s->port = ntohs(at.sin_port);
+    s->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(s->listening, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s->listening, 5), 0);
 }
 
 static const char *yaml_for(const struct server *s, const char *more)
@@ -100,12 +157,16 @@ static struct rig *start(struct server *s)
     struct rig *rig = rig_new(&dns_role, PEERS, yaml_for(s, ""), NULL, handle, NULL);
     s->watch = loop_watch_new(rig->loop, s->fd, on_question, s);
     loop_watch_set(s->watch, LOOP_READ);
+    s->tcp_watch = loop_watch_new(rig->loop, s->listening, on_connection, s);
+    loop_watch_set(s->tcp_watch, LOOP_READ);
     return rig;
 }
 
 static void stop(struct rig *rig, struct server *s)
 {
     loop_watch_free(&s->watch);
+    loop_watch_free(&s->tcp_watch);
+    (void)close(s->listening);
     (void)close(s->fd);
     rig_free(rig);
 }
@@ -171,11 +232,33 @@ static void test_reload(void **state)
     stop(rig, &s);
 }
 
+/* More MX records than a message holds, by TCP: the best come through. */
+static void test_big(void **state)
+{
+    (void)state;
+    struct server s;
+    struct rig *rig = start(&s);
+    struct wire_dns_answer a = ask(rig, "big.test", 15);
+    assert_int_equal(a.status, DNS_OK);
+    assert_int_equal(s.tcp, 1);
+    struct slice record, records = a.records;
+    unsigned count = 0, preference = 5000 - BIG_MX;
+    for (; wire_strings_take(&records, &record); count++) {
+        preference++;
+        assert_int_equal(record.ptr[0] << 8 | record.ptr[1], preference);
+    }
+    assert_int_equal(records.len, 0);
+    assert_in_range(count, 950, BIG_MX - 1);
+    assert_int_equal(rig->condemned, 0);
+    stop(rig, &s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_big),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
