@@ -56,6 +56,14 @@ static const struct cli_command commands[] = {
      "sends one message to ADDRESS. count: N messages went past the queue, by the provider's own interface;\n"
      "they count into the quota. NAME is `default` unless given.\n"
      "Example: rockdove -c rockdove.yaml relay test --to postmaster@example.org"},
+    {"dkim", cmd_dkim, "generate|rotate DOMAIN --out FILE | list | status",
+     "keys that sign mail, and their DNS records",
+     "generate: a new key in FILE (never overwritten), and its record to publish. rotate: the key that "
+     "replaces a\n"
+     "configured one, and what to do step by step. Both take --selector S (rotate: the one to replace) and\n"
+     "--algorithm rsa|ed25519. list: the keys of the configuration; exit code 1 when one cannot be used.\n"
+     "status: which keys the running server signs with, and what DNS says of their records.\n"
+     "Example: rockdove dkim generate example.org --out /etc/rockdove/dkim/example.org.key"},
     {"status", cmd_status, "", "the processes of the running server",
      "Example: rockdove -c rockdove.yaml status"},
     {"reload", cmd_reload, "", "read the configuration and its files again",

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/directory.h"
+#include "cli/dkim.h"
 #include "proc/confine.h"
 
 #define TEXT_MAX ((size_t)8 << 20)
@@ -84,6 +85,8 @@ int cmd_check(struct cli *cli)
     settings_check(settings, origin, slice_of(cli->config_path), &probe, problems);
     if (readable)
         (void)cli_directory(cli, settings, origin, problems);
+    if (readable)
+        cli_dkim_check(cli, settings, origin, problems);
     check_kernel(problems);
     if (cli->json)
         print_json(problems, &text);
