@@ -1,9 +1,11 @@
 /* smtp_load.c: sends M messages over N parallel SMTP connections to user0..userU-1 in turn, and prints how
  * fast they were accepted. Commands are pipelined the way a mail server sends them. Started by
- * bench/inbound.py.
+ * bench/inbound.py and bench/outbound.py.
  *
- *   smtp_load --port P --connections N --messages M [--size BYTES] [--per-connection K] [--users U] [--domain
- * D]
+ *   smtp_load --port P --connections N --messages M [--size BYTES] [--per-connection K] [--users U]
+ *             [--domain D] [--from SENDER] [--auth BASE64] [--destinations N]
+ *
+ * --auth: what follows AUTH PLAIN. --destinations: recipients at d0.D, d1.D, ... in turn.
  */
 #include "conn.h"
 
@@ -13,13 +15,15 @@
 
 #define SECONDS_MAX 600 /* a run never takes longer */
 #define HEADER_MAX  512
+#define ADDRESS_MAX 256
 
-enum { GREETING, HELLO, ENVELOPE_MAIL, ENVELOPE_RCPT, ENVELOPE_DATA, BODY, FAREWELL };
+enum { GREETING, HELLO, LOGIN, ENVELOPE_MAIL, ENVELOPE_RCPT, ENVELOPE_DATA, BODY, FAREWELL };
 
 static struct {
     uint16_t port;
     unsigned to_send, started, accepted, refused, open, per_connection, users, connections_used;
-    const char *domain;
+    unsigned destinations;
+    const char *domain, *from, *auth;
     char *body;
     size_t body_len;
     bool done;
@@ -28,6 +32,18 @@ static struct {
 } run;
 
 static void reconnect(struct conn *conn);
+
+static void make_addresses(const struct conn *conn, char sender[ADDRESS_MAX], char to[ADDRESS_MAX])
+{
+    if (run.from)
+        snprintf(sender, ADDRESS_MAX, "%s", run.from);
+    else
+        snprintf(sender, ADDRESS_MAX, "load%u@sender.test", conn->user);
+    if (run.destinations)
+        snprintf(to, ADDRESS_MAX, "user%u@d%u.%s", conn->user, conn->user % run.destinations, run.domain);
+    else
+        snprintf(to, ADDRESS_MAX, "user%u@%s", conn->user % run.users, run.domain);
+}
 
 static void next_message(struct conn *conn)
 {
@@ -40,17 +56,20 @@ static void next_message(struct conn *conn)
     conn->user = run.started++;
     conn->started = conn_now();
     conn->state = ENVELOPE_MAIL;
-    conn_sendf(conn, "MAIL FROM:<load%u@sender.test>\r\nRCPT TO:<user%u@%s>\r\nDATA\r\n", conn->user,
-               conn->user % run.users, run.domain);
+    char sender[ADDRESS_MAX], to[ADDRESS_MAX];
+    make_addresses(conn, sender, to);
+    conn_sendf(conn, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", sender, to);
 }
 
 static void send_body(struct conn *conn)
 {
+    char sender[ADDRESS_MAX], to[ADDRESS_MAX];
+    make_addresses(conn, sender, to);
     conn_sendf(conn,
-               "From: Load <load%u@sender.test>\r\nTo: <user%u@%s>\r\nSubject: message %u\r\n"
+               "From: Load <%s>\r\nTo: <%s>\r\nSubject: message %u\r\n"
                "Date: Sat, 21 Nov 2026 03:42:49 +0000\r\nMessage-ID: <%u.%u@sender.test>\r\n"
                "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
-               conn->user, conn->user % run.users, run.domain, conn->user, conn->user, (unsigned)conn->fd);
+               sender, to, conn->user, conn->user, (unsigned)conn->fd);
     conn_send(conn, run.body, run.body_len);
 }
 
@@ -77,6 +96,14 @@ static void on_line(struct conn *conn, const char *line, size_t len)
         conn_sendf(conn, "EHLO load.sender.test\r\n");
         break;
     case HELLO:
+        if (run.auth) {
+            conn->state = LOGIN;
+            conn_sendf(conn, "AUTH PLAIN %s\r\n", run.auth);
+            break;
+        }
+        next_message(conn);
+        break;
+    case LOGIN:
         next_message(conn);
         break;
     case ENVELOPE_MAIL:
@@ -144,6 +171,9 @@ int main(int argc, char **argv)
     run.per_connection = option_number(argc, argv, "per-connection", 100);
     run.users = option_number(argc, argv, "users", 100);
     run.domain = option_text(argc, argv, "domain", "bench.test");
+    run.from = option_text(argc, argv, "from", NULL);
+    run.auth = option_text(argc, argv, "auth", NULL);
+    run.destinations = option_number(argc, argv, "destinations", 0);
     make_body(option_number(argc, argv, "size", 10240));
     conn_setup();
     struct conn *conns = calloc(connections, sizeof *conns);

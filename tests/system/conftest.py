@@ -9,7 +9,7 @@ import pytest
 
 import peers
 from certs import Certs
-from outbound import World
+from world import World
 from rockdove import BINARY, DOMAIN, Server
 from wire import Imap, Smtp
 

@@ -4,7 +4,7 @@ import time
 
 import mail
 import pytest
-from outbound import Notification
+from world import Notification
 from wire import Smtp
 
 ALIASES = """
