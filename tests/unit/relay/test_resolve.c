@@ -323,6 +323,7 @@ static void test_memory(void **state)
     resolve_forget(rig->resolve, SLICE_EMPTY);
     ask_direct(rig, "plain.test", false);
     assert_true(others[0].answered);
+    assert_int_equal(others[0].answer->host_count, 2);
     assert_int_equal(rig->dns.asked, 15);
 }
 

@@ -30,8 +30,7 @@ static struct page pages[] = {
     {"mta-sts.none.test", PLAIN POLICY("none", "86400"), 1},
     {"mta-sts.html.test",
      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" POLICY("enforce", "86400"), 1},
-    {"mta-sts.moved.test",
-     "HTTP/1.1 301 Moved\r\nLocation: https://mta-sts.good.test/\r\nContent-Length: 0\r\n\r\n", 1},
+    {"mta-sts.moved.test", "HTTP/1.1 301 Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", 1},
     {"mta-sts.absent.test", "HTTP/1.1 404 Not found\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n",
      1},
     {"mta-sts.broken.test", PLAIN "nonsense\n", 1},
@@ -121,6 +120,9 @@ static void serve(SSL *ssl)
             break;
     }
     web.served++;
+    if (strncmp(request, "GET /elsewhere ", 15) == 0)
+        (void)SSL_write(ssl, PLAIN POLICY("enforce", "86400"),
+                        (int)sizeof PLAIN POLICY("enforce", "86400") - 1);
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
         char host[100];
         (void)snprintf(host, sizeof host, "\r\nHost: %s:", pages[i].host);
