@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cli/check_outbound.h"
 #include "cli/cli.h"
 #include "cli/directory.h"
 #include "cli/dkim.h"
@@ -83,10 +84,11 @@ int cmd_check(struct cli *cli)
     if (!settings)
         return CLI_FAILED;
     settings_check(settings, origin, slice_of(cli->config_path), &probe, problems);
-    if (readable)
-        (void)cli_directory(cli, settings, origin, problems);
-    if (readable)
+    if (readable) {
+        const struct directory_table *table = cli_directory(cli, settings, origin, problems);
+        cli_check_outbound(cli, settings, origin, table, problems);
         cli_dkim_check(cli, settings, origin, problems);
+    }
     check_kernel(problems);
     if (cli->json)
         print_json(problems, &text);

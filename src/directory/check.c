@@ -260,3 +260,43 @@ void table_report(const struct directory_table *table, struct problems *problems
     map_free(&c.loops);
     arena_free(&c.scratch);
 }
+
+/* ---- leading elsewhere ---- */
+
+/* The earlier of two lines of one file; of two files any, but always the same. */
+static const struct directory_place *earlier(const struct directory_place *a, const struct directory_place *b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    int order = slice_cmp(a->file, b->file);
+    return order < 0 || (order == 0 && a->line <= b->line) ? a : b;
+}
+
+static const struct directory_place *elsewhere(const struct directory_table *table,
+                                               const struct table_alias *alias)
+{
+    for (size_t i = 0; alias && !alias->ignored && i < alias->count; i++) {
+        const struct table_target *target = &alias->targets[i];
+        struct slice domain = target->key.len ? table_key_domain(target->key) : target->domain;
+        if (domain.len && !map_get(table->domains, domain))
+            return alias->place;
+    }
+    return NULL;
+}
+
+const struct directory_place *directory_first_forward(const struct directory_table *table)
+{
+    const struct directory_place *first = NULL;
+    size_t at = 0;
+    for (const struct table_alias *alias; (alias = map_next(table->aliases, &at, NULL)) != NULL;)
+        first = earlier(first, elsewhere(table, alias));
+    at = 0;
+    for (const struct table_domain *domain; (domain = map_next(table->domains, &at, NULL)) != NULL;) {
+        first = earlier(first, elsewhere(table, domain->catch_all));
+        for (const struct table_wildcard *w = domain->wildcards; w; w = w->next)
+            first = earlier(first, elsewhere(table, w->alias));
+    }
+    for (size_t i = 0; i < table->rule_count; i++)
+        first = earlier(first, elsewhere(table, table->rules[i].fixed));
+    return first;
+}

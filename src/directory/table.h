@@ -96,6 +96,9 @@ const struct directory_account *directory_table_account_at(const struct director
 /* One of our domains (any spelling)? */
 bool directory_is_domain(const struct directory_table *table, struct slice domain);
 
+/* Where an alias leads to another server: the first such line of the files, NULL when there is none. */
+const struct directory_place *directory_first_forward(const struct directory_table *table);
+
 /* May `account` send as `address`? Its own address with any tag; aliases that deliver to it, whoever else
  * they name; free addresses (of no account, no alias) whose wildcard, expression or catch-all it gets; what
  * sender_grants say. The null address: yes. */
