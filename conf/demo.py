@@ -1,7 +1,8 @@
 """demo.py BINARY FOLDER: what `./dev run` starts. Makes a demo folder (once), starts the server on loopback, sends a first
-message through the MX port, reads it back through IMAP, and stays until Ctrl-C."""
+message through the MX port, reads it back through IMAP, sends one to a demo server elsewhere, and stays until Ctrl-C."""
 import imaplib
 import json
+import re
 import secrets
 import signal
 import smtplib
@@ -13,10 +14,13 @@ import threading
 import time
 from pathlib import Path
 
-DOMAIN = "demo.test"
+import elsewhere
+
+DOMAIN, FAR = "demo.test", "far.test"
 USERS = ("alice", "bob")
 READY_SECONDS = 15
-PORTS = {"mx": 20025, "submission": 20587, "smtps": 20465, "imap": 20143, "imaps": 20993, "metrics": 20166}
+PORTS = {"mx": 20025, "submission": 20587, "smtps": 20465, "imap": 20143, "imaps": 20993, "metrics": 20166,
+         "far": 20026, "dns": 20053}
 
 CONFIG = """# The demo of ./dev run: loopback only, ports above 1024, so it runs as whoever calls it.
 hostname: mail.{domain}
@@ -34,6 +38,12 @@ domains:
   - {{ name: {domain} }}
 accounts:
   - {{ file: {home}/accounts.json, format: json }}
+dkim:
+  - {{ domain: {domain}, selector: mail, key_file: {home}/dkim.key }}
+# The demo's own DNS, and the server elsewhere it names: on loopback, where no MX would be believed in otherwise.
+resolver: {{ servers: [ "127.0.0.1:{dns}" ], unblock_zones: [ test ] }}
+direct: {{ port: {far}, allow_networks: [ 127.0.0.0/8 ], mta_sts: false }}
+queue: {{ retry_first: 5s, retry_max: 1m }}
 log:
   - {{ to: stderr, format: text }}
 """
@@ -45,6 +55,8 @@ Rockdove is running. Connect a mail client on this machine:
   the certificate is self-signed: {home}/cert.pem
 {accounts}
   metrics   http://127.0.0.1:{metrics}/metrics
+Mail to anyone at {far_domain} leaves: through the queue, signed, to the demo's server for that domain, which tells of it here.
+  what waits   {binary} -c {home}/rockdove.yaml queue list
 Send something from a stranger:  swaks --server 127.0.0.1:{mx} --to {first} --from someone@example.org
 Stop with Ctrl-C; start again with ./dev run (the mail is kept in {home}/data)."""
 
@@ -63,6 +75,25 @@ def prepare(home):
                         "-keyout", home / "key.pem", "-out", home / "cert.pem"], check=True, capture_output=True)
     (home / "rockdove.yaml").write_text(CONFIG.format(home=home, domain=DOMAIN, **PORTS))
     return json.loads(accounts.read_text())
+
+
+def prepare_dkim(binary, home):
+    """The key that signs, made once; the record that belongs to it."""
+    record = home / "dkim.record"
+    if not record.exists():
+        (home / "dkim.key").unlink(missing_ok=True)
+        made = subprocess.run([binary, "-c", home / "rockdove.yaml", "dkim", "generate", DOMAIN, "--out", home / "dkim.key"], check=True,
+                              capture_output=True, text=True, timeout=30).stdout
+        record.write_text(re.search(r"^TXT: *(.*)$", made, re.M)[1])
+    return record.read_text()
+
+
+def start_elsewhere(home, record):
+    """The demo's DNS and the server of another domain."""
+    dns = elsewhere.Dns(PORTS["dns"], {f"mail._domainkey.{DOMAIN}": {"TXT": record}, DOMAIN: {"MX": "localhost"}, FAR: {"MX": f"mx.{FAR}"},
+                                       f"mx.{FAR}": {"A": "127.0.0.1"}})
+    far = elsewhere.MailServer(PORTS["far"], FAR, (home / "cert.pem", home / "key.pem"), lambda text: print(text, flush=True))
+    return dns.start(), far.start()
 
 
 def taken_ports():
@@ -121,6 +152,20 @@ def first_message(address, password, home):
     return milliseconds
 
 
+def first_message_out(address, password, home, far):
+    """Milliseconds from submitting a message for someone elsewhere to its arrival there."""
+    context = ssl.create_default_context(cafile=str(home / "cert.pem"))
+    begin = time.monotonic()
+    with smtplib.SMTP_SSL("localhost", PORTS["smtps"], context=context, timeout=10) as smtp:
+        smtp.login(address, password)
+        smtp.sendmail(address, [f"friend@{FAR}"], f"From: {address}\r\nTo: friend@{FAR}\r\nSubject: A first message out\r\n\r\nHello out there.\r\n")
+    while not far.kept:
+        if time.monotonic() - begin > 15:
+            sys.exit(f"the first message out did not arrive; {home}/rockdove.yaml is the configuration")
+        time.sleep(0.002)
+    return (time.monotonic() - begin) * 1000
+
+
 def main():
     binary, home = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     accounts = prepare(home)
@@ -129,19 +174,23 @@ def main():
     stopping = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    dns, far = start_elsewhere(home, prepare_dkim(binary, home))
     server = start(binary, home)
     try:
         address, password = next(iter(accounts.items()))
         print(f"\nA first message went in through the MX port and was read through IMAP after "
               f"{first_message(address, password, home):.0f} ms.")
+        print(f"A message for another server was there after {first_message_out(address, password, home, far):.0f} ms.")
         lines = "\n".join(f"  account {name}   password {word}" for name, word in accounts.items())
-        print(TELL.format(home=home, accounts=lines, first=address, **PORTS), flush=True)
+        print(TELL.format(home=home, accounts=lines, first=address, binary=binary, far_domain=FAR, **PORTS), flush=True)
         while not stopping.wait(0.2) and server.poll() is None:
             pass
     finally:
         if server.poll() is None:
             server.terminate()
     status = server.wait(30)
+    far.stop()
+    dns.stop()
     print("stopped" if status == 0 else f"the server ended with status {status}")
     return status
 

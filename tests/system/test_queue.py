@@ -23,7 +23,7 @@ def test_list_and_show(world):
     ident, _ = world.send(user, [remote.address("a"), remote.address("b")], subject="secret subject")
     row = world.wait_row(remote.address("a"), state="deferred", attempts="[1-9]")
     assert row["id"] == ident and row["sender"] == user and row["recipient"] == remote.address("a")
-    assert "451" in row["reason"] and "come again later" in row["reason"], row
+    assert row["code"] == 451 and "come again later" in row["error"], row
     text = world.queue("list").stdout
     assert ident in text and remote.address("a") in text and remote.address("b") in text
     shown = world.queue("show", ident).stdout

@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 
 import cuts
+import outbound_ledger
+import peers
 from certs import Certs
 from durability import LARGE_SIZES, NET_ERRORS, Ledger, Load, look
 from rockdove import ROLES, Server
 from wire import Imap, Smtp
+from world import World
 
 USERS = 12
 CHECK_EVERY = 25  # rounds between two looks into the mailboxes
@@ -97,10 +100,23 @@ def kills(server, accounts, rounds, seed, say=print):
     return ledger.accepted()
 
 
+def outbound(folder, accounts, rounds, seed, say):
+    """Kills while mail is submitted and sent; see outbound_ledger.py."""
+    world = World(folder, Certs(folder.parent / "certs"), accounts, queue={"retry_first": "200ms", "retry_max": "1s"})
+    try:
+        world.start()
+        outbound_ledger.kills(world, [world.remote() for _ in range(3)], rounds, random.Random(seed), say)
+    except AssertionError as problem:
+        raise Failure(str(problem)) from None
+    finally:
+        world.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev torture")
     parser.add_argument("--rounds", type=int, default=200, help="kills")
     parser.add_argument("--cuts", type=int, default=200, help="power cuts, where there is a build for them")
+    parser.add_argument("--outbound", type=int, default=50, help="kills while mail leaves, where the peers are unpacked")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--faults", type=Path, help="a server built with -Dio_faults=true")
     options = parser.parse_args()
@@ -117,6 +133,8 @@ def main():
     try:
         kills(server, accounts, options.rounds, options.seed, say)
         say(f"{options.rounds} kills: nothing lost, nothing doubled, store verify clean")
+        if options.outbound and not peers.missing_reason():
+            outbound(folder / "outbound", accounts, options.outbound, options.seed, say)
         if options.faults:
             cuts.torture(folder / "cuts", options.faults, options.cuts, options.seed, say)
     except (Failure, cuts.Lost) as problem:

@@ -214,7 +214,7 @@ class Notification:
         self.raw = raw
         self.message = email.message_from_bytes(raw, policy=email.policy.SMTP)
         assert self.message.get_content_type() == "multipart/report", raw.decode("utf-8", "replace")
-        assert self.message.get_param("report-type") == "delivery-status"
+        assert self.message.get_param("report-type") in ("delivery-status", "global-delivery-status")
         parts = list(self.message.iter_parts())
         assert len(parts) in (2, 3), raw
         self.text = parts[0].get_content()

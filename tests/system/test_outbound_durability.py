@@ -1,0 +1,191 @@
+"""Mail that leaves is never lost and at most once doubled: kills while it is submitted, routed and sent; clocks that are set; a disk
+that is full."""
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from outbound_ledger import Ledger, Load, kills, settle
+from peers.smtpserver import Slow
+from rockdove import TOP
+
+SEED = int(os.environ.get("ROCKDOVE_SEED", time.time()))
+FAULTS = Path(os.environ.get("ROCKDOVE_FAULTS", TOP / "build-faults" / "rockdove"))  # built with -Dio_faults=true
+ROUNDS = 10
+QUEUE = {"retry_first": "200ms", "retry_max": "1s"}
+DAY = 86400
+WORLD = {"queue": QUEUE}
+
+with_faults = pytest.mark.skipif(not FAULTS.exists(), reason=f"{FAULTS} is not built")
+
+
+def test_kills(make_world):
+    print(f"seed {SEED}")
+    world = make_world(queue=QUEUE).start()
+    remotes = [world.remote() for _ in range(3)]
+    ledger = kills(world, remotes, ROUNDS, random.Random(SEED))
+    assert len(ledger.promised) > 50
+
+
+@pytest.mark.parametrize("role", ["relay", "queue", "store", "tree"])
+@pytest.mark.parametrize("stage", ["connect", "mail", "rcpt", "data", "body"])
+def test_killed_at_each_stage(module_world, role, stage):
+    """The role dies when the other side has reached the stage, before its answer; then again right behind the last answer."""
+    world = module_world
+    remote = world.remote()
+    killed = []
+
+    def die(session, argument):
+        if not killed:
+            killed.append(role)
+            if role == "tree":
+                world.server.kill()
+            else:
+                os.kill(world.server.roles()[role], signal.SIGKILL)
+            time.sleep(0.1)
+    remote.set_script({stage: die})
+    _, word = world.send(world.new_user(), remote.address())
+    remote.wait(lambda: killed, what="the kill")
+    if role == "tree":
+        time.sleep(0.3)
+        world.server.start()
+    remote.wait(lambda: remote.seen(word) >= 1, 30, "the message")
+    world.wait_gone(remote.address(), timeout=40)
+    time.sleep(0.3)
+    assert 1 <= remote.seen(word) <= (2 if stage == "body" else 1)
+    remote.stop()
+
+
+# ---- clocks ----
+
+@pytest.fixture(scope="module")
+def shim(scratch):
+    library = scratch / "clockshim.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, Path(__file__).with_name("clockshim.c")], check=True, timeout=60)
+    library.chmod(0o755)
+    return library
+
+
+class Clock:
+    def __init__(self, file):
+        self.file = file
+        self.set(0)
+        file.chmod(0o644)
+
+    def set(self, seconds):
+        with open(self.file, "r+b" if self.file.exists() else "wb") as file:
+            file.write(struct.pack("=q", seconds))
+
+
+@pytest.mark.parametrize("step", [6 * DAY, -6 * DAY, 3600, -3600], ids=["6 days on", "6 days back", "an hour on", "an hour back"])
+def test_a_clock_that_is_set(make_world, shim, step):
+    """A message that waits is neither returned early nor forgotten nor sent twice, across a step and across a restart after it."""
+    world = make_world(queue={"retry_first": "500ms", "retry_max": "1s", "expire": "5d", "warn": "4h"})
+    clock = Clock(world.folder / "clock")
+    world.options["env"] = {"LD_PRELOAD": str(shim), "ROCKDOVE_TEST_CLOCK": str(clock.file)}
+    world.start()
+    remote = world.remote(script={"rcpt": "451 4.3.0 later"})
+    user = world.new_user()
+    _, word = world.send(user, remote.address())
+    world.wait_row(remote.address(), state="deferred")
+    clock.set(step)
+    attempts = world.row(remote.address())["attempts"]
+    time.sleep(3)
+    row = world.row(remote.address())
+    assert row and row["attempts"] - attempts <= 8, "no storm"
+    assert row["attempts"] > attempts, "not forgotten"
+    assert world.inbox(user) == [], "neither returned nor warned about"
+    world.server.stop()
+    world.server.start()
+    time.sleep(2)
+    assert world.row(remote.address()) and world.inbox(user) == []
+    remote.set_script({})
+    remote.wait_messages(1, timeout=20)
+    world.wait_gone(remote.address())
+    time.sleep(1)
+    assert remote.seen(word) == 1
+
+
+def test_the_shim_moves_the_clock(make_world, shim):
+    """The test above means something: the server under the shim sees the other time."""
+    world = make_world()
+    clock = Clock(world.folder / "clock")
+    clock.set(400 * DAY)
+    world.options["env"] = {"LD_PRELOAD": str(shim), "ROCKDOVE_TEST_CLOCK": str(clock.file)}
+    world.start()
+    remote = world.remote()
+    world.send(world.new_user(), remote.address())
+    assert re.search(r" 202[78] ", remote.wait_messages(1)[0].header("Received"))
+
+
+# ---- a full disk ----
+
+def test_below_the_reserve_submissions_wait_and_sending_goes_on(make_world):
+    world = make_world(queue=QUEUE).start()
+    remote = world.remote(script={"rcpt": "451 4.3.0 later"})
+    words = [world.send(world.new_user(), remote.address(f"u{n}"))[1] for n in range(10)]
+    world.server.config["free_space_reserve"] = "900000G"
+    world.server.write_config()
+    world.server.command("reload")
+    user = world.new_user()
+
+    def code():
+        with world.submission(user) as client:
+            replies = [client.cmd(f"MAIL FROM:<{user}>")]
+            if replies[-1].code == 250:
+                replies.append(client.cmd(f"RCPT TO:<{remote.address()}>"))
+            if replies[-1].code == 250:
+                replies.append(client.data("Subject: x\r\n\r\nx\r\n"))
+            return replies[-1].code
+    deadline = time.monotonic() + 15
+    while code() == 250:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert code() == 452
+    remote.set_script({})
+    remote.wait(lambda: all(remote.seen(word) == 1 for word in words), 20, "the ten messages")
+
+
+@with_faults
+@pytest.mark.parametrize("rules", ["*:enospc", "write:enospc:path=system.db", "fsync:eio:path=system.db", "open:emfile", "write:enospc:path=queue/"])
+def test_a_disk_that_fails(make_world, rules):
+    """What is promised meanwhile arrives, what cannot be kept is refused for now, and nothing goes out again and again."""
+    world = make_world(queue=QUEUE, binary=FAULTS)
+    file = world.folder / "rules"
+    file.write_text("")
+    world.options["env"] = {"ROCKDOVE_IO_FAULT_FILE": str(file)}
+    world.start()
+    remotes, ledger, rng = [world.remote(), world.remote()], Ledger(), random.Random(SEED)
+    with Load(world, remotes, ledger, rng):
+        for n in range(3):
+            time.sleep(0.7)
+            _rewrite(file, rules, n)
+            time.sleep(1)
+            _rewrite(file, "", n)
+    problems = settle(world, remotes, ledger)
+    assert not problems, "\n".join(problems)
+    assert ledger.promised
+
+
+def _rewrite(file, rules, number):
+    with open(file, "r+", encoding="ascii") as opened:  # rewritten in place, always with a new length
+        opened.truncate(0)
+        opened.write(rules + " " * (number * 7 + len(rules) + 1))
+
+
+def test_slow_remotes_and_a_restart(make_world):
+    """A stop in the middle of many slow transactions: all of it arrives once."""
+    world = make_world(queue=QUEUE).start()
+    remote = world.remote(script={"body": Slow(0.3)})
+    words = [world.send(world.new_user(), remote.address(f"u{n}"))[1] for n in range(30)]
+    world.server.stop()
+    world.server.start()
+    remote.set_script({})
+    remote.wait(lambda: all(remote.seen(word) for word in words), 30, "thirty messages")
+    time.sleep(1)
+    assert [remote.seen(word) for word in words] == [1] * 30
