@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/coll.h"
 #include "directory/table.h"
 
@@ -85,6 +85,7 @@ static const char rules[] = "# what Postfix reads too\n"
                             "endif\n"
                             "/^(alice|bob)@x\\.test$/ $1@x.test archive@far.test\n"
                             "/^(bad)(none)?@x\\.test$/ $2@far.test\n"
+                            "/^(sp)am@/ $1@far.test\n"
                             "/^spam@/ bob@x.test\n";
 
 static void test_routes(void **state)
@@ -274,9 +275,9 @@ static void test_costs(void **state)
     buf_add_str(&address, "!@x.test");
     buf_add_byte(&address, 0);
     struct fixture f = fixture_new(accounts, "", (const char *)table.data);
-    uint64_t begin = clock_mono_ms();
+    clock_t begin = clock();
     assert_string_equal(route_text(&f, (const char *)address.data), "UNKNOWN");
-    assert_true(clock_mono_ms() - begin < 2000); /* some milliseconds without sanitizers */
+    assert_true(clock() - begin < CLOCKS_PER_SEC / 2); /* some milliseconds; seconds without the bounds */
     struct directory_route route;
     directory_route_in(f.arena, f.table, slice_of((const char *)address.data), true, &route);
     assert_int_equal(route.steps[0].rule, DIRECTORY_RULE_GAVE_UP);
