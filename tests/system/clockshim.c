@@ -1,10 +1,9 @@
-/* clockshim.c: for LD_PRELOAD: the wall clock of a whole server, moved by the seconds in a file while it
- * runs. Made by test_outbound_durability.py; the steady clocks stay as they are, as when an administrator
- * sets the clock. */
+/* clockshim.c: for ld.so.preload: the wall clock of a whole server, moved by the seconds in a file while it
+ * runs. Made by test_outbound_durability.py with CLOCK_FILE; the steady clocks stay as they are, as when an
+ * administrator sets the clock. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -15,8 +14,7 @@ static const volatile int64_t *seconds;
 
 __attribute__((constructor)) static void map_seconds(void)
 {
-    const char *path = getenv("ROCKDOVE_TEST_CLOCK");
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = open(CLOCK_FILE, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
     void *mapped = mmap(NULL, sizeof *seconds, PROT_READ, MAP_SHARED, fd, 0);
