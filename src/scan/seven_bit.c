@@ -112,11 +112,25 @@ static bool wants_qp(const struct mime_part *part, struct slice content)
     return escapes <= content.len / QP_SHARE;
 }
 
+/* Encoded, what was no boundary in a multipart without parts might become one. */
+static bool claims_multipart(struct slice header)
+{
+    struct header_iter iter = header_iter_new(header);
+    struct header_field field;
+    while (header_next(&iter, &field))
+        if (header_is(&field, SLICE("Content-Type")) &&
+            slice_istarts(header_skip_cfws(field.value), SLICE("multipart")))
+            return true;
+    return false;
+}
+
 static enum err convert_leaf(struct conversion *c, const struct mime_part *part)
 {
     struct slice body = body_of(c, part);
     if (part->opaque)
         return err_set(c->why, ERR_REFUSED, "the message is nested too deeply to be converted to 7 bits");
+    if (claims_multipart(header_of(c, part)))
+        return err_set(c->why, ERR_REFUSED, "8-bit bytes in a multipart without parts");
     if (part->encoding == MIME_OTHER)
         return err_set(c->why, ERR_REFUSED, "8-bit bytes in a part with an unknown encoding");
     AUTO_BUF struct buf decoded = buf_new(body.len + 1);
@@ -176,7 +190,7 @@ static enum err convert_multipart(struct conversion *c, const struct mime_part *
 static enum err convert_message(struct conversion *c, const struct mime_part *part)
 {
     if (part->encoding == MIME_QP || part->encoding == MIME_BASE64 || part->encoding == MIME_OTHER)
-        return convert_leaf(c, part); /* its bytes are not the message: RFC 2046 section 5.2.1 forbids it */
+        return err_set(c->why, ERR_REFUSED, "8-bit bytes in an encoded message"); /* RFC 2046 section 5.2.1 */
     put_container_header(c, part);
     return convert(c, part->child);
 }

@@ -86,6 +86,8 @@ static void test_forms(void **state)
         {HEAD "Content-Type: image/x\r\nContent-Transfer-Encoding: base64\r\n\r\nAA\xff"
               "AA\r\n",
          HEAD "Content-Type: image/x\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n"},
+        {HEAD "Content-Type: multipart/mixed; boundary=B\r\n\r\n" CAFE "\r\n", ""}, /* no parts */
+        {HEAD "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nAA\xff\r\n", ""},
         {HEAD "Content-Transfer-Encoding: x-uuencode\r\n\r\n" CAFE "\r\n", ""},
         {HEAD "Content-Type: multipart/mixed; boundary=B\r\n\r\n" CAFE "\r\n--B\r\n\r\nplain\r\n--B--\r\n",
          HEAD "Content-Type: multipart/mixed; boundary=B\r\n\r\ncaf??\r\n--B\r\n\r\nplain\r\n--B--\r\n"},
