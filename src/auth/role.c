@@ -2,6 +2,8 @@
  * password hashes, DKIM keys and the SRS secret. Started by proc/. */
 #include "auth/auth.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "auth/context.h"
@@ -90,8 +92,15 @@ static enum err make_list(const struct accounts *accounts, int *fd, struct why *
 {
     AUTO_BUF struct buf list = buf_new(ACCOUNTS_BYTES_MAX);
     AUTO_FD int made = -1;
-    for (size_t i = 0; i < accounts->count; i++)
+    for (size_t i = 0; i < accounts->count; i++) {
+        const struct directory_account_entry *entry = directory_table_account_at(accounts->table, i)->entry;
         wire_strings_add(&list, accounts->items[i].address);
+        if (entry->has_quota) {
+            char quota[24];
+            int len = snprintf(quota, sizeof quota, " %" PRIu64, entry->quota);
+            wire_strings_add(&list, slice_make(quota, (size_t)len));
+        }
+    }
     if (!buf_ok(&list))
         return err_set(why, ERR_INTERNAL, "too many accounts");
     enum err err = io_memfd("accounts", &made, why);

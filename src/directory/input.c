@@ -85,6 +85,15 @@ void directory_input_account(struct directory_input *input, struct slice address
     (void)directory_list_add(input, &input->accounts, entry, place);
 }
 
+void directory_limit_account(struct directory_input *input, uint64_t bytes)
+{
+    if (input->accounts.len == 0)
+        return;
+    struct directory_account_entry *entry = ACCOUNT_AT(input, input->accounts.len - 1);
+    entry->has_quota = true;
+    entry->quota = bytes;
+}
+
 void directory_add_account(struct directory_input *input, struct slice address, struct slice secret,
                            struct slice source)
 {

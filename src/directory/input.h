@@ -32,6 +32,8 @@ struct directory_account_entry {
     struct slice key;     /* folded */
     struct slice secret;  /* hash or password as written, {SCHEME} included */
     struct slice extra;   /* dovecot's extra fields */
+    bool has_quota;       /* userdb_quota_rule=*:storage=… or *:bytes=… among them */
+    uint64_t quota;       /* bytes; 0: no limit */
     struct directory_place place;
 };
 
@@ -90,6 +92,9 @@ void directory_read_quotas(struct directory_input *input, struct slice text, str
 /* Accounts kept in the database, or told by another role. `secret` may be empty. */
 void directory_add_account(struct directory_input *input, struct slice address, struct slice secret,
                            struct slice source);
+
+/* The quota of the account added last: what its extra fields say. dovecot-quotas.cf goes before it. */
+void directory_limit_account(struct directory_input *input, uint64_t bytes);
 
 /* For whoever walks the accounts (auth). */
 size_t directory_account_count(const struct directory_input *input);

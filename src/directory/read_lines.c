@@ -51,6 +51,41 @@ struct directory_place line_reader_place(const struct line_reader *reader, struc
 
 /* ---- postfix-accounts.cf: address "|" secret ["|" extra] ---- */
 
+/* "*:storage=SIZE" (KiB without a unit), "*:bytes=SIZE". */
+static bool read_quota_rule(struct slice rule, uint64_t *bytes)
+{
+    bool storage = slice_starts(rule, SLICE("*:storage="));
+    if (!storage && !slice_starts(rule, SLICE("*:bytes=")))
+        return false;
+    struct slice size = slice_from(rule, (size_t)slice_find(rule, '=') + 1);
+    if (!conf_read_size(size, bytes))
+        return false;
+    bool bare = ascii_is_digit(size.ptr[size.len - 1]);
+    if (storage && bare)
+        *bytes = *bytes > UINT64_MAX / 1024 ? UINT64_MAX : *bytes * 1024;
+    return true;
+}
+
+/* extra = *(name "=" value WSP); of all of it a userdb_quota_rule for the whole account counts here, the last
+ * one as in Dovecot. Rules for single folders are Dovecot's alone. */
+static void read_extra(struct line_reader *reader, struct slice extra)
+{
+    const struct slice name = SLICE("userdb_quota_rule=");
+    struct slice field;
+    while (slice_token(&extra, ' ', &field)) {
+        struct slice rule = slice_trim(slice_from(field, name.len));
+        uint64_t bytes;
+        if (!slice_starts(field, name) || !slice_starts(rule, SLICE("*:")))
+            continue;
+        if (read_quota_rule(rule, &bytes))
+            directory_limit_account(reader->input, bytes);
+        else
+            problem_add(reader->input->problems, PROBLEM_WARNING, reader->file, reader->line,
+                        SLICE("write userdb_quota_rule=*:storage=5M, or a line of dovecot-quotas.cf"),
+                        "the quota rule of this line is not understood; the default quota counts");
+    }
+}
+
 void directory_read_accounts(struct directory_input *input, struct slice text, struct slice file,
                              bool keep_secrets)
 {
@@ -67,8 +102,11 @@ void directory_read_accounts(struct directory_input *input, struct slice text, s
                         SLICE("write user@example.org|{SCHEME}hash"), "no password hash on this line");
             continue;
         }
+        size_t before = directory_account_count(input);
         directory_input_account(input, slice_trim(address), keep_secrets ? secret : SLICE_EMPTY,
                                 slice_trim(rest), &place);
+        if (directory_account_count(input) > before)
+            read_extra(&reader, slice_trim(rest));
     }
 }
 

@@ -160,8 +160,10 @@ static void add_accounts(struct making *m)
             continue;
         }
         struct directory_account *account = &m->table->list[m->table->count++];
-        *account = (struct directory_account){
-            .address = entry->key, .quota = m->settings->quota.account, .entry = entry};
+        *account =
+            (struct directory_account){.address = entry->key,
+                                       .quota = entry->has_quota ? entry->quota : m->settings->quota.account,
+                                       .entry = entry};
         put_new(m->table->accounts, entry->key, account);
         (void)add_domain(m, table_key_domain(entry->key));
     }

@@ -344,7 +344,8 @@ struct wire_grant_replayed {
     uint32_t count;
 };
 
-/* Descriptor 0: sealed memfd, all account addresses: strings as wire_strings. */
+/* Descriptor 0: sealed memfd, all account addresses: strings as wire_strings. Behind an address whose line in
+ * the accounts file has a quota: a blank and its bytes in decimal. */
 struct wire_accounts {
     uint64_t generation;
     uint32_t count;
@@ -404,8 +405,8 @@ struct wire_smtp_reply {
  * scan only: the message is given back in a form without 8-bit bytes. */
 enum body_kind { BODY_MX, BODY_SUBMISSION, BODY_APPEND, BODY_SEVEN_BIT };
 enum { BODY_FIRST = 1, BODY_LAST = 2 };
-/* In the number of every body queue writes itself, and of no other: queue names bodies of smtp's link to the store
- * as well as its own. */
+/* In the number of every body queue writes itself, and of no other: queue names bodies of smtp's link to the
+ * store as well as its own. */
 #define WIRE_BODY_OF_QUEUE (UINT64_C(1) << 63)
 
 /* A piece of body `body` of this link (numbers chosen by the sender, never reused), in order. BODY_LAST makes
@@ -438,9 +439,9 @@ struct wire_scan_task {
 };
 
 /* `facts` as wire/facts.h, or in descriptor 0 (sealed memfd) when too long for a packet. For BODY_SEVEN_BIT:
- * descriptor 0 is the converted message (sealed memfd), `header_len` its header with the empty line, and there
- * are no facts; ERR_REFUSED when it cannot be converted without breaking a signature. The dkim_ fields as in
- * wire_body_facts, for BODY_SUBMISSION and BODY_SEVEN_BIT; empty when the message cannot be signed. */
+ * descriptor 0 is the converted message (sealed memfd), `header_len` its header with the empty line, and
+ * there are no facts; ERR_REFUSED when it cannot be converted without breaking a signature. The dkim_ fields
+ * as in wire_body_facts, for BODY_SUBMISSION and BODY_SEVEN_BIT; empty when the message cannot be signed. */
 struct wire_scan_facts {
     uint32_t err;
     uint32_t eightbit, utf8_header; /* as in wire_body_facts */

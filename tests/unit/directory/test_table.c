@@ -132,7 +132,7 @@ static void test_routes(void **state)
             fail_msg("%s: \"%s\", expected \"%s\"", rows[i].address, got, rows[i].expected);
     }
     assert_int_equal(directory_account(f.table, SLICE("Alice@example.org"))->quota, 50 << 20);
-    assert_int_equal(directory_account(f.table, SLICE("bob@example.org"))->quota, 1000);
+    assert_int_equal(directory_account(f.table, SLICE("bob@example.org"))->quota, 5 << 20);
     assert_true(
         slice_eq(directory_account(f.table, SLICE("carol@example.org"))->entry->secret, SLICE("$2y$05$c")));
     assert_null(directory_account(f.table, SLICE("alice+x@example.org")));
@@ -228,6 +228,41 @@ static void test_problems(void **state)
     assert_said(&f, "virtual.cf:7: error: alias \"bad@@x.test\" is no address", 1);
     assert_string_equal(route_text(&f, "m@x.test"), "a@x.test >b@far.test >c@far.test");
     arena_free(&f.arena);
+}
+
+/* What Dovecot's extra fields say of quotas; a file of quotas goes before them. */
+static void test_quotas(void **state)
+{
+    static const struct {
+        const char *extra;
+        uint64_t quota;
+    } rows[] = {
+        {"userdb_quota_rule=*:storage=5M", 5 << 20},
+        {"userdb_quota_rule=*:bytes=5M", 5 << 20},
+        {"userdb_quota_rule=*:storage=5", 5 << 10},
+        {"userdb_quota_rule=*:bytes=5", 5},
+        {"userdb_quota_rule=*:bytes=0", 0},
+        {"nologin userdb_quota_rule=*:storage=2G x=y", 2ull << 30},
+        {"userdb_quota_rule=Trash:storage=+1M", 1000},
+        {"userdb_quota_rule2=*:bytes=5", 1000},
+        {"userdb_quota_rule=*:bytes=1 userdb_quota_rule=*:bytes=2k", 2048},
+        {"userdb_quota_rule=*:messages=5", 1000},
+        {"userdb_quota_rule=*:bytes=many", 1000},
+        {"userdb_quota_rule=*:storage=", 1000},
+        {"", 1000},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char line[200];
+        (void)snprintf(line, sizeof line, "q@x.test|1|%s\nalice@example.org|1|%s\n", rows[i].extra,
+                       rows[i].extra);
+        struct fixture f = fixture_new(line, "");
+        if (directory_account(f.table, SLICE("q@x.test"))->quota != rows[i].quota)
+            fail_msg("%s", rows[i].extra);
+        assert_int_equal(directory_account(f.table, SLICE("alice@example.org"))->quota, 50 << 20);
+        assert_said(&f, "quota rule of this line is not understood", i >= 9 && i <= 11 ? 2 : 0);
+        arena_free(&f.arena);
+    }
 }
 
 /* The same address in two sources. */
@@ -359,10 +394,10 @@ static void test_large(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_routes),          cmocka_unit_test(test_owns),
-        cmocka_unit_test(test_problems),        cmocka_unit_test(test_two_sources),
-        cmocka_unit_test(test_compare_postfix), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_large),
+        cmocka_unit_test(test_routes),      cmocka_unit_test(test_owns),
+        cmocka_unit_test(test_problems),    cmocka_unit_test(test_quotas),
+        cmocka_unit_test(test_two_sources), cmocka_unit_test(test_compare_postfix),
+        cmocka_unit_test(test_bounds),      cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests_name("table", tests, NULL, NULL);
 }
