@@ -111,12 +111,23 @@ static bool is_last(const struct bounce *b, const struct bounce_row *row, struct
     return true;
 }
 
+/* An alias with several targets that fared alike: its sender knows of one address, and hears of it once. */
+static bool is_told(const struct dsn_recipient *chosen, size_t count, const struct bounce_row *row)
+{
+    for (size_t i = 0; i < count; i++)
+        if (chosen[i].action == row->action && slice_ieq(chosen[i].address, row->address) &&
+            slice_eq(chosen[i].status, row->status) && slice_eq(chosen[i].diagnostic, row->diagnostic))
+            return true;
+    return false;
+}
+
 static size_t choose(struct bounce *b, struct slice postmaster)
 {
     struct dsn_recipient *chosen = ARENA_ARRAY(b->arena, struct dsn_recipient, b->count);
     size_t count = 0;
     for (size_t i = 0; i < b->count; i++)
-        if (bounce_wanted(&b->message, &b->rows[i]) && !is_last(b, &b->rows[i], postmaster))
+        if (bounce_wanted(&b->message, &b->rows[i]) && !is_last(b, &b->rows[i], postmaster) &&
+            !is_told(chosen, count, &b->rows[i]))
             describe(b, &b->rows[i], &chosen[count++]);
     b->dsn.recipients = chosen;
     b->dsn.count = count;

@@ -20,6 +20,7 @@
 #define PAGE_TEXT_MAX (4u << 20)
 #define BUSY_MS       20 /* until the reader has room again */
 #define PASSES_MAX    3  /* of hold, bounce, delete: rows that came into memory meanwhile */
+#define ROUTES_MAX    1000
 #define OPERATOR      "stopped by the operator"
 
 /* One command under way. */
@@ -36,6 +37,7 @@ struct run {
     uint32_t passes;
     uint64_t changed_before; /* this pass */
     char last_id[QUEUE_ID_LEN + 1];
+    struct map *routes; /* that forgot their failures already */
     /* the page being changed */
     struct arena *page;
     struct rows_row *rows;
@@ -112,6 +114,7 @@ static void end(struct run *run, struct slice text, uint32_t code)
     struct control_sink sink = run->sink;
     sink.output(sink.ctx, text, code, false);
     loop_timer_free(&run->timer);
+    map_free(&run->routes);
     buf_free(&run->out);
     arena_free(&run->page);
     arena_free(&run->arena);
@@ -155,6 +158,22 @@ static void on_timer(void *arg)
 
 /* ---- list and show ---- */
 
+/* "mx.example.net: 451 4.3.0 try again later" */
+static void add_answer(const struct rows_row *row, struct buf *out)
+{
+    if (row->remote.len) {
+        print_add_plain(out, row->remote);
+        buf_add_str(out, ": ");
+    }
+    if (row->code)
+        buf_addf(out, "%u ", row->code);
+    if (row->enhanced.len && !slice_starts(row->error, row->enhanced)) {
+        print_add_plain(out, row->enhanced);
+        buf_add_byte(out, ' ');
+    }
+    print_add_plain(out, row->error);
+}
+
 static void add_reason(const struct rows_row *row, const char *why, struct buf *out)
 {
     if (row->hold.len)
@@ -163,7 +182,7 @@ static void add_reason(const struct rows_row *row, const char *why, struct buf *
         buf_addf(out, "%s%s", row->hold.len ? "; " : "", why);
     if (row->error.len) {
         buf_add_str(out, row->hold.len || *why ? "; " : "");
-        print_add_plain(out, row->error);
+        add_answer(row, out);
     }
 }
 
@@ -179,13 +198,14 @@ static void add_row_text(struct run *run, const struct rows_row *row, struct buf
     print_add_plain(out, row->sender);
     buf_add_str(out, "> -> ");
     print_add_plain(out, row->target);
-    if (!slice_ieq(row->address, row->target)) {
-        buf_add_str(out, " for ");
-        print_add_plain(out, row->address);
-    }
-    buf_addf(out, "  size=%llu  attempts=%u", (unsigned long long)row->size, row->attempts);
+    buf_addf(out, "  attempts=%u", row->attempts);
     if (state != QUEUE_HELD && state != QUEUE_SENDING)
         buf_addf(out, "  next=%s", due);
+    buf_addf(out, "  size=%llu", (unsigned long long)row->size);
+    if (!slice_ieq(row->address, row->target)) {
+        buf_add_str(out, "  for=");
+        print_add_plain(out, row->address);
+    }
     buf_add_str(out, "  route=");
     print_add_plain(out, row->route);
     buf_add_str(out, "  ");
@@ -487,6 +507,19 @@ static void bounce_claimed(struct run *run)
 
 /* ---- a page of rows to be changed ---- */
 
+/* Each route once; with very many of them, all. */
+static void unblock(struct run *run, struct slice route)
+{
+    if (!run->routes)
+        run->routes = map_new(ROUTES_MAX);
+    if (map_get(run->routes, route) || run->command.all)
+        return; /* all of them at the end */
+    if (!map_put(run->routes, arena_dup(run->arena, route), run))
+        run->command.all = true;
+    else
+        schedule_unblock(run->q, route);
+}
+
 static void on_changed(void *ctx, enum err err, const struct why *why)
 {
     struct run *run = ctx;
@@ -509,7 +542,7 @@ static void on_changed(void *ctx, enum err err, const struct why *why)
             continue;
         count_changed(run, &run->keys[i]);
         if (run->command.verb == QUEUE_RETRY)
-            schedule_unblock(run->q, run->keys[i].route);
+            unblock(run, run->keys[i].route);
     }
     page_done(run);
 }
@@ -598,7 +631,7 @@ void control_queue(struct queue *q, const struct slice *arguments, size_t count,
     struct why why;
     if (queue_command_parse(arguments, count, &command, &why) != ERR_OK) {
         AUTO_BUF struct buf text = buf_new(1000);
-        buf_addf(&text, "queue: %s\n", why.text);
+        buf_addf(&text, "queue: %s\nusage: queue VERB [ID…] [FILTER…]\n", why.text);
         sink->output(sink->ctx, buf_slice(&text), 2, false);
         return;
     }
