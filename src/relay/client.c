@@ -12,7 +12,7 @@
 
 #define MINUTE 60000u
 
-/* RFC 5321 section 4.5.3.2; connect, hello, TLS, AUTH, RSET and QUIT are not in there. */
+/* RFC 5321 section 4.5.3.2; connect, hello, TLS, AUTH and RSET are not in there. */
 const struct client_timeouts client_timeouts_standard = {
     .connect = 30000,
     .greeting = 5 * MINUTE,
@@ -25,7 +25,6 @@ const struct client_timeouts client_timeouts_standard = {
     .block = 3 * MINUTE,
     .final = 10 * MINUTE,
     .reset = MINUTE,
-    .quit = 5000,
     .envelope = 15 * MINUTE,
 };
 
@@ -52,7 +51,6 @@ static const struct state_row {
     [CLIENT_DATA] = {"data", "DATA", client_txn_data, LIMIT(data)},
     [CLIENT_TEXT] = {"text", "text", NULL, SIZE_MAX},
     [CLIENT_FINAL] = {"final", "end of data", client_txn_final, LIMIT(final)},
-    [CLIENT_QUIT] = {"quit", "QUIT", NULL, LIMIT(quit)},
     [CLIENT_CLOSED] = {"closed", "closed", NULL, SIZE_MAX},
 #undef LIMIT
 };
@@ -186,7 +184,7 @@ void client_end(struct client *c, enum client_outcome outcome, const struct clie
     client_enter(c, CLIENT_CLOSED);
     if (c->job)
         client_txn_done(c);
-    if (!c->dead && !c->quits)
+    if (!c->dead)
         c->ops->ended(c->ctx, c, &end);
     c->busy--;
 }
@@ -288,8 +286,6 @@ static void on_readable(void *ctx, struct stream *stream)
     struct client *c = ctx;
     (void)stream;
     c->busy++;
-    if (c->state == CLIENT_QUIT)
-        client_enter(c, CLIENT_CLOSED);
     while (!c->dead && c->state != CLIENT_CLOSED && c->state != CLIENT_HANDSHAKE && read_reply(c))
         ;
     leave(c);
@@ -335,8 +331,6 @@ static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
         handshake_failed(c);
     else if (c->state == CLIENT_IDLE)
         client_fail(c, CLIENT_ACCEPTED, 4, 2, texts[end]);
-    else if (c->state == CLIENT_QUIT)
-        client_enter(c, CLIENT_CLOSED);
     else
         client_fail(c, set_up ? outcome_of_loss(c) : CLIENT_UNREACHABLE, 4, 2, texts[end]);
     leave(c);
@@ -363,7 +357,7 @@ static void destroy(struct client *c)
 static void leave(struct client *c)
 {
     c->busy--;
-    if (c->busy == 0 && (c->dead || (c->quits && c->state == CLIENT_CLOSED)))
+    if (c->busy == 0 && c->dead)
         destroy(c);
 }
 
@@ -472,11 +466,9 @@ void client_quit(struct client **ref)
         client_free(ref);
         return;
     }
-    *ref = NULL;
-    c->quits = true;
     stream_write(c->stream, SLICE("QUIT\r\n"));
-    client_enter(c, CLIENT_QUIT);
-    stream_flush(c->stream);
+    stream_finish(&c->stream);
+    client_free(ref);
 }
 
 void client_send(struct client *c, struct client_job *job)

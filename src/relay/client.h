@@ -51,7 +51,7 @@ const char *client_outcome_name(enum client_outcome outcome);
 
 /* Milliseconds of each stage; RFC 5321 section 4.5.3.2 where it has one. */
 struct client_timeouts {
-    uint64_t connect, greeting, hello, starttls, auth, mail, rcpt, data, block, final, reset, quit;
+    uint64_t connect, greeting, hello, starttls, auth, mail, rcpt, data, block, final, reset;
     uint64_t envelope; /* of one transaction up to its text: tarpits answer every command in time */
 };
 extern const struct client_timeouts client_timeouts_standard;
@@ -150,7 +150,8 @@ struct client *client_new(struct loop *loop, const struct client_target *target,
                           void *ctx) __attribute__((returns_nonnull));
 /* Closes at once; a running job is not told. Clears the pointer; takes NULL. */
 void client_free(struct client **client);
-/* Says QUIT, waits for the answer for a moment, closes and frees; no callback comes any more. */
+/* Says QUIT, closes without waiting for the answer, and frees; no callback comes any more. Where the client
+ * is not idle: client_free(). */
 void client_quit(struct client **client);
 
 /* Begins a job; only when idle. `done` comes later, never from inside this call. */

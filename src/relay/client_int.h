@@ -32,7 +32,6 @@ enum client_state {
     CLIENT_DATA,
     CLIENT_TEXT,  /* sending; no reply is due */
     CLIENT_FINAL, /* behind the last byte */
-    CLIENT_QUIT,
     CLIENT_CLOSED,
     CLIENT_STATE_COUNT
 };
@@ -70,7 +69,6 @@ struct client {
     struct loop_timer *timer; /* what may not be told from inside client_send() */
     unsigned busy;            /* handlers on the stack */
     bool dead;                /* freed as soon as they are not */
-    bool quits;               /* no owner any more */
     bool unreadable;          /* the message: the connection ends at once */
     unsigned outstanding;     /* commands without a reply */
     bool spoiled;             /* the server said more than it was asked */

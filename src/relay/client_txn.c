@@ -79,7 +79,7 @@ void client_txn_done(struct client *c)
     struct client_job *job = c->job;
     c->job = NULL;
     c->jobs++;
-    if (!c->dead && !c->quits)
+    if (!c->dead)
         c->ops->done(c->ctx, c, job);
 }
 

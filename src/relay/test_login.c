@@ -59,7 +59,6 @@ static const struct client_timeouts timeouts = {
     .block = 30000,
     .final = 120000,
     .reset = 10000,
-    .quit = 5000,
     .envelope = 60000,
 };
 

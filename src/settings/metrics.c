@@ -12,8 +12,18 @@ static const char *const replies[] = {"ok", "no", "bad", "bye", NULL};
 static const char *const answers[] = {"ok", "nodata", "nxdomain", "failed", "bogus", NULL};
 static const char *const bounces[] = {"failed",   "delayed", "delivered", "relayed",
                                       "expanded", "double",  "dropped",   NULL};
+static const char *const rows[] = {"active", "waiting", "held", NULL};
+static const char *const stages[] = {"lookup", "connect", "session", "data", NULL};
+static const char *const stops[] = {"not_reached", "quota", "login", NULL};
+/* Where a relay stands: "0" is relay:, "1" the first of relays:; those further behind are not counted. */
+static const char *const relays[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
+                                     "9", "10", "11", "12", "13", "14", "15", NULL};
 static const char *const dkim_keys[] = {"signing", "unusable", NULL};
 static const char *const dkim_messages[] = {"signed", "unsigned", "held", NULL};
+static const char *const relay_connections[] = {"opened", "reused", "failed", NULL};
+static const char *const relay_recipients[] = {"sent",  "later",   "refused", "seven_bit",
+                                               "login", "unknown", NULL};
+static const char *const relay_stages[] = {"lookup", "connect", "envelope", "text", "final", NULL};
 static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt",  "data",
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
@@ -31,6 +41,9 @@ static const char *const roles[] = {"supervisor", "dns",  "scan", "store", "auth
 static const double quick[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
                                0.05,   0.1,     0.25,   0.5,   1,      2.5,   10};
 static const double sessions[] = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300};
+
+static const double relay_times[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                     0.25,   0.5,   1,      2.5,   10,   30,    60,   300};
 
 #define LABEL(label, list) .labels = {{(label), (list)}}
 #define BUCKETS(list)                                                                                        \
@@ -75,6 +88,25 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
       BUCKETS(quick)),
     M(METRIC_QUEUE_MESSAGES, "queue_messages", "Messages in the queue.", GAUGE),
     M(METRIC_TRANSACTIONS_OPEN, "transactions_open", "SMTP transactions open in the queue.", GAUGE),
+    M(METRIC_QUEUE_ROWS, "queue_recipients", "Recipients in the queue, by state.", GAUGE,
+      LABEL("state", rows)),
+    M(METRIC_QUEUE_OLDEST_SECONDS, "queue_oldest_seconds", "Age of the oldest message in the queue.", GAUGE),
+    M(METRIC_QUEUE_SENDING, "queue_sending", "Transactions with other servers under way.", GAUGE),
+    M(METRIC_QUEUE_OUTCOMES, "queue_outcomes_total",
+      "Attempts at other servers' recipients, by what came of them.", LABEL("outcome", relay_recipients)),
+    M(METRIC_QUEUE_STAGE_SECONDS, "queue_stage_seconds",
+      "Time of a transaction with another server, by stage.", BUCKETS(relay_times), LABEL("stage", stages)),
+    M(METRIC_QUEUE_EXPIRED, "queue_expired_total", "Recipients given up because they were too old.",
+      .kind = METRIC_COUNTER),
+    M(METRIC_QUEUE_ROUTES_STOPPED, "queue_routes_stopped_total",
+      "How often nothing more was sent to a destination for a while.", LABEL("why", stops)),
+    M(METRIC_RELAY_QUOTA_USED, "relay_quota_used", "Of the relay's daily quota, what is used.", GAUGE,
+      LABEL("relay", relays)),
+    M(METRIC_RELAY_QUOTA_LIMIT, "relay_quota_limit", "The relay's daily quota.", GAUGE,
+      LABEL("relay", relays)),
+    M(METRIC_RELAY_STATE, "relay_state",
+      "0: open, 1: not reached, 2: its quota is used up, 3: it refuses our login.", GAUGE,
+      LABEL("relay", relays)),
     M(METRIC_BOUNCES, "notifications_total", "Delivery status notifications written.",
       LABEL("kind", bounces)),
     M(METRIC_DKIM_KEYS, "dkim_keys", "DKIM keys by whether their published record lets them sign.", GAUGE,
@@ -100,6 +132,14 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_IMAP_IDLE, "imap_idle", "Sessions in IDLE.", GAUGE),
     M(METRIC_DNS_QUERIES, "dns_queries_total", "DNS questions, by answer.", LABEL("answer", answers)),
     M(METRIC_DNS_SECONDS, "dns_seconds", "Time to answer a DNS question.", BUCKETS(quick)),
+    M(METRIC_RELAY_CONNECTIONS, "relay_connections_total",
+      "Messages that got a new or a kept connection to another server, and connections that failed.",
+      LABEL("how", relay_connections)),
+    M(METRIC_RELAY_CONNECTIONS_OPEN, "relay_connections", "Connections to other servers.", GAUGE),
+    M(METRIC_RELAY_RECIPIENTS, "relay_recipients_total", "Recipients tried at other servers, by outcome.",
+      LABEL("outcome", relay_recipients)),
+    M(METRIC_RELAY_SECONDS, "relay_seconds", "Time of sending a message, by stage.", BUCKETS(relay_times),
+      LABEL("stage", relay_stages)),
     M(METRIC_HTTP_REQUESTS, "http_requests_total", "HTTP requests by class of the answer.",
       LABEL("class", classes)),
     M(METRIC_ROLE_RESTARTS, "role_restarts_total", "Roles started again after they died or hung.",

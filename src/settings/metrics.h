@@ -34,13 +34,23 @@ enum metric_id {
     METRIC_SCAN_SECONDS,
 
     /* queue */
-    METRIC_DELIVERIES,        /* label: result */
-    METRIC_DELIVERY_SECONDS,  /* from end of DATA to the commit */
-    METRIC_QUEUE_MESSAGES,    /* gauge */
-    METRIC_TRANSACTIONS_OPEN, /* gauge */
-    METRIC_BOUNCES,           /* label: kind (enum metric_bounce) */
-    METRIC_DKIM_KEYS,         /* gauge; label: state (enum metric_dkim_key) */
-    METRIC_DKIM_MESSAGES,     /* label: result (enum metric_dkim_message) */
+    METRIC_DELIVERIES,           /* label: result */
+    METRIC_DELIVERY_SECONDS,     /* from end of DATA to the commit */
+    METRIC_QUEUE_MESSAGES,       /* gauge */
+    METRIC_TRANSACTIONS_OPEN,    /* gauge */
+    METRIC_QUEUE_ROWS,           /* gauge; label: state (enum metric_row) */
+    METRIC_QUEUE_OLDEST_SECONDS, /* gauge */
+    METRIC_QUEUE_SENDING,        /* gauge */
+    METRIC_QUEUE_OUTCOMES,       /* label: outcome (enum relay_outcome of wire/relay.h) */
+    METRIC_QUEUE_STAGE_SECONDS,  /* label: stage */
+    METRIC_QUEUE_EXPIRED,
+    METRIC_QUEUE_ROUTES_STOPPED, /* label: why */
+    METRIC_RELAY_QUOTA_USED,     /* gauge; label: relay, by its place in the settings */
+    METRIC_RELAY_QUOTA_LIMIT,    /* gauge; the same */
+    METRIC_RELAY_STATE,          /* gauge; the same; 0 open, 1 not reached, 2 out of quota, 3 login refused */
+    METRIC_BOUNCES,              /* label: kind (enum metric_bounce) */
+    METRIC_DKIM_KEYS,            /* gauge; label: state (enum metric_dkim_key) */
+    METRIC_DKIM_MESSAGES,        /* label: result (enum metric_dkim_message) */
 
     /* store */
     METRIC_STORE_COMMITS,
@@ -62,6 +72,12 @@ enum metric_id {
     /* names */
     METRIC_DNS_QUERIES, /* label: outcome (enum metric_dns) */
     METRIC_DNS_SECONDS,
+
+    /* relay */
+    METRIC_RELAY_CONNECTIONS,      /* label: how (enum metric_relay_connection) */
+    METRIC_RELAY_CONNECTIONS_OPEN, /* gauge */
+    METRIC_RELAY_RECIPIENTS,       /* label: outcome (enum metric_relay_recipient) */
+    METRIC_RELAY_SECONDS,          /* label: stage (enum metric_relay_stage) */
 
     /* http */
     METRIC_HTTP_REQUESTS, /* label: class 2 3 4 5 -> index class - 2 */
@@ -102,6 +118,7 @@ enum metric_recipient {
     METRIC_RCPT_LATER
 };
 /* The first ones as enum dsn_action. */
+enum metric_row { METRIC_ROWS_ACTIVE, METRIC_ROWS_WAITING, METRIC_ROWS_HELD };
 enum metric_bounce {
     METRIC_BOUNCE_FAILED,
     METRIC_BOUNCE_DELAYED,
@@ -110,6 +127,22 @@ enum metric_bounce {
     METRIC_BOUNCE_EXPANDED,
     METRIC_BOUNCE_DOUBLE, /* to postmaster */
     METRIC_BOUNCE_DROPPED /* a notification to postmaster that failed */
+};
+enum metric_relay_connection { METRIC_RELAY_OPENED, METRIC_RELAY_REUSED, METRIC_RELAY_FAILED };
+enum metric_relay_recipient {
+    METRIC_RELAY_SENT,
+    METRIC_RELAY_LATER,
+    METRIC_RELAY_REFUSED,
+    METRIC_RELAY_SEVEN_BIT,
+    METRIC_RELAY_LOGIN,
+    METRIC_RELAY_UNKNOWN
+}; /* as enum relay_outcome */
+enum metric_relay_stage {
+    METRIC_RELAY_LOOKUP,
+    METRIC_RELAY_CONNECT,
+    METRIC_RELAY_ENVELOPE,
+    METRIC_RELAY_TEXT,
+    METRIC_RELAY_FINAL
 };
 enum metric_dkim_key { METRIC_DKIM_SIGNING, METRIC_DKIM_UNUSABLE };
 enum metric_dkim_message { METRIC_DKIM_SIGNED, METRIC_DKIM_UNSIGNED, METRIC_DKIM_HELD };

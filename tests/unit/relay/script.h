@@ -212,10 +212,11 @@ static inline void script_accept(void *arg, unsigned events)
     script_run(s);
 }
 
-static inline void script_open(struct script *s, struct loop *loop, const char *const *scripts,
-                               struct tls_context *tls)
+static inline void script_open_at(struct script *s, struct loop *loop, const char *const *scripts,
+                                  struct tls_context *tls, uint16_t port)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    struct sockaddr_in in = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001), .sin_port = htons(port)};
     socklen_t len = sizeof in;
     *s = (struct script){.loop = loop, .scripts = scripts, .tls = tls, .said = buf_new(10 << 20), .at = ""};
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -225,6 +226,12 @@ static inline void script_open(struct script *s, struct loop *loop, const char *
     s->port = ntohs(in.sin_port);
     s->watch = loop_watch_new(loop, s->listener, script_accept, s);
     loop_watch_set(s->watch, LOOP_READ);
+}
+
+static inline void script_open(struct script *s, struct loop *loop, const char *const *scripts,
+                               struct tls_context *tls)
+{
+    script_open_at(s, loop, scripts, tls, 0);
 }
 
 static inline void script_close(struct script *s)

@@ -124,7 +124,7 @@ static void make_jobs(struct test *t, int fd, const char *text)
 }
 
 static const struct client_timeouts short_times = {150, 150, 150, 150, 150, 150, 150,
-                                                   150, 150, 150, 150, 150, 400};
+                                                   150, 150, 150, 150, 400};
 
 static struct client *call(struct test *t, struct tls_client *tls)
 {
