@@ -1,22 +1,9 @@
 /* Aliases that stand for many addresses: wildcards and regexp tables; circles; targets elsewhere. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fixture.h"
+
 #include <time.h>
-#include <cmocka.h>
 
 #include "base/coll.h"
-#include "directory/table.h"
-
-struct fixture {
-    struct arena *arena;
-    struct problems *problems;
-    struct directory_table *table;
-};
 
 static struct fixture fixture_new(const char *accounts, const char *aliases, const char *rules)
 {
@@ -44,18 +31,6 @@ static const char *route_text(struct fixture *f, const char *address)
                                 route.targets[i].local ? "" : ">", SLICE_ARG(route.targets[i].address),
                                 route.targets[i].tag.len ? "+" : "", SLICE_ARG(route.targets[i].tag));
     return text;
-}
-
-static void assert_said(struct fixture *f, const char *expected, int times)
-{
-    AUTO_BUF struct buf text = buf_new(1 << 20);
-    problems_print(f->problems, &text);
-    buf_add_byte(&text, 0);
-    int found = 0;
-    for (const char *at = (const char *)text.data; (at = strstr(at, expected)) != NULL; at++)
-        found++;
-    if (found != times)
-        fail_msg("%d times instead of %d: %s\nin:\n%s", found, times, expected, (const char *)text.data);
 }
 
 static const char accounts[] = "alice@x.test|1\nbob@x.test|2\nspam@x.test|3\nerik@y.test|4\n";
@@ -295,19 +270,6 @@ static void test_costs(void **state)
     assert_string_equal(route_text(&f, "free@x.test"), "TOO MANY");
     assert_false(directory_owns(f.table, SLICE("erik@y.test"), SLICE("free@x.test")));
     arena_free(&f.arena);
-}
-
-struct seen {
-    char text[4000];
-    size_t len;
-};
-
-static void note(void *arg, struct slice address, struct slice here, struct slice there)
-{
-    struct seen *seen = arg;
-    seen->len +=
-        (size_t)snprintf(seen->text + seen->len, sizeof seen->text - seen->len, "%.*s: %.*s | %.*s\n",
-                         SLICE_ARG(address), SLICE_ARG(here), SLICE_ARG(there));
 }
 
 static void test_compare_postfix(void **state)

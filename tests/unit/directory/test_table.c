@@ -1,14 +1,8 @@
 /* The address table: where mail goes, who may send as, what does not fit, and what Postfix would do. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
+
+#include "fixture.h"
 
 #include "base/clock.h"
-#include "directory/table.h"
 
 static const char accounts[] = "# our people\n"
                                "alice@example.org|{SHA512-CRYPT}$6$a\r\n"
@@ -34,13 +28,6 @@ static const char aliases[] = "alice@example.org alice@example.org\n"
                               "abuse alice@example.org\n"
                               "@moved.example @example.org\n"
                               "tagged@example.net erik+list@example.net\n";
-
-struct fixture {
-    struct arena *arena;
-    struct problems *problems;
-    struct directory_table *table;
-    struct settings settings;
-};
 
 static struct settings_domain domains[] = {{.name = {(const uint8_t *)"Third.Example", 13}}};
 static struct slice granted[] = {{(const uint8_t *)"office@far.test", 15},
@@ -180,18 +167,6 @@ static void test_owns(void **state)
     arena_free(&f.arena);
 }
 
-static void assert_said(struct fixture *f, const char *expected, int times)
-{
-    AUTO_BUF struct buf text = buf_new(1 << 20);
-    problems_print(f->problems, &text);
-    buf_add_byte(&text, 0);
-    int found = 0;
-    for (const char *at = (const char *)text.data; (at = strstr(at, expected)) != NULL; at++)
-        found++;
-    if (found != times)
-        fail_msg("%d times instead of %d: %s\nin:\n%s", found, times, expected, (const char *)text.data);
-}
-
 static void test_problems(void **state)
 {
     (void)state;
@@ -302,19 +277,6 @@ static void test_two_sources(void **state)
     assert_string_equal(route_text(&f, "made@x.test"), "made@x.test");
     assert_string_equal(route_text(&f, "postmaster"), "b@x.test");
     arena_free(&arena);
-}
-
-struct seen {
-    char text[4000];
-    size_t len;
-};
-
-static void note(void *arg, struct slice address, struct slice here, struct slice there)
-{
-    struct seen *seen = arg;
-    seen->len +=
-        (size_t)snprintf(seen->text + seen->len, sizeof seen->text - seen->len, "%.*s: %.*s | %.*s\n",
-                         SLICE_ARG(address), SLICE_ARG(here), SLICE_ARG(there));
 }
 
 static void test_compare_postfix(void **state)
