@@ -111,7 +111,8 @@ static void check_name(struct arena *arena, struct resolve_host *host, const str
     host->peer.check = TLS_CHECK_NAME;
     host->peer.names = copy;
     for (size_t i = 0; i < count; i++)
-        if (names[i].len && (i == 0 || !slice_eq(names[i], names[0])))
+        /* An address in brackets is in names[0] without them. */
+        if (names[i].len && names[i].ptr[0] != '[' && (i == 0 || !slice_eq(names[i], names[0])))
             copy[host->peer.name_count++] = names[i];
 }
 
