@@ -17,7 +17,8 @@
 #define QUEUE_DELIVER_MS    60000 /* deadline of one delivery: fsync of a large message on a slow disk */
 #define QUEUE_STORE_MS      30000 /* of the shorter questions */
 #define QUEUE_ACTIVE_MAX    4000  /* queued messages in memory; what comes beyond waits in the database */
-#define QUEUE_PARALLEL_MAX  32    /* deliveries of one message at once */
+#define QUEUE_PARALLEL_MAX  32    /* local deliveries of one message at once */
+#define QUEUE_LOCAL_MAX     512   /* local deliveries of all messages at once */
 
 struct queue;
 struct spool;
@@ -27,6 +28,8 @@ struct schedule;
 struct routes;
 struct relay_quotas;
 struct queue_clock;
+struct keys;
+struct bounces;
 
 /* ---- table.c: where addresses go ---- */
 
@@ -39,6 +42,8 @@ struct queue_table {
 /* Builds from the settings and files in use (`next` false) or handed in for a reload, and the accounts auth
  * told of. */
 struct queue_table *table_build(struct queue *q, bool next, struct slice accounts);
+/* A reload whose files of aliases cannot be read is none: mail for those aliases would be refused. */
+enum err table_check_files(struct queue *q, struct why *why) MUST_CHECK;
 void table_free(struct queue_table **table);
 /* Makes the table anew from what is known; until the accounts have come there is none. */
 void table_refresh(struct queue *q);
@@ -130,9 +135,7 @@ struct group; /* schedule.h: rows of one message that leave together */
 enum row_state {
     ROW_WAITING, /* claimed, its turn has not come */
     ROW_RUNNING, /* store or relay works on it */
-    ROW_ENDING,  /* it has an answer, which is on its way to the database */
-    ROW_DONE,
-    ROW_DEFERRED
+    ROW_ENDING   /* it has an answer, which is on its way to the database */
 };
 
 /* One recipient of a queued message. */
@@ -152,8 +155,6 @@ struct queued_row {
     struct slice enhanced; /* "4.2.1" */
     struct slice text;     /* the reply, or our own words */
     struct slice remote;   /* host that answered or was tried; empty: our own decision */
-    struct slice account, error;
-    uint64_t due_unix_ms;
 };
 
 /* The file of a message, in one of its forms, as long as jobs send it. */
@@ -168,24 +169,24 @@ struct queued_form {
 /* A message in memory with those of its rows that this process has claimed. The same message may be there
  * twice, with different rows. Times are those of queue_now_ms(). */
 struct queued {
-    struct list node; /* in q->active */
+    struct list node;       /* in q->active */
+    struct list local_node; /* in q->local */
     struct queue *q;
     struct arena *arena;
     struct slice id, sender, session, account, envid, message_id;
     struct slice received,
         signature; /* what stands in front: for local rows received; for remote ones both */
     uint32_t ret;
-    bool smtputf8, eightbit, utf8_header, requiretls;
+    bool smtputf8, eightbit, utf8_header, requiretls, warned;
     uint64_t size, created_ms;
     struct queued_row *rows;
-    uint32_t count;   /* rows in memory */
-    uint32_t pending; /* of them, those whose end is not on disk yet */
-    uint32_t next;    /* deliver.c: first row not looked at for a local delivery */
-    uint32_t running; /* local deliveries under way */
-    uint32_t sending; /* jobs of send.c under way */
-    bool undropped;   /* its rows are gone, but the store could not be told yet */
-    uint32_t settled;
-    bool last_batch;
+    uint32_t count;              /* rows in memory */
+    uint32_t all;                /* rows it had when it came into memory, wherever they were */
+    uint32_t pending;            /* rows in memory whose end is not on disk yet */
+    uint32_t next;               /* deliver.c: first row not looked at for a local delivery */
+    uint32_t running;            /* local deliveries under way */
+    uint32_t sending;            /* send.c: jobs under way */
+    void *from;                  /* schedule.c: whose message it is */
     struct queued_form forms[2]; /* as it came; for servers without 8BITMIME */
 };
 
@@ -194,14 +195,21 @@ typedef void deliver_done(void *ctx, enum err err, const struct why *why);
 /* Queues a message whose file the store has already: writes its rows, then delivers them. Copies all it is
  * given; `done` comes later, never from inside the call. */
 void deliver_put(struct queue *q, const struct spool_message *message, deliver_done *done, void *ctx);
-bool deliver_is_active(const struct queue *q, struct slice id);
 struct queued *deliver_new(struct queue *q);
 void deliver_free(struct queued *message);
-/* Begins with the rows of a message that is on disk; takes it. */
+/* Begins with the rows of a message that is on disk and claimed; takes it. */
 void deliver_begin(struct queue *q, struct queued *message);
-/* Rows of this message have their end on disk. `gone`: the message has no rows at all any more. */
-void deliver_ended(struct queued *message, uint32_t rows, bool gone);
-/* Looks for what is due in the database, now or after this. */
+/* The same, but nothing begins: someone else ends its rows. */
+void deliver_enter(struct queue *q, struct queued *message);
+/* Begins local deliveries that wait. */
+void deliver_pump(struct queue *q);
+/* So many of its rows have their end on disk: frees the message when that was the last of them. */
+void deliver_ended(struct queued *message, uint32_t rows);
+/* A message has no rows any more: its file goes. */
+void deliver_drop_file(struct queue *q, struct slice id);
+/* Files the store could not be told of. */
+void deliver_retry_drops(struct queue *q);
+/* Looks for what is due in the database, at the latest after this. */
 void deliver_wake(struct queue *q, uint64_t in_ms);
 void deliver_stop(struct queue *q);
 /* The store is there again: tells it what waited. */
@@ -224,20 +232,24 @@ struct queue {
     uint32_t smtp_epoch;
     struct queue_id_state ids;
     struct spool *spool;
-    struct map *active_ids;
     struct list active; /* struct queued */
     size_t active_count;
+    struct list local;    /* deliver.c: messages with local rows not begun */
+    struct list tellings; /* settle.c: rows whose senders are being told */
+    struct list drops;    /* deliver.c: files the store is to remove */
+    uint32_t local_running;
     struct schedule *schedule;
-    struct routes *routes;
+    struct routes *routes, *next_routes;
     struct relay_quotas *quotas;
     struct queue_clock *clock;
-    struct loop_timer *due_timer;
-    uint64_t due_at_ms; /* of the loop's clock; 0: not armed */
-    bool due_running, due_again, swept;
+    struct upkeep *upkeep;
+    char boot[64];                       /* the kernel's name for this boot */
     bool files_asked;                    /* the ids of all messages are being read for the store */
     char files_before[QUEUE_ID_LEN + 1]; /* older than every id this process gives */
     struct trace *trace;
     struct control *control;
+    struct keys *keys;       /* keys.h */
+    struct bounces *bounces; /* bounce.h */
     bool space_low, draining, drained;
     uint64_t drain_until_ms;
     struct loop_timer *drain_timer;
@@ -245,6 +257,8 @@ struct queue {
 };
 
 void queue_check_drained(struct queue *q);
+/* The link to this role is up. */
+bool queue_has(const struct queue *q, enum role peer);
 /* Milliseconds since 1970 by the queue's own clock (queue_clock.h): what rows are created, due, expired and
  * warned by. The wall clock of this machine, minus the steps it has made. */
 uint64_t queue_now_ms(const struct queue *q);

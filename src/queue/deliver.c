@@ -1,23 +1,27 @@
-/* deliver.c: the deliveries of queued messages: those with more than one recipient, and those that failed
- * before. Each row is one question to the store, idempotent by (queue id, account), so asking again after a
- * crash is harmless. What cannot be delivered waits and is tried again; nothing is ever dropped. */
+/* deliver.c: queued messages in memory: born, their local rows delivered, gone. Each local row is one
+ * question to the store, idempotent by (queue id, account), so asking again after a crash is harmless. What
+ * cannot be delivered waits and is tried again; nothing is dropped before its sender was told. Rows for other
+ * servers go to schedule.c. */
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "queue/destination.h"
 #include "queue/header.h"
+#include "queue/routes.h"
+#include "queue/schedule.h"
+#include "queue/send.h"
+#include "queue/settle.h"
 #include "queue/spool.h"
 #include "queue/trace.h"
 #include "settings/metrics.h"
 
-#define MESSAGE_ARENA_MAX (16u << 20)
-#define ERROR_MAX         200
-#define IDLE_WAKE_MS      60000 /* looked at least this often, whatever the clock does */
-
-/* Seconds until the next attempt, by the number of attempts made; the last one for ever. */
-static const unsigned backoff_s[] = {5, 15, 60, 300, 900, 1800, 3600};
+#define MESSAGE_ARENA_MAX (64u << 20)
+#define LOCAL_FIRST_MS    5000 /* the store is ours: the first attempts follow soon */
+#define LOCAL_LONGEST_MS  3600000
+#define DROP_AGAIN_MS     15000
 
 struct row_call {
     struct queued *message;
@@ -31,19 +35,18 @@ struct queued *deliver_new(struct queue *q)
     message->q = q;
     message->arena = arena_new(MESSAGE_ARENA_MAX);
     list_init(&message->node);
+    list_init(&message->local_node);
+    message->forms[0].fd = message->forms[1].fd = -1;
     return message;
 }
 
 void deliver_free(struct queued *message)
 {
     list_remove(&message->node);
+    list_remove(&message->local_node);
+    send_close(message);
     arena_free(&message->arena);
     free(message);
-}
-
-bool deliver_is_active(const struct queue *q, struct slice id)
-{
-    return map_get(q->active_ids, id) != NULL;
 }
 
 /* ---- the end of a message ---- */
@@ -51,125 +54,124 @@ bool deliver_is_active(const struct queue *q, struct slice id)
 static void leave(struct queued *message)
 {
     struct queue *q = message->q;
-    (void)map_remove(q->active_ids, message->id);
+    q->active_count--;
+    list_remove(&message->node);
+    schedule_leave(message);
     deliver_free(message);
     queue_check_drained(q);
 }
 
+void deliver_ended(struct queued *message, uint32_t rows)
+{
+    message->pending -= rows < message->pending ? rows : message->pending;
+    if (!message->pending && !message->running && !message->sending)
+        leave(message);
+}
+
+/* ---- files ---- */
+
+struct drop {
+    struct list node; /* in q->drops */
+    struct queue *q;
+    bool asked;
+    char id[QUEUE_ID_LEN + 1];
+};
+
 static void on_dropped(void *ctx, enum err err, struct ipc_packet *packet)
 {
-    struct queued *message = ctx;
+    struct drop *drop = ctx;
     struct wire_result result;
     err = wire_answer(err, packet, WIRE_RESULT, &result);
-    if (err || (result.err != ERR_OK && result.err != ERR_ABSENT)) {
-        message->undropped = true;
-        deliver_wake(message->q, 1000 * backoff_s[1]);
-        return;
-    }
-    spool_forget(message->q->spool, message->id);
+    drop->asked = false;
+    if (err || (result.err != ERR_OK && result.err != ERR_ABSENT))
+        return; /* asked again when the store is back, or with the next one */
+    list_remove(&drop->node);
+    free(drop);
+}
+
+static void ask_drop(struct drop *drop)
+{
+    const struct wire_queue_file file = {.queue_id = slice_of(drop->id)};
+    drop->asked = true;
+    (void)wire_call(role_link(drop->q->run, ROLE_STORE), WIRE_QUEUE_FILE_DROP, &file, QUEUE_STORE_MS,
+                    on_dropped, drop);
+}
+
+void deliver_drop_file(struct queue *q, struct slice id)
+{
+    struct drop *drop = mem_zero(1, sizeof *drop);
+    drop->q = q;
+    memcpy(drop->id, id.ptr, id.len < QUEUE_ID_LEN ? id.len : QUEUE_ID_LEN);
+    list_push_back(&q->drops, &drop->node);
     metric_sub(METRIC_QUEUE_MESSAGES, 0, 1);
-    leave(message);
+    if (!q->drained &&
+        queue_has(q, ROLE_STORE)) /* at the very end nobody answers; the next start removes what is left */
+        ask_drop(drop);
 }
 
-static void drop_file(struct queued *message)
+void deliver_retry_drops(struct queue *q)
 {
-    const struct wire_queue_file file = {.queue_id = message->id};
-    message->undropped = false;
-    (void)wire_call(role_link(message->q->run, ROLE_STORE), WIRE_QUEUE_FILE_DROP, &file, QUEUE_STORE_MS,
-                    on_dropped, message);
-}
-
-static uint64_t next_attempt_ms(uint32_t attempts)
-{
-    size_t at = attempts < ARRAY_LEN(backoff_s) ? attempts : ARRAY_LEN(backoff_s) - 1;
-    uint64_t ms = (uint64_t)backoff_s[at] * 1000;
-    return ms * 9 / 10 + random_below(ms / 5 + 1);
-}
-
-/* Every row in memory has an answer: the deferred ones go back to the database. */
-static void finish(struct queued *message)
-{
-    struct queue *q = message->q;
-    uint64_t soonest = UINT64_MAX, now = clock_unix_ms();
-    for (uint32_t i = 0; i < message->count; i++) {
-        struct queued_row *row = &message->rows[i];
-        if (row->state != ROW_DEFERRED)
-            continue;
-        uint64_t wait = next_attempt_ms(row->attempts);
-        soonest = wait < soonest ? wait : soonest;
-        spool_defer(q->spool, message->id, row->ordinal, row->attempts + 1, now + wait, row->error);
-    }
-    if (soonest != UINT64_MAX) {
-        deliver_wake(q, soonest);
-        leave(message);
-    } else if (message->last_batch) {
-        drop_file(message);
-    } else {
-        leave(message);
+    LIST_EACH(&q->drops, node)
+    {
+        struct drop *drop = CONTAINER_OF(node, struct drop, node);
+        if (!drop->asked && queue_has(q, ROLE_STORE))
+            ask_drop(drop);
     }
 }
 
-/* ---- one row ---- */
-
-static void pump(struct queued *message);
-
-static void row_ended(struct queued *message)
-{
-    message->settled++;
-    message->running--;
-    if (message->settled == message->count)
-        finish(message);
-    else
-        pump(message);
-}
-
-static void on_settled(void *ctx, enum err err, const struct why *why)
-{
-    (void)err;
-    (void)why;
-    row_ended(ctx);
-}
+/* ---- one local row ---- */
 
 static void note(const struct row_call *call, const struct wire_delivered *d, enum err err)
 {
     struct queued *message = call->message;
     uint64_t took = loop_now_ms(message->q->loop) - call->begun_ms;
-    AUTO_BUF struct buf text = buf_new(TRACE_EVENT_MAX);
+    AUTO_BUF struct buf text = buf_new(4 * TRACE_EVENT_MAX);
     if (err) {
-        buf_addf(&text, "delivery to %.*s deferred: %s %.*s", SLICE_ARG(call->row->account), err_name(err),
+        buf_addf(&text, "delivery to %.*s deferred: %s %.*s", SLICE_ARG(call->row->target), err_name(err),
                  SLICE_ARG(d->text));
         log_warn("queue.deferred", LOG_STR("id", message->id), LOG_STR("session", message->session),
-                 LOG_STR("account", call->row->account), LOG_U64("attempts", call->row->attempts + 1),
+                 LOG_STR("account", call->row->target), LOG_U64("attempts", call->row->attempts + 1),
                  LOG_CSTR("err", err_name(err)), LOG_STR("why", d->text));
     } else {
-        buf_addf(&text, "delivered to %.*s uid=%u took=%ums", SLICE_ARG(call->row->account), d->uid,
+        buf_addf(&text, "delivered to %.*s uid=%u took=%ums", SLICE_ARG(call->row->target), d->uid,
                  (unsigned)took);
         log_debug("queue.delivered", LOG_STR("id", message->id), LOG_STR("session", message->session),
-                  LOG_STR("account", call->row->account), LOG_U64("uid", d->uid), LOG_MS("took", took));
+                  LOG_STR("account", call->row->target), LOG_U64("uid", d->uid), LOG_MS("took", took));
     }
-    trace_add(message->q->trace, message->session, message->id, buf_slice(&text));
+    trace_add(message->q->trace, message->session, message->id,
+              slice_sub(buf_slice(&text), 0, TRACE_EVENT_MAX));
     metric_add(METRIC_DELIVERIES, err ? METRIC_LATER : METRIC_OK, 1);
+}
+
+static void defer(struct settling *s, struct queued_row *row, const struct wire_delivered *d, enum err err)
+{
+    bool full = d->code == STORE_CODE_OVERQUOTA;
+    struct slice text = full ? SLICE("the mailbox is full") : d->text.len ? d->text : slice_of(err_name(err));
+    settle_answer(s->message, row, 0, full ? SLICE("4.2.2") : SLICE("4.3.0"), text, SLICE_EMPTY);
+    (void)settle_later(s, row,
+                       destination_backoff(LOCAL_FIRST_MS, LOCAL_LONGEST_MS, row->attempts, random_u64()));
 }
 
 static void on_row(void *ctx, enum err err, struct ipc_packet *packet)
 {
     struct row_call *call = ctx;
     struct queued *message = call->message;
-    struct queued_row *row = call->row;
+    struct queue *q = message->q;
     struct wire_delivered d;
+    struct settling s;
     err = wire_answer(err, packet, WIRE_DELIVERED, &d);
     if (!err)
         err = (enum err)d.err;
     note(call, &d, err);
-    if (err) {
-        row->state = ROW_DEFERRED;
-        row->error =
-            arena_dup(message->arena, slice_sub(d.text.len ? d.text : slice_of(err_name(err)), 0, ERROR_MAX));
-        row_ended(message);
-    } else {
-        row->state = ROW_DONE;
-        spool_settle(message->q->spool, message->id, row->ordinal, on_settled, message);
-    }
+    settle_begin(&s, message);
+    message->running--;
+    q->local_running--;
+    if (err)
+        defer(&s, call->row, &d, err);
+    else
+        settle_done(&s, call->row, true, DSN_DELIVERED);
+    settle_finish(&s);
+    deliver_pump(q);
 }
 
 static void start_row(struct queued *message, struct queued_row *row)
@@ -178,100 +180,158 @@ static void start_row(struct queued *message, struct queued_row *row)
     struct row_call *call = ARENA_NEW(message->arena, struct row_call);
     *call = (struct row_call){.message = message, .row = row, .begun_ms = loop_now_ms(q->loop)};
     AUTO_BUF struct buf header = buf_new(WIRE_HEADER_MAX);
-    header_add_delivery(&header, message->sender, row->account);
+    header_add_delivery(&header, message->sender, row->target);
     buf_add(&header, message->received);
     const struct wire_deliver deliver = {.queue_id = message->id,
                                          .keep = 1,
-                                         .account = row->account,
+                                         .account = row->target,
                                          .header = buf_slice(&header),
                                          .session = message->session};
     row->state = ROW_RUNNING;
     message->running++;
+    q->local_running++;
     (void)wire_call(role_link(q->run, ROLE_STORE), WIRE_DELIVER, &deliver, QUEUE_DELIVER_MS, on_row, call);
 }
 
-static void pump(struct queued *message)
+/* False: it has no local row left that was not begun. */
+static bool start_rows(struct queued *message)
 {
-    while (message->running < QUEUE_PARALLEL_MAX && message->next < message->count)
-        start_row(message, &message->rows[message->next++]);
+    for (; message->next < message->count; message->next++) {
+        if (!message->rows[message->next].local)
+            continue;
+        if (message->running >= QUEUE_PARALLEL_MAX || message->q->local_running >= QUEUE_LOCAL_MAX)
+            return true;
+        start_row(message, &message->rows[message->next]);
+    }
+    return false;
+}
+
+void deliver_pump(struct queue *q)
+{
+    if (q->draining || !queue_has(q, ROLE_STORE))
+        return;
+    LIST_EACH(&q->local, node)
+    {
+        if (q->local_running >= QUEUE_LOCAL_MAX)
+            return;
+        struct queued *message = CONTAINER_OF(node, struct queued, local_node);
+        if (!start_rows(message))
+            list_remove(&message->local_node);
+    }
+}
+
+/* ---- the beginning ---- */
+
+void deliver_enter(struct queue *q, struct queued *message)
+{
+    list_remove(&message->node);
+    list_push_back(&q->active, &message->node);
+    q->active_count++;
+    schedule_enter(message);
+    message->pending = message->count;
+    if (!message->count)
+        leave(message);
 }
 
 void deliver_begin(struct queue *q, struct queued *message)
 {
-    list_remove(&message->node);
-    list_push_back(&q->active, &message->node);
-    if (!map_put(q->active_ids, message->id, message)) {
-        deliver_free(message); /* its rows are on disk; the next start finds them */
+    bool none = !message->count;
+    deliver_enter(q, message);
+    if (none)
         return;
-    }
-    if (message->count)
-        pump(message);
-    else
-        drop_file(message);
+    list_push_back(&q->local, &message->local_node);
+    schedule_add(q, message);
+    deliver_pump(q);
 }
 
-/* ---- what is due ---- */
+struct putting {
+    struct queue *q;
+    struct queued *message;
+    struct spool_put put;
+    deliver_done *done;
+    void *ctx;
+};
 
-static void on_found(void *ctx, struct queued *message)
+static void on_put(void *ctx, enum err err, const struct why *why)
 {
-    deliver_begin(ctx, message);
+    struct putting *p = ctx;
+    struct queue *q = p->q;
+    if (!err)
+        metric_add(METRIC_QUEUE_MESSAGES, 0, 1);
+    p->done(p->ctx, err, why);
+    if (!err && p->put.state == SPOOL_CLAIMED) {
+        deliver_begin(q, p->message);
+    } else {
+        if (!err && p->put.state == SPOOL_WAITING)
+            schedule_look(q);
+        deliver_free(p->message);
+    }
+    free(p);
 }
 
-static void on_due(void *ctx, enum err err, uint64_t next_unix_ms, uint64_t messages)
+static void make_row(struct queue *q, struct queued *m, const struct spool_message *from, uint32_t ordinal)
 {
-    struct queue *q = ctx;
-    uint64_t now = clock_unix_ms(), wait = IDLE_WAKE_MS;
-    q->due_running = false;
-    if (!err) {
-        q->swept = true;
-        metric_set(METRIC_QUEUE_MESSAGES, 0, messages);
-        if (next_unix_ms <= now)
-            wait = 10;
-        else if (next_unix_ms - now < wait)
-            wait = next_unix_ms - now;
-    }
-    deliver_wake(q, q->due_again ? 0 : wait);
-    q->due_again = false;
+    const struct txn_target *target = VEC_AT(from->targets, struct txn_target, ordinal);
+    const struct txn_recipient *to = VEC_AT(from->recipients, struct txn_recipient, target->recipient);
+    struct queued_row *row = &m->rows[ordinal];
+    *row = (struct queued_row){.ordinal = ordinal,
+                               .notify = to->notify,
+                               .local = target->local,
+                               .target = arena_dup(m->arena, target->address),
+                               .sender = arena_dup(m->arena, target->sender),
+                               .route = SLICE(ROUTES_LOCAL),
+                               .address = arena_dup(m->arena, to->address),
+                               .orcpt = arena_dup(m->arena, to->orcpt)};
+    if (target->local)
+        return;
+    AUTO_BUF struct buf key = buf_new(ROUTES_KEY_MAX + WIRE_NAME_MAX);
+    routes_find(q->routes, row->sender, row->target, &key);
+    row->route = arena_dup(m->arena, buf_slice(&key));
 }
 
-static void retry_drops(struct queue *q)
+static struct queued *make_queued(struct queue *q, const struct spool_message *from)
 {
-    LIST_EACH(&q->active, node)
-    {
-        struct queued *message = CONTAINER_OF(node, struct queued, node);
-        if (message->undropped)
-            drop_file(message);
-    }
+    struct queued *m = deliver_new(q);
+    struct arena *arena = m->arena;
+    m->id = arena_dup(arena, from->id);
+    m->sender = arena_dup(arena, from->mail->sender);
+    m->session = arena_dup(arena, from->mail->session);
+    m->account = arena_dup(arena, from->account);
+    m->envid = arena_dup(arena, from->mail->envid);
+    m->message_id = arena_dup(arena, from->message_id);
+    m->received = arena_dup(arena, from->received);
+    m->signature = arena_dup(arena, from->signature);
+    m->ret = from->mail->ret;
+    m->smtputf8 = from->mail->smtputf8 != 0;
+    m->requiretls = from->mail->requiretls != 0;
+    m->eightbit = from->eightbit;
+    m->utf8_header = from->utf8_header;
+    m->size = from->size;
+    m->created_ms = queue_now_ms(q);
+    m->count = m->all = (uint32_t)from->targets->len;
+    m->rows = ARENA_ARRAY(arena, struct queued_row, m->count ? m->count : 1);
+    for (uint32_t i = 0; i < m->count; i++)
+        make_row(q, m, from, i);
+    return m;
 }
 
-static void on_timer(void *arg)
+void deliver_put(struct queue *q, const struct spool_message *from, deliver_done *done, void *ctx)
 {
-    struct queue *q = arg;
-    q->due_at_ms = 0;
-    if (q->draining)
-        return;
-    if (!ipc_link_is_up(role_link(q->run, ROLE_STORE)) || map_count(q->active_ids) > QUEUE_ACTIVE_MAX / 2) {
-        deliver_wake(q, 1000);
-        return;
-    }
-    retry_drops(q);
-    if (q->due_running) {
-        q->due_again = true;
-        return;
-    }
-    q->due_running = true;
-    spool_due(q->spool, q, clock_unix_ms(), !q->swept, on_found, on_due, q);
-}
-
-void deliver_wake(struct queue *q, uint64_t in_ms)
-{
-    uint64_t at = loop_now_ms(q->loop) + in_ms;
-    if (!q->due_timer)
-        q->due_timer = loop_timer_new(q->loop, on_timer, q);
-    if (q->due_at_ms && q->due_at_ms <= at)
-        return;
-    q->due_at_ms = at;
-    loop_timer_set(q->due_timer, in_ms);
+    struct putting *p = mem_zero(1, sizeof *p);
+    struct queued *m = make_queued(q, from);
+    bool room = schedule_has_room(q, m->account, m->sender);
+    *p = (struct putting){.q = q, .message = m, .done = done, .ctx = ctx};
+    p->put = (struct spool_put){.message = m,
+                                .client = arena_dup(m->arena, from->mail->client),
+                                .hold = arena_dup(m->arena, from->hold),
+                                .state = from->hold.len         ? SPOOL_HELD
+                                         : room && !q->draining ? SPOOL_CLAIMED
+                                                                : SPOOL_WAITING,
+                                .priority = schedule_class(m->count, m->size),
+                                .due_ms = m->created_ms,
+                                .changes = from->changes,
+                                .change_count = from->change_count};
+    spool_put(q->spool, &p->put, on_put, p);
 }
 
 /* ---- files a crash has left ---- */
@@ -295,7 +355,7 @@ static void on_ids(void *ctx, enum err err, struct slice ids)
         const struct wire_queue_files files = {
             .more = ids.len > 0, .before = slice_of(q->files_before), .ids = buf_slice(&list)};
         if (!err)
-            err = ipc_link_is_up(store) ? wire_send(store, WIRE_QUEUE_FILES, &files) : ERR_LATER;
+            err = queue_has(q, ROLE_STORE) ? wire_send(store, WIRE_QUEUE_FILES, &files) : ERR_LATER;
     } while (!err && ids.len);
 }
 
@@ -307,15 +367,28 @@ static void tell_files(struct queue *q)
     spool_ids(q->spool, on_ids, q);
 }
 
+void deliver_wake(struct queue *q, uint64_t in_ms)
+{
+    schedule_look_in(q, in_ms);
+}
+
 void deliver_store_up(struct queue *q)
 {
-    deliver_wake(q, 0);
+    deliver_retry_drops(q);
+    schedule_look(q);
+    schedule_pump(q);
+    deliver_pump(q);
     tell_files(q);
 }
 
 void deliver_stop(struct queue *q)
 {
-    loop_timer_free(&q->due_timer);
-    for (struct list *node; (node = list_pop_front(&q->active)) != NULL;)
-        deliver_free(CONTAINER_OF(node, struct queued, node));
+    settle_stop(q);
+    for (struct list *node; (node = list_pop_front(&q->active)) != NULL;) {
+        struct queued *message = CONTAINER_OF(node, struct queued, node);
+        schedule_leave(message);
+        deliver_free(message);
+    }
+    for (struct list *node; (node = list_pop_front(&q->drops)) != NULL;)
+        free(CONTAINER_OF(node, struct drop, node));
 }

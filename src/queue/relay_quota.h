@@ -26,12 +26,19 @@ void relay_quotas_load(struct queue *q, struct slice relay, uint64_t window_ms, 
 
 /* Takes up to `wanted` from what is left for this kind of sender; returns how many. Without a limit: all. */
 uint32_t relay_quota_take(struct queue *q, uint32_t relay, bool reserved, uint32_t wanted) MUST_CHECK;
+/* What the database is to count; `used` may be 0. The name lives as long as the settings. */
+struct relay_usage {
+    struct slice relay;
+    uint64_t window_ms, used;
+};
 /* Of `taken`, `used` were accepted by the relay; the others are given back. */
-void relay_quota_settle(struct queue *q, uint32_t relay, uint32_t taken, uint32_t used);
+void relay_quota_settle(struct queue *q, uint32_t relay, uint32_t taken, uint32_t used,
+                        struct relay_usage *usage);
 /* `rockdove relay count`: `n` messages went past the queue. Counted in memory at once and on disk soon.
  * False: no such relay, or it has no limit. */
 bool relay_quota_count(struct queue *q, uint32_t relay, uint64_t n) MUST_CHECK;
-void relay_quota_state(const struct queue *q, uint32_t relay, struct relay_quota_state *state);
+/* Times are the wall clock's. */
+void relay_quota_state(struct queue *q, uint32_t relay, struct relay_quota_state *state);
 
 /* When the window that holds `now_ms` began. `day_begins`: "HH:MM" in UTC. Pure. */
 uint64_t relay_quota_window(uint64_t now_ms, struct slice day_begins);

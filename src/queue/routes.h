@@ -31,7 +31,7 @@ struct routes *routes_build(struct queue *q, bool next);
 void routes_free(struct routes **routes);
 
 /* The key of the way from `sender` to `recipient` (a remote address). Appends "relay:NAME",
- * "relay:NAME reserved", "map:[host]:587" or "direct:example.org". */
+ * "reserve:NAME", "map:[host]:587" or "direct:example.org". */
 void routes_find(const struct routes *routes, struct slice sender, struct slice recipient, struct buf *key);
 /* False: the key means nothing under these settings (a relay that is gone); look the recipient up again.
  * Slices of `route` point into the key or the settings. */

@@ -22,6 +22,19 @@ void schedule_add(struct queue *q, struct queued *message);
 bool schedule_has_room(const struct queue *q, struct slice account, struct slice sender);
 /* Starts what may start. */
 void schedule_pump(struct queue *q);
+/* Looks into the database for what is due, at the latest after this. */
+void schedule_look_in(struct queue *q, uint64_t ms);
+/* A message comes into memory, or leaves it: counted for its sender. */
+void schedule_enter(struct queued *message);
+void schedule_leave(struct queued *message);
+/* 0 a letter, 1 mass mail: of this many recipients, this large. */
+unsigned schedule_class(uint32_t rows, uint64_t size);
+/* Transactions under way. */
+uint32_t schedule_running(const struct queue *q);
+/* q->routes is another. */
+void schedule_reload(struct queue *q);
+/* Destinations nobody needs any more; `all`: also those of a moment ago. */
+void schedule_forget_idle(struct queue *q, bool all);
 
 /* ---- for the commands ---- */
 

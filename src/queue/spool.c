@@ -12,6 +12,7 @@ struct spool {
     struct loop_pool *pool;
     struct loop_timer *retry;
     struct db *db;
+    struct queue *q;
     struct list waiting, running, failed;
     size_t pending;
     bool busy, stopped;
@@ -150,6 +151,18 @@ enum err spool_open(struct loop *loop, const char *path, struct spool **spool, s
     made->pool = loop_pool_new(loop, "spool", 1);
     *spool = made;
     return ERR_OK;
+}
+
+enum err spool_load(struct spool *spool, struct queue *q, struct queue_clock_kept *kept, bool *known,
+                    struct why *why)
+{
+    spool->q = q;
+    return spool_load_from(spool->db, q, kept, known, why);
+}
+
+struct queue *spool_queue(const struct spool *spool)
+{
+    return spool->q;
 }
 
 void spool_stop(struct spool *spool)

@@ -20,16 +20,21 @@
 
 #include "db/db.h"
 #include "queue/context.h"
+#include "queue/queue_clock.h"
+#include "queue/relay_quota.h"
 
-#define SPOOL_PATH      "system.db"
-#define SPOOL_BATCH_MAX 2000 /* operations in one transaction */
-#define SPOOL_RETRY_MS  5000
-#define SPOOL_DUE_MAX   500        /* messages fetched at once */
-#define SPOOL_WAL_MAX   (8u << 20) /* bytes of log after which the database is folded */
-#define SPOOL_IDS_MAX   1000000    /* messages in the queue; with more, no file is removed as left over */
-#define SPOOL_TRACE_MAX 200000     /* rows of the trace */
-#define SPOOL_FIND_MAX  1000       /* rows one `trace` prints */
-#define SPOOL_LIST_MAX  5000       /* rows one `queue list` prints */
+#define SPOOL_PATH         "system.db"
+#define SPOOL_BATCH_MAX    2000 /* operations in one transaction */
+#define SPOOL_RETRY_MS     5000
+#define SPOOL_ROUTES_MAX   500        /* due routes told at once */
+#define SPOOL_OVERDUE_MAX  100        /* messages looked at for their age at once */
+#define SPOOL_FAR          INT64_MAX  /* due: the process looks after it by itself */
+#define SPOOL_ATTEMPTS_MAX 200000     /* rows of attempts kept */
+#define SPOOL_WAL_MAX      (8u << 20) /* bytes of log after which the database is folded */
+#define SPOOL_IDS_MAX      1000000    /* messages in the queue; with more, no file is removed as left over */
+#define SPOOL_TRACE_MAX    200000     /* rows of the trace */
+#define SPOOL_FIND_MAX     1000       /* rows one `trace` prints */
+#define SPOOL_LIST_MAX     5000       /* rows one `queue list` prints */
 
 /* What else changes in the transaction of a put: rows of another message that end with it, or stay and are
  * marked as warned. */
@@ -54,8 +59,6 @@ struct spool_message {
     const struct vec *targets;    /* struct txn_target; row i is target i */
     const struct spool_change *changes;
     size_t change_count;
-    struct queued *queued;
-    uint64_t created_unix_ms;
 };
 
 enum { SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD };
@@ -64,6 +67,11 @@ enum { SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD };
 #define SPOOL_ROUTE_DUE_SQL                                                                                  \
     "INSERT INTO queue_route (route, due) VALUES (?, ?)"                                                     \
     " ON CONFLICT (route) DO UPDATE SET due = min(due, excluded.due)"
+
+/* Argument: id. The message goes when it has no rows. */
+#define SPOOL_END_MESSAGE_SQL                                                                                \
+    "DELETE FROM queue_message WHERE id = ?1"                                                                \
+    " AND NOT EXISTS (SELECT 1 FROM queue_recipient WHERE message = ?1)"
 
 typedef void spool_done(void *ctx, enum err err, const struct why *why);
 
@@ -78,30 +86,86 @@ void spool_close(struct spool **spool);
 size_t spool_pending(const struct spool *spool);
 
 /* Ends or marks rows as `changes` say, without a put; a message that has no rows after it ends too, and its
- * file. Copies. `gone` messages' files are dropped by this (deliver.c). */
+ * file (deliver.c). Copies; repeated until it succeeds. */
 void spool_change(struct spool *spool, const struct spool_change *changes, size_t count, spool_done *done,
                   void *ctx);
-/* The message and its rows, claimed by this process. What `message` points to must live until `done`. */
-void spool_put(struct spool *spool, const struct spool_message *message, spool_done *done, void *ctx);
-/* The row is delivered: deleted. The texts are copied. These three are repeated until they succeed; `done`
- * may be NULL. */
-void spool_settle(struct spool *spool, struct slice id, uint32_t ordinal, spool_done *done, void *ctx);
-/* The row waits until `due_unix_ms`. */
-void spool_defer(struct spool *spool, struct slice id, uint32_t ordinal, uint32_t attempts,
-                 uint64_t due_unix_ms, struct slice error);
-/* The message has no rows any more and its file is gone. */
-void spool_forget(struct spool *spool, struct slice id);
+/* The message and its rows: claimed by this process, or waiting (from `due_ms` on), or held. The text of
+ * `message` (and of `hold`, `client`) must live until `done`. */
+struct spool_put {
+    const struct queued *message;
+    struct slice client, hold;
+    uint32_t state; /* SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD */
+    uint32_t priority;
+    uint64_t due_ms;
+    const struct spool_change *changes; /* copied */
+    size_t change_count;
+};
+void spool_put(struct spool *spool, const struct spool_put *put, spool_done *done, void *ctx);
+
+/* What became of rows of one message. */
+enum spool_what {
+    SPOOL_ROW_END,   /* done: it goes */
+    SPOOL_ROW_LATER, /* waits until due_ms, with the answer it got */
+    SPOOL_ROW_BACK   /* was not tried: waits as before */
+};
+struct spool_result {
+    enum spool_what what;
+    const struct queued_row *row; /* attempts, route, code, enhanced, text, remote are kept (LATER) */
+    uint64_t due_ms;
+    uint64_t route_due_ms; /* when its route is to be looked at (LATER, BACK) */
+};
+/* One attempt, counted for the reports on TLS. */
+struct spool_attempt {
+    struct slice domain, mx, policy, tls_result;
+    uint32_t outcome; /* enum relay_outcome */
+    uint64_t hour;    /* since 1970 */
+};
+/* `gone`: the message has no rows at all any more. */
+typedef void spool_results_done(void *ctx, enum err err, bool gone);
+/* Copies; repeated until it succeeds. `usage` (its relay empty: none) is counted in the same transaction.
+ * `done` may be NULL. */
+void spool_results(struct spool *spool, struct slice id, const struct spool_result *results, size_t count,
+                   const struct relay_usage *usage, const struct spool_attempt *attempt,
+                   spool_results_done *done, void *ctx);
+/* Adds to what a relay has taken. */
+void spool_count(struct spool *spool, const struct relay_usage *usage);
+/* Attempts of hours before this one are forgotten, and relays' days before this. */
+void spool_forget_old(struct spool *spool, uint64_t hour, uint64_t window_ms);
+/* The clock's state, for the next start. */
+void spool_keep_clock(struct spool *spool, const struct queue_clock_kept *kept);
+/* At the start, before anything was submitted, on this thread: the clock's state (false: none yet) and what
+ * the relays have taken (relay_quotas_load()). */
+enum err spool_load(struct spool *spool, struct queue *q, struct queue_clock_kept *kept, bool *known,
+                    struct why *why) MUST_CHECK;
+
+/* This route is to be looked at then (exactly: it was looked at), or at the latest then. */
+void spool_route_due(struct spool *spool, struct slice route, uint64_t due_ms, bool exactly);
 /* Events of the trace: records of trace.c, in order; the block is freed here. Best effort. */
 void spool_trace(struct spool *spool, uint8_t *records, size_t len);
 
-/* Claims what is due now. `found` gets each message with its rows (the callee's now); then `done` with the
- * time when the next is due (UINT64_MAX: nothing waits) and the number of messages in the queue. With `sweep`
- * (once, at start), what an earlier process had claimed is free again, and messages without rows (only their
- * file may be left) come too, with count 0. */
+/* Routes of which something is due now, up to SPOOL_ROUTES_MAX: wire_strings. They are not due any more
+ * (SPOOL_FAR) until whoever asked has looked. `next_ms`: when the next one is (UINT64_MAX: none). With
+ * `sweep` (once, at start), what an earlier process had claimed waits again, and all routes are due it had
+ * not finished looking at. */
+typedef void spool_routes_done(void *ctx, enum err err, struct slice routes, uint64_t next_ms);
+void spool_routes(struct spool *spool, uint64_t now_ms, bool sweep, spool_routes_done *done, void *ctx);
+/* Claims up to `limit` rows of this route that are due, oldest first (of four, one may be mass mail). `found`
+ * gets each message with its rows (the callee's now); then `done` with the time the next row is due
+ * (UINT64_MAX: none waits), which is also when the route is. */
 typedef void spool_found(void *ctx, struct queued *message);
-typedef void spool_due_done(void *ctx, enum err err, uint64_t next_unix_ms, uint64_t messages);
-void spool_due(struct spool *spool, struct queue *q, uint64_t now_unix_ms, bool sweep, spool_found *found,
-               spool_due_done *done, void *ctx);
+typedef void spool_fetched(void *ctx, enum err err, size_t rows, uint64_t next_ms);
+void spool_fetch(struct spool *spool, struct queue *q, struct slice route, uint64_t now_ms, uint32_t limit,
+                 spool_found *found, spool_fetched *done, void *ctx);
+/* Messages of before `created_ms` with waiting rows, up to SPOOL_OVERDUE_MAX, with these rows. To be
+ * returned: claimed. To be warned of: those that were not yet; their rows stay waiting. */
+void spool_overdue(struct spool *spool, struct queue *q, uint64_t created_ms, bool warn, spool_found *found,
+                   spool_fetched *done, void *ctx);
+
+struct spool_depth {
+    uint64_t messages, waiting, held, oldest_ms; /* oldest_ms 0: there is none */
+};
+typedef void spool_depth_done(void *ctx, enum err err, const struct spool_depth *depth);
+void spool_depth(struct spool *spool, spool_depth_done *done, void *ctx);
 
 /* The ids of all messages in the queue, each QUEUE_ID_LEN bytes, one behind the other. */
 typedef void spool_ids_done(void *ctx, enum err err, struct slice ids);
@@ -123,9 +187,14 @@ struct spool_op {
     struct why why;
 };
 
+/* Whose messages it keeps (spool_load()). */
+struct queue *spool_queue(const struct spool *spool);
 /* Runs the operation with the next transaction. */
 void spool_submit(struct spool *spool, struct spool_op *op);
 
 extern const struct db_schema spool_schema;
+/* spool_load() on an open database. */
+enum err spool_load_from(struct db *db, struct queue *q, struct queue_clock_kept *kept, bool *known,
+                         struct why *why) MUST_CHECK;
 
 #endif

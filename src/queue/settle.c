@@ -1,0 +1,268 @@
+/* settle.c: what becomes of rows that have their answer. Answers come from other servers by way of relay:
+ * their texts are bounded and made printable here. Called by send.c, deliver.c, schedule.c and overdue.c. */
+#include "queue/settle.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "queue/bounce.h"
+#include "queue/schedule.h"
+#include "settings/metrics.h"
+
+struct settle_bounce {
+    struct queued_row *row;
+    enum dsn_action action;
+    enum dsn_reason reason;
+};
+
+void settle_begin(struct settling *s, struct queued *message)
+{
+    *s = (struct settling){.message = message,
+                           .results = VEC_NEW(struct spool_result, QUEUE_TXN_TARGETS),
+                           .bounces = VEC_NEW(struct settle_bounce, QUEUE_TXN_TARGETS)};
+}
+
+/* ---- answers ---- */
+
+static struct slice printable_in(struct arena *arena, struct slice text)
+{
+    text = slice_sub(text, 0, SETTLE_TEXT_MAX);
+    uint8_t *copy = arena_must(arena, text.len + 1);
+    for (size_t i = 0; i < text.len; i++)
+        copy[i] = text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? ' ' : text.ptr[i];
+    return slice_make(copy, text.len);
+}
+
+void settle_answer(struct queued *message, struct queued_row *row, uint32_t code, struct slice enhanced,
+                   struct slice text, struct slice remote)
+{
+    row->code = code;
+    row->enhanced = printable_in(message->arena, slice_sub(enhanced, 0, 16));
+    row->text = printable_in(message->arena, text);
+    row->remote = printable_in(message->arena, slice_sub(remote, 0, DSN_TEXT_MAX));
+}
+
+/* ---- one row ---- */
+
+static struct spool_result *add_result(struct settling *s, struct queued_row *row, enum spool_what what)
+{
+    struct spool_result *result = vec_push(&s->results);
+    if (!result)
+        abort(); /* a message has no more rows than this */
+    *result = (struct spool_result){.what = what, .row = row};
+    row->state = ROW_ENDING;
+    return result;
+}
+
+static void add_bounce(struct settling *s, struct queued_row *row, enum dsn_action action,
+                       enum dsn_reason reason)
+{
+    struct settle_bounce *bounce = vec_push(&s->bounces);
+    if (!bounce)
+        abort();
+    *bounce = (struct settle_bounce){.row = row, .action = action, .reason = reason};
+    row->state = ROW_ENDING;
+}
+
+void settle_done(struct settling *s, struct queued_row *row, bool tell, enum dsn_action action)
+{
+    if (tell && dsn_wanted(row->notify, action))
+        add_bounce(s, row, action, DSN_REASON_NONE);
+    else
+        (void)add_result(s, row, SPOOL_ROW_END);
+}
+
+bool settle_later(struct settling *s, struct queued_row *row, uint64_t wait_ms)
+{
+    struct queue *q = s->message->q;
+    uint64_t now = queue_now_ms(q);
+    if (now >= s->message->created_ms + q->settings->queue.expire) {
+        metric_add(METRIC_QUEUE_EXPIRED, 0, 1);
+        settle_failed(s, row, DSN_REASON_NONE);
+        return false;
+    }
+    row->attempts++;
+    struct spool_result *result = add_result(s, row, SPOOL_ROW_LATER);
+    result->due_ms = result->route_due_ms = now + wait_ms;
+    schedule_look_in(q, wait_ms);
+    return true;
+}
+
+void settle_stay(struct settling *s, struct queued_row *row, uint64_t route_due_ms)
+{
+    struct spool_result *result = add_result(s, row, SPOOL_ROW_LATER);
+    result->due_ms = queue_now_ms(s->message->q);
+    result->route_due_ms = route_due_ms;
+}
+
+void settle_back(struct settling *s, struct queued_row *row, uint64_t route_due_ms)
+{
+    add_result(s, row, SPOOL_ROW_BACK)->route_due_ms = route_due_ms;
+}
+
+void settle_failed(struct settling *s, struct queued_row *row, enum dsn_reason reason)
+{
+    add_bounce(s, row, DSN_FAILED, reason);
+}
+
+/* ---- rows that are told of ---- */
+
+struct telling {
+    struct list node; /* in q->tellings */
+    struct queue *q;
+    struct queued *message;
+    struct loop_timer *timer;
+    size_t count;
+    struct settle_bounce rows[];
+};
+
+/* Status of what has failed: when time ran out, what was temporary is final. */
+static struct slice status_in(struct arena *arena, const struct settle_bounce *b)
+{
+    struct slice status = b->row->enhanced.len ? b->row->enhanced : SLICE("4.4.7");
+    if (b->action != DSN_FAILED || status.ptr[0] != '4')
+        return b->action == DSN_DELAYED && status.ptr[0] != '4' ? SLICE("4.4.7") : status;
+    return arena_printf(arena, "5%.*s", SLICE_ARG(slice_from(status, 1)));
+}
+
+static struct slice diagnostic_in(struct arena *arena, const struct queued_row *row)
+{
+    if (!row->code)
+        return row->text;
+    return arena_printf(arena, "%u %.*s%s%.*s", row->code, SLICE_ARG(row->enhanced),
+                        row->enhanced.len ? " " : "", SLICE_ARG(row->text));
+}
+
+static void fill_row(struct telling *t, const struct settle_bounce *b, struct bounce_row *to)
+{
+    struct queued *m = t->message;
+    const struct queued_row *row = b->row;
+    *to = (struct bounce_row){
+        .ordinal = row->ordinal,
+        .notify = row->notify,
+        .address = row->address,
+        .orcpt = row->orcpt,
+        .target = row->target,
+        .action = b->action,
+        .reason = b->reason,
+        .status = status_in(m->arena, b),
+        .remote = row->remote,
+        .diagnostic = diagnostic_in(m->arena, row),
+        .is_reply = row->code != 0 && row->remote.len != 0,
+        .last_attempt_ms = row->attempts || row->code ? queue_now_ms(t->q) : 0,
+        .retry_until_ms = b->action == DSN_DELAYED ? m->created_ms + t->q->settings->queue.expire : 0};
+}
+
+static void on_told(void *ctx, enum err err);
+
+static void tell(void *arg)
+{
+    struct telling *t = arg;
+    struct queued *m = t->message;
+    const struct bounce_message message = {.id = m->id,
+                                           .sender = m->sender,
+                                           .session = m->session,
+                                           .account = m->account,
+                                           .envid = m->envid,
+                                           .ret = m->ret,
+                                           .smtputf8 = m->smtputf8,
+                                           .eightbit = m->eightbit,
+                                           .requiretls = m->requiretls,
+                                           .message_id = m->message_id,
+                                           .created_ms = m->created_ms,
+                                           .size = m->size};
+    struct bounce_row *rows = mem_zero(t->count, sizeof *rows);
+    for (size_t i = 0; i < t->count; i++)
+        fill_row(t, &t->rows[i], &rows[i]);
+    bounce_send(t->q, &message, rows, t->count, on_told, t);
+    free(rows);
+}
+
+/* Until it is told the rows stay claimed: after a crash they are tried again, and told of then. */
+static void on_told(void *ctx, enum err err)
+{
+    struct telling *t = ctx;
+    if (err) {
+        if (!t->timer)
+            t->timer = loop_timer_new(t->q->loop, tell, t);
+        loop_timer_set(t->timer, SETTLE_BOUNCE_AGAIN_MS);
+        return;
+    }
+    loop_timer_free(&t->timer);
+    list_remove(&t->node);
+    deliver_ended(t->message, (uint32_t)t->count);
+    free(t);
+}
+
+static struct telling *telling_new(struct queued *message, size_t count)
+{
+    struct telling *t = mem_zero(1, sizeof *t + count * sizeof t->rows[0]);
+    t->q = message->q;
+    t->message = message;
+    t->count = count;
+    list_push_back(&t->q->tellings, &t->node);
+    return t;
+}
+
+void settle_stop(struct queue *q)
+{
+    for (struct list *node; (node = list_pop_front(&q->tellings)) != NULL;) {
+        struct telling *t = CONTAINER_OF(node, struct telling, node);
+        loop_timer_free(&t->timer);
+        free(t);
+    }
+}
+
+static void tell_all(struct queued *message, const struct settle_bounce *rows, size_t count)
+{
+    for (size_t i = 0, n; i < count; i += n) {
+        n = count - i < BOUNCE_ROWS_MAX ? count - i : BOUNCE_ROWS_MAX;
+        struct telling *t = telling_new(message, n);
+        memcpy(t->rows, rows + i, n * sizeof *rows);
+        tell(t);
+    }
+}
+
+void settle_warn(struct queued *message)
+{
+    struct settle_bounce *rows = mem_zero(message->count + 1, sizeof *rows);
+    for (uint32_t i = 0; i < message->count; i++)
+        rows[i] = (struct settle_bounce){.row = &message->rows[i], .action = DSN_DELAYED};
+    tell_all(message, rows, message->count);
+    free(rows);
+}
+
+/* ---- the end ---- */
+
+struct ended {
+    struct queued *message;
+    uint32_t rows;
+};
+
+static void on_results(void *ctx, enum err err, bool gone)
+{
+    struct ended *ended = ctx;
+    (void)err;
+    if (gone)
+        deliver_drop_file(ended->message->q, ended->message->id);
+    deliver_ended(ended->message, ended->rows);
+    free(ended);
+}
+
+void settle_finish(struct settling *s)
+{
+    struct queued *m = s->message;
+    if (s->results.len || s->usage.used || s->attempted) {
+        struct ended *ended = s->results.len ? mem_alloc(sizeof *ended) : NULL;
+        if (ended)
+            *ended = (struct ended){.message = m, .rows = (uint32_t)s->results.len};
+        spool_results(m->q->spool, m->id, s->results.items, s->results.len, &s->usage,
+                      s->attempted ? &s->attempt : NULL, ended ? on_results : NULL, ended);
+    }
+    tell_all(m, s->bounces.items, s->bounces.len);
+    vec_free(&s->results);
+    vec_free(&s->bounces);
+}
