@@ -55,14 +55,17 @@ struct bounce {
 
 /* ---- who is told ---- */
 
+/* The directory leads postmaster of every domain of ours to somebody. */
 struct slice bounce_postmaster_in(struct queue *q, struct arena *arena)
 {
-    struct slice accounts = slice_make(q->accounts, q->accounts_len), first;
+    struct slice accounts = slice_make(q->accounts, q->accounts_len), first, domain = q->settings->hostname;
     if (q->settings->postmaster.len)
         return q->settings->postmaster;
-    if (wire_strings_take(&accounts, &first))
-        return arena_dup(arena, first);
-    return arena_printf(arena, "postmaster@%.*s", SLICE_ARG(q->settings->hostname));
+    if (q->settings->domains.count)
+        domain = q->settings->domains.items[0].name;
+    else if (wire_strings_take(&accounts, &first))
+        domain = slice_from(first, (size_t)(slice_rfind(first, '@') + 1));
+    return arena_printf(arena, "postmaster@%.*s", SLICE_ARG(domain));
 }
 
 /* Of mail with the null sender only a failure is told, and only to postmaster. */

@@ -55,7 +55,8 @@ void bounce_send(struct queue *q, const struct bounce_message *message, const st
                  size_t count, bounce_done *done, void *ctx);
 /* Would anybody be told? False: the rows may be settled without bounce_send(). */
 bool bounce_wanted(const struct bounce_message *message, const struct bounce_row *row);
-/* Where notifications go that cannot be delivered to a sender: the setting, or the first account. */
+/* Where notifications go that cannot be delivered to a sender: the setting, or postmaster of our first
+ * domain. */
 struct slice bounce_postmaster_in(struct queue *q, struct arena *arena);
 
 #endif
