@@ -11,7 +11,7 @@
 #define BLOB_BUFFER   (64u * 1024)
 #define BLOB_MODE     0600
 #define BLOB_DIR_MODE 0700
-#define BLOB_PARTS    3 /* header, added, a piece of the body: most messages are one write */
+#define BLOB_PARTS    5 /* of one write: most messages are one */
 
 /* Finds damage, not forgery: the key is no secret. */
 static const struct hash_key sum_key = {0x526f636b646f7665, 0x6d657373616765};
@@ -92,6 +92,8 @@ static enum err write_parts(int fd, const struct blob_parts *parts, struct blob_
         err = put(&w, parts->added, why);
     if (!err)
         err = put_body(&w, parts, buffer, why);
+    for (size_t i = 0; !err && i < BLOB_BEHIND; i++)
+        err = put(&w, parts->behind[i], why);
     if (!err)
         err = flush(&w, why);
     free(buffer);
@@ -102,6 +104,17 @@ static enum err write_parts(int fd, const struct blob_parts *parts, struct blob_
 
 /* What could not be written and synced is removed: after a failed sync the bytes are lost; they are written
  * anew, into another file, when asked again. */
+static enum err write_and_sync(const struct store_root *root, const char *path, int fd,
+                               const struct blob_parts *parts, struct blob_made *made, struct why *why)
+{
+    enum err err = write_parts(fd, parts, made, why);
+    if (!err)
+        err = io_fsync(fd, why);
+    if (err)
+        (void)!io_unlink(root->dir, path, NULL);
+    return err;
+}
+
 enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
                     const struct blob_parts *parts, struct blob_made *made, struct why *why)
 {
@@ -110,31 +123,18 @@ enum err blob_write(const struct store_root *root, const char *folder, uint64_t 
     paths_message(folder, id, path);
     enum err err = io_open_at(root->dir, path, O_WRONLY | O_NOFOLLOW, 0, &fd, why);
     if (!err)
-        err = write_parts(fd, parts, made, why);
-    if (!err)
-        err = io_fsync(fd, why);
-    if (err)
-        (void)!io_unlink(root->dir, path, NULL);
+        return write_and_sync(root, path, fd, parts, made, why);
+    (void)!io_unlink(root->dir, path, NULL);
     return err;
 }
 
-enum err blob_write_at(const struct store_root *root, const char *temporary, const char *path,
-                       const struct blob_parts *parts, struct blob_made *made, struct why *why)
+enum err blob_write_at(const struct store_root *root, const char *path, const struct blob_parts *parts,
+                       struct blob_made *made, struct why *why)
 {
     AUTO_FD int fd = -1;
-    enum err err = io_open_at(root->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC, BLOB_MODE, &fd, why);
-    if (err)
-        return err;
-    const char *name = temporary;
-    err = write_parts(fd, parts, made, why);
-    if (!err) /* the name first: then one sync of the file often takes the name along */
-        err = io_rename(root->dir, temporary, root->dir, path, why);
-    if (!err) {
-        name = path;
-        err = io_fsync(fd, why);
-    }
-    if (err) /* after a failed sync the bytes are lost; they are written anew when asked again */
-        (void)!io_unlink(root->dir, name, NULL);
+    enum err err = io_open_at(root->dir, path, O_WRONLY | O_CREAT | O_TRUNC, BLOB_MODE, &fd, why);
+    if (!err)
+        err = write_and_sync(root, path, fd, parts, made, why);
     return err;
 }
 

@@ -13,14 +13,16 @@
 #include "wire/facts.h"
 
 #define BLOB_SUM_LEN HASH_SUM_LEN
+#define BLOB_BEHIND  2
 
-/* What a file is made of: `header`, `added`, then the bytes of `fd` without the cuts. */
+/* What a file is made of: `header`, `added`, then the bytes of `fd` without the cuts, then `behind`. */
 struct blob_parts {
     struct slice header, added;
     int fd;
     uint64_t size; /* of the bytes behind fd */
     const struct facts_cut *cuts;
     size_t cut_count;
+    struct slice behind[BLOB_BEHIND];
 };
 
 /* What came out. */
@@ -36,9 +38,9 @@ enum err blob_make(const struct store_root *root, const char *folder, uint64_t i
 /* Fills what blob_make() has made, and syncs the bytes. On failure nothing is left. */
 enum err blob_write(const struct store_root *root, const char *folder, uint64_t id,
                     const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
-/* A file of any name, which is not durable yet: `path`, written as `temporary` first. */
-enum err blob_write_at(const struct store_root *root, const char *temporary, const char *path,
-                       const struct blob_parts *parts, struct blob_made *made, struct why *why) MUST_CHECK;
+/* A new file of any name, which is not durable yet. One that is there is written over. */
+enum err blob_write_at(const struct store_root *root, const char *path, const struct blob_parts *parts,
+                       struct blob_made *made, struct why *why) MUST_CHECK;
 /* Makes the name of message `id` (and of its neighbours in the same folder) durable. */
 enum err blob_sync_folder(const struct store_root *root, const char *folder, uint64_t id,
                           struct why *why) MUST_CHECK;

@@ -203,9 +203,23 @@ bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *pac
 bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 /* queue_open.c */
 bool queue_open_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
-/* The body of a queued message from its files. On a pool thread. */
+/* The file of a queued message, opened; its first `size` bytes are the message, the facts stand behind them.
+ * ERR_ABSENT: there is none. On a pool thread. */
+enum err queue_file_open(const struct store_root *root, struct slice queue_id, int *fd, uint64_t *size,
+                         uint64_t *facts_len, struct why *why) MUST_CHECK;
+/* Its body. */
 enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,
                             int *fd, struct add_body *body, struct why *why) MUST_CHECK;
+
+/* Syncs of the queue's folder, which many share. */
+struct queue_names {
+    pthread_mutex_t lock;
+    pthread_cond_t ended_one;
+    uint64_t begun, ended; /* how many */
+    uint64_t failed;       /* the last one that did */
+};
+void queue_names_start(struct queue_names *names);
+void queue_names_stop(struct queue_names *names);
 
 /* ---- watches.c ---- */
 
@@ -284,6 +298,7 @@ struct store {
     struct grants grants;
     struct bodies bodies;
     struct watches watches;
+    struct queue_names queue_names;
     struct quotas *quotas, *next_quotas;
     struct loop_timer *tick, *space_timer, *drain_timer;
     bool space_low, draining;

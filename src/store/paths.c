@@ -79,14 +79,14 @@ bool paths_message_id(const char *name, uint64_t *id)
     return slice_ends(s, SLICE(".eml")) && slice_u64(slice_sub(s, 0, s.len - 4), INT64_MAX, id);
 }
 
-enum err paths_queue(struct slice queue_id, const char *suffix, char path[PATHS_FILE_MAX])
+enum err paths_queue(struct slice queue_id, char path[PATHS_FILE_MAX])
 {
     if (queue_id.len == 0 || queue_id.len > PATHS_QUEUE_ID)
         return ERR_BAD;
     for (size_t i = 0; i < queue_id.len; i++)
         if (!ascii_is_alnum(queue_id.ptr[i]))
             return ERR_BAD;
-    (void)snprintf(path, PATHS_FILE_MAX, "queue/%.*s.%s", SLICE_ARG(queue_id), suffix);
+    (void)snprintf(path, PATHS_FILE_MAX, "queue/%.*s.eml", SLICE_ARG(queue_id));
     return ERR_OK;
 }
 

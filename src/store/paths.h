@@ -4,7 +4,7 @@
  *   accounts/ADDRESS/msg/XX/ID.eml     one message as it is served, or still empty; XX: bits 8 to 15 of the
  *                                      id, so that neighbours share a folder and one sync of it
  *   spool/N                            a large body in flight (unlinked as soon as it is open)
- *   queue/QUEUE-ID.eml, .facts         a message that waits in the queue, and what scan found in it
+ *   queue/QUEUE-ID.eml                 a message that waits in the queue, and what scan found in it behind
  */
 #ifndef STORE_PATHS_H
 #define STORE_PATHS_H
@@ -37,8 +37,8 @@ void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 /* The id in "ID.eml"; false for any other name. */
 bool paths_message_id(const char *name, uint64_t *id);
 
-/* `suffix`: "eml", "facts" or "new". ERR_BAD when the id is not 1 to PATHS_QUEUE_ID letters and digits. */
-enum err paths_queue(struct slice queue_id, const char *suffix, char path[PATHS_FILE_MAX]) MUST_CHECK;
+/* ERR_BAD when the id is not 1 to PATHS_QUEUE_ID letters and digits. */
+enum err paths_queue(struct slice queue_id, char path[PATHS_FILE_MAX]) MUST_CHECK;
 /* The name of a file for SQLite: the root's path in front. ERR_INTERNAL when too long. */
 enum err paths_full(const struct store_root *root, const char *path, char *full, size_t size) MUST_CHECK;
 

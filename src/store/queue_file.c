@@ -1,6 +1,6 @@
-/* queue_file.c: messages that wait in the queue: the message as it will be served (cuts made, added fields in
- * front) and what scan found in it, each in a file of its own, durable before queue commits its rows.
- * Requests come from queue. */
+/* queue_file.c: messages that wait in the queue, each in a file: the message as it will be served (cuts made,
+ * added fields in front), behind it what scan found in it, and at the end where that begins. Durable before
+ * queue commits its rows. Requests come from queue. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,10 @@
 #include "store/blob.h"
 #include "store/context.h"
 
+/* At the end of a file: length of the facts, 8 bytes; these. */
+#define END_LEN 16
+static const uint8_t end_mark[8] = {'r', 'd', 'q', 'u', 'e', 'u', 'e', '1'};
+
 struct put {
     struct store *store;
     struct ipc_link *link;
@@ -18,64 +22,90 @@ struct put {
     uint32_t request;
     uint8_t id[PATHS_QUEUE_ID];
     size_t id_len;
-    struct body *body; /* NULL: drop the files */
+    struct body *body; /* NULL: drop the file */
     enum err err;
     struct why why;
 };
 
-static enum err write_file(const struct store_root *root, struct slice id, const char *suffix,
-                           const struct blob_parts *parts, struct why *why)
+void queue_names_start(struct queue_names *names)
 {
-    char temporary[PATHS_FILE_MAX], path[PATHS_FILE_MAX];
-    struct blob_made made;
-    if (paths_queue(id, "new", temporary) || paths_queue(id, suffix, path))
-        return err_set(why, ERR_BAD, "ill-formed queue id");
-    return blob_write_at(root, temporary, path, parts, &made, why);
+    *names = (struct queue_names){0};
+    (void)pthread_mutex_init(&names->lock, NULL);
+    (void)pthread_cond_init(&names->ended_one, NULL);
 }
 
-static void remove_file(const struct store_root *root, struct slice id, const char *suffix, struct put *put)
+void queue_names_stop(struct queue_names *names)
+{
+    (void)pthread_cond_destroy(&names->ended_one);
+    (void)pthread_mutex_destroy(&names->lock);
+}
+
+/* The names of all files made until now. Those who ask while a sync runs share the next one. */
+static enum err sync_names(struct store *store, struct why *why)
+{
+    struct queue_names *n = &store->queue_names;
+    (void)pthread_mutex_lock(&n->lock);
+    uint64_t mine = n->begun + 1;
+    while (n->ended < mine) {
+        if (n->begun > n->ended) {
+            (void)pthread_cond_wait(&n->ended_one, &n->lock);
+            continue;
+        }
+        n->begun++;
+        (void)pthread_mutex_unlock(&n->lock);
+        enum err err = io_fsync_dir_at(store->root.dir, "queue", why);
+        (void)pthread_mutex_lock(&n->lock);
+        n->ended++;
+        n->failed = err ? n->ended : n->failed;
+        (void)pthread_cond_broadcast(&n->ended_one);
+    }
+    bool lost = n->failed >= mine; /* a later one that worked says nothing about ours */
+    (void)pthread_mutex_unlock(&n->lock);
+    return lost ? err_set(why, ERR_LATER, "the names of queued messages could not be synced") : ERR_OK;
+}
+
+static void remove_file(struct put *put)
 {
     char path[PATHS_FILE_MAX];
-    enum err err = paths_queue(id, suffix, path);
+    enum err err = paths_queue(slice_make(put->id, put->id_len), path);
     if (!err)
-        err = io_unlink(root->dir, path, &put->why);
+        err = io_unlink(put->store->root.dir, path, &put->why);
     if (err && err != ERR_ABSENT)
         put->err = err;
 }
 
-static void put_files(struct put *put)
+static void write_file(struct put *put)
 {
-    const struct store_root *root = &put->store->root;
     const struct add_body *body = &put->body->add;
-    struct slice id = slice_make(put->id, put->id_len);
-    const struct blob_parts message = {.added = body->facts->added,
-                                       .fd = body->fd,
-                                       .size = body->size,
-                                       .cuts = body->facts->cuts,
-                                       .cut_count = body->facts->cut_count};
-    const struct blob_parts facts = {.header = buf_slice(&put->body->encoded), .fd = -1};
-    put->err = write_file(root, id, "facts", &facts, &put->why);
+    struct slice facts = buf_slice(&put->body->encoded);
+    AUTO_BUF struct buf end = buf_new(END_LEN);
+    buf_add_le64(&end, facts.len);
+    buf_add(&end, slice_make(end_mark, sizeof end_mark));
+    const struct blob_parts parts = {.added = body->facts->added,
+                                     .fd = body->fd,
+                                     .size = body->size,
+                                     .cuts = body->facts->cuts,
+                                     .cut_count = body->facts->cut_count,
+                                     .behind = {facts, buf_slice(&end)}};
+    char path[PATHS_FILE_MAX];
+    struct blob_made made;
+    put->err = paths_queue(slice_make(put->id, put->id_len), path);
     if (!put->err)
-        put->err = write_file(root, id, "eml", &message, &put->why);
-    if (!put->err)
-        put->err = io_fsync_dir_at(root->dir, "queue", &put->why);
-    if (put->err) {
-        struct put ignored = {0};
-        remove_file(root, id, "facts", &ignored);
-        remove_file(root, id, "eml", &ignored);
-    }
+        put->err = blob_write_at(&put->store->root, path, &parts, &made, &put->why);
+    if (put->err)
+        return;
+    put->err = sync_names(put->store, &put->why);
+    if (put->err)
+        (void)!io_unlink(put->store->root.dir, path, NULL);
 }
 
 static void work(void *arg)
 {
     struct put *put = arg;
-    struct slice id = slice_make(put->id, put->id_len);
-    if (put->body) {
-        put_files(put);
-        return;
-    }
-    remove_file(&put->store->root, id, "eml", put);
-    remove_file(&put->store->root, id, "facts", put);
+    if (put->body)
+        write_file(put);
+    else
+        remove_file(put);
 }
 
 static void done(void *arg)
@@ -117,7 +147,7 @@ bool queue_file_on_put(void *ctx, struct ipc_link *link, struct ipc_packet *pack
     struct store *store = ctx;
     const struct wire_queue_file *m = message;
     char path[PATHS_FILE_MAX];
-    if (!packet->request || paths_queue(m->queue_id, "eml", path))
+    if (!packet->request || paths_queue(m->queue_id, path))
         return false;
     struct body *body = body_take(store, ROLE_SMTP, m->body);
     if (body && !(store->space_low && body->kind == BODY_MX))
@@ -136,7 +166,7 @@ bool queue_file_on_drop(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     struct store *store = ctx;
     const struct wire_queue_file *m = message;
     char path[PATHS_FILE_MAX];
-    if (paths_queue(m->queue_id, "eml", path))
+    if (paths_queue(m->queue_id, path))
         return false;
     return start(store, link, packet, m->queue_id, NULL);
 }
@@ -159,10 +189,9 @@ struct leftover {
 /* True: a file of a message that is not in the queue any more, and was there before the queue started. */
 static bool is_leftover(const struct leftover *l, struct slice name)
 {
-    size_t ending = slice_ends(name, SLICE(".eml")) ? 4 : slice_ends(name, SLICE(".facts")) ? 6 : 0;
-    struct slice id = slice_sub(name, 0, name.len - ending);
-    return ending && id.len == l->before_len && slice_cmp(id, slice_make(l->before, l->before_len)) < 0 &&
-           !map_get(l->live, id);
+    struct slice id = slice_sub(name, 0, name.len - (sizeof ".eml" - 1));
+    return slice_ends(name, SLICE(".eml")) && id.len == l->before_len &&
+           slice_cmp(id, slice_make(l->before, l->before_len)) < 0 && !map_get(l->live, id);
 }
 
 static bool look_at_file(void *arg, const char *name, int type)
@@ -210,7 +239,7 @@ bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     char path[PATHS_FILE_MAX];
     (void)link;
     (void)packet;
-    if (paths_queue(m->before, "eml", path))
+    if (paths_queue(m->before, path))
         return false;
     buf_add(&store->queued, m->ids);
     if (m->more)
@@ -229,24 +258,60 @@ bool queue_file_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     return true;
 }
 
+enum err queue_file_open(const struct store_root *root, struct slice queue_id, int *out, uint64_t *size,
+                         uint64_t *facts_len, struct why *why)
+{
+    char path[PATHS_FILE_MAX];
+    uint8_t end[END_LEN];
+    size_t got = 0;
+    uint64_t len = 0;
+    struct stat st = {0};
+    AUTO_FD int fd = -1;
+    if (paths_queue(queue_id, path))
+        return err_set(why, ERR_BAD, "ill-formed queue id");
+    enum err err = io_open_at(root->dir, path, O_RDONLY, 0, &fd, why);
+    if (!err)
+        err = io_fstat(fd, &st, why);
+    if (!err && st.st_size >= END_LEN)
+        err = io_pread(fd, end, END_LEN, (uint64_t)st.st_size - END_LEN, &got, why);
+    if (err)
+        return err;
+    struct slice rest = slice_make(end, got);
+    if (!slice_take_le64(&rest, &len) || !slice_eq(rest, slice_make(end_mark, sizeof end_mark)) ||
+        len > FACTS_MAX_ENCODED || len > (uint64_t)st.st_size - END_LEN)
+        return err_set(why, ERR_INTERNAL, "the file of a queued message is damaged");
+    *size = (uint64_t)st.st_size - END_LEN - len;
+    *facts_len = len;
+    *out = fd;
+    fd = -1;
+    return ERR_OK;
+}
+
+static enum err read_facts_in(struct arena *arena, int fd, uint64_t at, uint64_t len, struct slice *encoded,
+                              struct why *why)
+{
+    uint8_t *room = arena_try(arena, (size_t)len);
+    size_t got = 0;
+    if (!room)
+        return err_set(why, ERR_LATER, "too much was found in a queued message");
+    enum err err = io_pread(fd, room, (size_t)len, at, &got, why);
+    *encoded = slice_make(room, got);
+    return err;
+}
+
 enum err queue_file_load_in(struct arena *arena, const struct store_root *root, struct slice queue_id,
                             int *out, struct add_body *body, struct why *why)
 {
-    char path[PATHS_FILE_MAX], facts_path[PATHS_FILE_MAX];
-    if (paths_queue(queue_id, "eml", path) || paths_queue(queue_id, "facts", facts_path))
-        return err_set(why, ERR_BAD, "ill-formed queue id");
-    struct slice encoded;
+    struct slice encoded = SLICE_EMPTY;
     struct facts *facts = ARENA_NEW(arena, struct facts);
     AUTO_FD int fd = -1;
-    struct stat st;
-    enum err err = io_read_file_in(arena, root->dir, facts_path, FACTS_MAX_ENCODED, &encoded, why);
+    uint64_t size, facts_len;
+    enum err err = queue_file_open(root, queue_id, &fd, &size, &facts_len, why);
+    if (!err)
+        err = read_facts_in(arena, fd, size, facts_len, &encoded, why);
     if (!err)
         err = facts_decode_in(arena, encoded, facts, why);
-    if (!err)
-        err = io_open_at(root->dir, path, O_RDONLY, 0, &fd, why);
-    if (!err)
-        err = io_fstat(fd, &st, why);
-    if (!err && (uint64_t)st.st_size != facts->size)
+    if (!err && size != facts->size)
         err = err_set(why, ERR_INTERNAL, "a queued message has a wrong size");
     if (err)
         return err == ERR_ABSENT ? err_set(why, ERR_INTERNAL, "a queued message is missing") : err;

@@ -30,35 +30,26 @@ static struct slice id_of(const struct opening *o)
 
 /* ---- on a pool thread ---- */
 
-static enum err read_sizes(struct opening *o, const char *path, struct why *why)
+static enum err open_sized(struct opening *o, struct why *why)
 {
     uint8_t front[FACTS_PEEK];
     size_t got = 0;
-    AUTO_FD int fd = -1;
-    enum err err = io_open_at(o->store->root.dir, path, O_RDONLY, 0, &fd, why);
+    uint64_t size, facts_len;
+    enum err err = queue_file_open(&o->store->root, id_of(o), &o->fd, &size, &facts_len, why);
     if (!err)
-        err = io_pread(fd, front, sizeof front, 0, &got, why);
+        err = io_pread(o->fd, front, facts_len < sizeof front ? (size_t)facts_len : sizeof front, size, &got,
+                       why);
     if (!err && !facts_peek(slice_make(front, got), &o->size, &o->header_len))
         err = err_set(why, ERR_INTERNAL, "the facts of a queued message cannot be read");
+    if (!err && (size != o->size || o->header_len > o->size))
+        err = err_set(why, ERR_INTERNAL, "a queued message has a wrong size");
     return err;
 }
 
 static void open_file(void *arg)
 {
     struct opening *o = arg;
-    char path[PATHS_FILE_MAX], facts[PATHS_FILE_MAX];
-    struct stat st;
-    o->err = paths_queue(id_of(o), "eml", path);
-    if (!o->err)
-        o->err = paths_queue(id_of(o), "facts", facts);
-    if (!o->err)
-        o->err = io_open_at(o->store->root.dir, path, O_RDONLY, 0, &o->fd, &o->why);
-    if (!o->err)
-        o->err = read_sizes(o, facts, &o->why);
-    if (!o->err)
-        o->err = io_fstat(o->fd, &st, &o->why);
-    if (!o->err && ((uint64_t)st.st_size != o->size || o->header_len > o->size))
-        o->err = err_set(&o->why, ERR_INTERNAL, "a queued message has a wrong size");
+    o->err = open_sized(o, &o->why);
 }
 
 /* ---- on the loop ---- */
@@ -142,7 +133,7 @@ bool queue_open_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     struct store *store = ctx;
     const struct wire_queue_file_open *m = message;
     char path[PATHS_FILE_MAX];
-    if (!packet->request || m->seven_bit > 1 || paths_queue(m->queue_id, "eml", path))
+    if (!packet->request || m->seven_bit > 1 || paths_queue(m->queue_id, path))
         return false;
     struct opening *o = mem_zero(1, sizeof *o);
     *o = (struct opening){.store = store,

@@ -107,6 +107,7 @@ static enum err start(void *ctx, struct why *why)
         return err;
     store->pool = loop_pool_new(store->loop, "store", STORE_THREADS);
     slots_start(store);
+    queue_names_start(&store->queue_names);
     grants_start(&store->grants);
     bodies_start(store);
     watches_start(store);
@@ -188,6 +189,7 @@ static void end(void *ctx)
         loop_pool_free(&store->pool);
     watches_stop(store);
     slots_stop(store);
+    queue_names_stop(&store->queue_names);
     bodies_stop(store);
     grants_stop(&store->grants);
     quotas_free(&store->quotas);

@@ -1,4 +1,4 @@
-/* start.c: what a start finds: folders made, rests of the spool and of half-written queue files removed,
+/* start.c: what a start finds: folders made, rests of the spool removed,
  * owners and modes looked at, and accounts whose index was not closed opened once, so that what a crash has
  * left goes. On the loop's thread, before anything else. */
 #include <stdio.h>
@@ -54,14 +54,6 @@ static bool spool_rest(void *arg, const char *name, int type)
 {
     (void)type;
     remove_rest(arg, name);
-    return true;
-}
-
-static bool queue_rest(void *arg, const char *name, int type)
-{
-    (void)type;
-    if (slice_ends(slice_of(name), SLICE(".new")))
-        remove_rest(arg, name);
     return true;
 }
 
@@ -128,19 +120,16 @@ enum err start_sweep(struct store *store, struct why *why)
         err = make_folder(store, folders[i], why);
         look_at_owner(store, folders[i]);
     }
-    struct sweep spool = {store, "spool", 0}, queue = {store, "queue", 0};
+    struct sweep spool = {store, "spool", 0};
     if (!err)
         err = io_list_dir(store->root.dir, "spool", spool_rest, &spool, why);
-    if (!err)
-        err = io_list_dir(store->root.dir, "queue", queue_rest, &queue, why);
     store->unclean = VEC_NEW(char *, UNCLEAN_MAX);
     if (!err)
         err = io_list_dir(store->root.dir, "accounts", account_rest, store, why);
     if (err)
         return err;
-    if (spool.removed || queue.removed || store->unclean.len)
-        log_info("store.swept", LOG_U64("spool", spool.removed), LOG_U64("queue", queue.removed),
-                 LOG_U64("unclean", store->unclean.len));
+    if (spool.removed || store->unclean.len)
+        log_info("store.swept", LOG_U64("spool", spool.removed), LOG_U64("unclean", store->unclean.len));
     next_unclean(store);
     return ERR_OK;
 }

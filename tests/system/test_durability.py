@@ -130,7 +130,7 @@ def disk(scratch, certs):
 
 
 FAILURES = ["*:enospc", "write:enospc:path=msg/", "write:short", "write:short:path=index.db", "write:eio:path=index.db",
-            "fsync:eio", "fsync:eio:path=index.db-wal", "fsyncdir:eio", "rename:eio", "open:emfile:path=msg/",
+            "fsync:eio", "fsync:eio:path=index.db-wal", "fsyncdir:eio", "open:emfile:path=msg/",
             "write:enospc:path=system.db", "fsync:eio:path=system.db", "write:edquot:path=queue/", "*:erofs"]
 
 

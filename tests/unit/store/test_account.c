@@ -133,6 +133,67 @@ static uint64_t store_flags(struct rig *rig, const char *name, enum flags_mode m
     return modseq;
 }
 
+/* Of what is written beside the strand: the file of the second delivery goes, that of the first stays. */
+static void test_redelivery_written_before(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct rig_message m;
+    int fd = -1;
+    rig_start(&rig);
+    rig_deliver(&rig, "twice", "");
+    rig_message(&m, "hello", "some text");
+    struct addition a = {.body = &m.body, .queue_id = SLICE("twice"), .date = 1};
+    assert_int_equal(add_write(rig.account, &a, &rig.why), ERR_OK);
+    uint64_t written = a.message;
+    struct addition *one = &a;
+    add_commit(rig.account, &one, 1);
+    assert_int_equal(a.err, ERR_OK);
+    assert_true(a.repeated && a.uid == 1 && a.message == 1 && written != 1);
+    assert_int_equal(blob_open(&rig.root, rig.account->folder, 1, &fd, &rig.why), ERR_OK);
+    io_close(&fd);
+    assert_int_equal(blob_open(&rig.root, rig.account->folder, written, &fd, &rig.why), ERR_ABSENT);
+    addition_free(&a);
+    rig_message_free(&m);
+    rig_stop(&rig);
+}
+
+/* Files made in advance have durable names of their own, and go with the handle, or at the next opening. */
+static void test_blanks(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct stat st;
+    char path[PATHS_FILE_MAX];
+    rig_start(&rig);
+    for (unsigned i = 0; i < 4; i++) /* lots of 1, 2 and 4: three are left */
+        rig_deliver(&rig, "", "");
+    assert_int_equal(rig.account->blanks.end - rig.account->blanks.next, 3);
+    for (uint64_t id = 5; id <= 7; id++) {
+        paths_message(rig.account->folder, id, path);
+        assert_int_equal(io_stat_at(rig.root.dir, path, &st, NULL), ERR_OK);
+        assert_int_equal(st.st_size, 0);
+    }
+    rig_reopen(&rig);
+    for (uint64_t id = 5; id <= 7; id++) {
+        paths_message(rig.account->folder, id, path);
+        assert_int_equal(io_stat_at(rig.root.dir, path, &st, NULL), ERR_ABSENT);
+    }
+    paths_message(rig.account->folder, 9,
+                  path); /* of a process that was killed; old ones are no mail either */
+    int fd = -1;
+    assert_int_equal(io_open_at(rig.root.dir, path, O_CREAT | O_WRONLY, 0600, &fd, &rig.why), ERR_OK);
+    const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    assert_int_equal(futimens(fd, old), 0);
+    io_close(&fd);
+    rig_reopen(&rig);
+    assert_int_equal(rig.account->strays, 0);
+    assert_int_equal(io_stat_at(rig.root.dir, path, &st, NULL), ERR_ABSENT);
+    rig_deliver(&rig, "", "");
+    assert_int_equal(account_mailbox(rig.account, SLICE("INBOX"))->messages, 5);
+    rig_stop(&rig);
+}
+
 static void test_flags(void **state)
 {
     (void)state;
@@ -385,11 +446,18 @@ int main(void)
 {
     (void)!metric_attach(&metrics_table, -1, "test", NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_new_account),   cmocka_unit_test(test_deliver),
-        cmocka_unit_test(test_file),          cmocka_unit_test(test_group),
-        cmocka_unit_test(test_flags),         cmocka_unit_test(test_expunge_and_vanished),
-        cmocka_unit_test(test_copy_and_move), cmocka_unit_test(test_fold),
-        cmocka_unit_test(test_killed),        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_new_account),
+        cmocka_unit_test(test_deliver),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_expunge_and_vanished),
+        cmocka_unit_test(test_copy_and_move),
+        cmocka_unit_test(test_fold),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_redelivery_written_before),
+        cmocka_unit_test(test_blanks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

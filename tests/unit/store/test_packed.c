@@ -169,9 +169,9 @@ static void test_paths(void **state)
     assert_true(strlen(folder) < PATHS_FOLDER_MAX - 10);
     assert_false(paths_address(slice_of(folder + 9), back, &len));
     char path[PATHS_FILE_MAX];
-    assert_int_equal(paths_queue(SLICE("../x"), "eml", path), ERR_BAD);
-    assert_int_equal(paths_queue(SLICE(""), "eml", path), ERR_BAD);
-    assert_int_equal(paths_queue(SLICE("abc1"), "eml", path), ERR_OK);
+    assert_int_equal(paths_queue(SLICE("../x"), path), ERR_BAD);
+    assert_int_equal(paths_queue(SLICE(""), path), ERR_BAD);
+    assert_int_equal(paths_queue(SLICE("abc1"), path), ERR_OK);
     assert_string_equal(path, "queue/abc1.eml");
     uint64_t id;
     assert_true(paths_message_id("17.eml", &id) && id == 17);
