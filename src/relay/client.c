@@ -329,6 +329,8 @@ static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
     bool set_up = c->state != CLIENT_GREETING && c->state != CLIENT_EHLO && c->state != CLIENT_HELO;
     if (c->state == CLIENT_HANDSHAKE)
         handshake_failed(c);
+    else if (c->state == CLIENT_STARTTLS) /* some servers and what stands before them drop it there */
+        client_fail(c, CLIENT_TLS_FAILED, 7, 5, texts[end]);
     else if (c->state == CLIENT_IDLE)
         client_fail(c, CLIENT_ACCEPTED, 4, 2, texts[end]);
     else

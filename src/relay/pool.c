@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/random.h"
 #include "relay/identity.h"
 #include "settings/metrics.h"
 
@@ -16,6 +17,7 @@
 struct way {
     struct list idle; /* most recently used first */
     unsigned conns;
+    size_t hosts; /* as last looked up */
     size_t key_len;
     char key[];
 };
@@ -346,6 +348,7 @@ static void try_next(struct pool_job *job)
     conn->way = way;
     conn->job = job;
     conn->policy = host->policy;
+    way->hosts = job->answer->host_count;
     conn->opened_ms = loop_now_ms(pool->loop);
     conn->generation = pool->generation;
     way->conns++;
@@ -373,13 +376,21 @@ static struct client_reply word_of(const struct resolve_answer *answer)
     return reply;
 }
 
+/* Several hosts share the mail of a domain (RFC 5321 section 5.1), so its connections must not all lead to
+ * the one that was drawn first: until there are some, every other message draws anew. */
+static bool wants_another(const struct pool_job *job, const struct way *way)
+{
+    return job->way.question.mx && way->hosts > 1 && way->conns < 2 * way->hosts && random_below(2) == 0;
+}
+
 /* Where one was found dead the others of its age are not much better: then only a new one will do. */
 static struct pool_conn *find_idle(const struct pool_job *job)
 {
     struct way *way = job->stale ? NULL : map_get(job->pool->ways, job->way.key);
-    if (!way || list_empty(&way->idle))
+    if (!way || list_empty(&way->idle) || wants_another(job, way))
         return NULL;
-    return CONTAINER_OF(way->idle.next, struct pool_conn, idle_node);
+    /* The last one used is the surest to be there; among several hosts they take turns. */
+    return CONTAINER_OF(way->hosts > 1 ? way->idle.prev : way->idle.next, struct pool_conn, idle_node);
 }
 
 static void on_resolved(void *ctx, const struct resolve_answer *answer)
@@ -389,10 +400,7 @@ static void on_resolved(void *ctx, const struct resolve_answer *answer)
     job->answer = answer;
     job->host = job->at = 0;
     job->lookup_ms += (uint32_t)(loop_now_ms(job->pool->loop) - job->begun_ms);
-    struct pool_conn *idle = find_idle(job);
-    if (idle) {
-        give(idle, job, true);
-    } else if (answer->outcome == RESOLVE_FOUND && answer->host_count > 0) {
+    if (answer->outcome == RESOLVE_FOUND && answer->host_count > 0) {
         try_next(job);
     } else {
         const struct client_reply reply = word_of(answer);

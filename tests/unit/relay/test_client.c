@@ -123,8 +123,8 @@ static void make_jobs(struct test *t, int fd, const char *text)
     }
 }
 
-static const struct client_timeouts short_times = {150, 150, 150, 150, 150, 150, 150,
-                                                   150, 150, 150, 150, 400};
+static const struct client_timeouts short_times = {150, 150, 150, 150, 150, 150,
+                                                   150, 150, 150, 150, 150, 400};
 
 static struct client *call(struct test *t, struct tls_client *tls)
 {
@@ -455,6 +455,10 @@ static const struct row tls_rows[] = {
     {"no TLS behind 220",
      OFFER "C STARTTLS\nS 220 go\nW \nW",
      "end tls-failed 0 4.7.5 TLS",
+     {.level = CLIENT_TLS_OPPORTUNISTIC}},
+    {"closes at STARTTLS",
+     OFFER "C STARTTLS\nX \n",
+     "end tls-failed 0 4.7.5 STARTTLS",
      {.level = CLIENT_TLS_OPPORTUNISTIC}},
     {"closes behind 220",
      OFFER "C STARTTLS\nS 220 go\nX \n",
