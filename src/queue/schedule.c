@@ -725,6 +725,8 @@ static void feed(struct schedule *s)
         if (!may_leave(s, d, &until_ms)) {
             d->backlog = false;
             spool_route_due(q->spool, d->key, until_ms, true);
+            if (until_ms != SPOOL_FAR) /* the look that led here may have taken the place of that one */
+                schedule_look_in(q, until_ms > queue_now_ms(q) ? until_ms - queue_now_ms(q) : 0);
         } else if (!d->local && !queue_has(q, ROLE_RELAY)) {
             be_hungry(s, d);
         } else if (room) { /* else it comes back when it has sent some */
