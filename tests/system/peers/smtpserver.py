@@ -195,7 +195,8 @@ class Session:
 
     def on_ehlo(self, argument):
         self.ehlo_name = argument
-        lines = [self.server.name, *self.server.extensions]
+        # A client that can send chunks would never come to the stage `data`.
+        lines = [self.server.name, *(line for line in self.server.extensions if line != "CHUNKING" or "data" not in self.script)]
         if self.server.context and not self.tls and self.server.starttls:
             lines.append("STARTTLS")
         if self.server.users and (self.tls or not self.server.auth_needs_tls):
