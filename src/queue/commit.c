@@ -1,16 +1,23 @@
 /* commit.c: the end of DATA. One account: straight to the store, and 250 when the mail is in its mailbox.
- * More: the file and one row each on disk, 250, then the deliveries. Nothing else ever answers 250 to a
- * message. */
+ * More, or another server's: the file and one row each on disk, 250, then the deliveries. Nothing else ever
+ * answers 250 to a message.
+ *
+ * What is submitted or leaves passes these steps, each of which may wait for another role: facts (what scan
+ * found)
+ * -> signature (DKIM, submissions that leave) -> sender (SRS, what is forwarded) -> file and rows. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "queue/header.h"
+#include "queue/keys.h"
 #include "queue/spool.h"
 #include "queue/trace.h"
 #include "settings/metrics.h"
 
-struct pending_put {
+/* What is found out on the way. In the transaction's arena. */
+struct leaving {
     struct txn *txn;
-    struct queued *queued;
+    struct slice message_id, signature, hold;
+    bool eightbit, utf8_header;
 };
 
 static struct ipc_link *store_link(struct txn *txn)
@@ -124,7 +131,7 @@ static void deliver_one(struct txn *txn)
     txn->call = wire_call(store_link(txn), WIRE_DELIVER, &deliver, QUEUE_DELIVER_MS, on_delivered, txn);
 }
 
-/* ---- several ---- */
+/* ---- several, or another server's ---- */
 
 static void ignore(void *ctx, enum err err, struct ipc_packet *packet)
 {
@@ -135,45 +142,32 @@ static void ignore(void *ctx, enum err err, struct ipc_packet *packet)
 
 static void on_put(void *ctx, enum err err, const struct why *why)
 {
-    struct pending_put *put = ctx;
-    struct txn *txn = put->txn;
-    struct queued *queued = put->queued;
+    struct txn *txn = ctx;
     (void)why;
     if (err) {
-        const struct wire_queue_file file = {.queue_id = queued->id};
+        const struct wire_queue_file file = {.queue_id = id_of(txn)};
         (void)wire_call(store_link(txn), WIRE_QUEUE_FILE_DROP, &file, QUEUE_STORE_MS, ignore, NULL);
-        deliver_free(queued);
         finish_error(txn, err, STORE_CODE_NONE);
         return;
     }
-    metric_add(METRIC_QUEUE_MESSAGES, 0, 1);
-    struct queue *q = txn->q;
     commit_finish(txn, 250, "2.0.0", "message queued");
-    deliver_begin(q, queued);
 }
 
-static struct queued *make_queued(struct txn *txn)
+/* A forwarded message that comes back is known by the address it was forwarded for. With several recipients
+ * nobody learns of the others; then only the number of Received fields ends the loop. */
+static void add_forwarded_for(struct txn *txn, struct buf *out)
 {
-    struct queued *queued = deliver_new(txn->q);
-    struct arena *arena = queued->arena;
-    AUTO_BUF struct buf received = buf_new(WIRE_HEADER_MAX);
-    add_received(txn, &received);
-    queued->id = arena_dup(arena, id_of(txn));
-    queued->sender = arena_dup(arena, txn->mail.sender);
-    queued->session = arena_dup(arena, txn->mail.session);
-    queued->received = arena_dup(arena, buf_slice(&received));
-    queued->count = (uint32_t)txn->targets.len;
-    queued->last_batch = true;
-    queued->rows = ARENA_ARRAY(arena, struct queued_row, queued->count);
-    for (uint32_t i = 0; i < queued->count; i++)
-        queued->rows[i] = (struct queued_row){
-            .ordinal = i, .account = arena_dup(arena, VEC_AT(&txn->targets, struct txn_target, i)->address)};
-    return queued;
+    for (size_t i = 0; txn->recipients.len == 1 && i < txn->targets.len; i++)
+        if (VEC_AT(&txn->targets, struct txn_target, i)->forwarded) {
+            header_add_delivered_to(out, first_recipient(txn));
+            return;
+        }
 }
 
 static void on_file(void *ctx, enum err err, struct ipc_packet *packet)
 {
-    struct txn *txn = ctx;
+    const struct leaving *leaving = ctx;
+    struct txn *txn = leaving->txn;
     struct wire_result result;
     txn->call = 0;
     err = wire_answer(err, packet, WIRE_RESULT, &result);
@@ -183,30 +177,139 @@ static void on_file(void *ctx, enum err err, struct ipc_packet *packet)
         finish_error(txn, err, result.code);
         return;
     }
-    struct pending_put *put = ARENA_NEW(txn->arena, struct pending_put);
-    *put = (struct pending_put){.txn = txn, .queued = make_queued(txn)};
-    const struct spool_message message = {.queued = put->queued,
+    AUTO_BUF struct buf received = buf_new(WIRE_HEADER_MAX);
+    add_forwarded_for(txn, &received);
+    add_received(txn, &received);
+    const struct spool_message message = {.id = id_of(txn),
                                           .mail = &txn->mail,
+                                          .received = buf_slice(&received),
+                                          .signature = leaving->signature,
                                           .account = txn->account,
+                                          .message_id = leaving->message_id,
+                                          .hold = leaving->hold,
                                           .size = txn->size,
-                                          .created_unix_ms = clock_unix_ms(),
+                                          .eightbit = leaving->eightbit,
+                                          .utf8_header = leaving->utf8_header,
                                           .recipients = &txn->recipients,
                                           .targets = &txn->targets};
-    spool_put(txn->q->spool, &message, on_put, put);
+    deliver_put(txn->q, &message, on_put, txn);
 }
 
-static void queue_all(struct txn *txn)
+static void queue_all(struct leaving *leaving)
 {
+    struct txn *txn = leaving->txn;
     const struct wire_queue_file file = {.queue_id = id_of(txn), .body = txn->body};
-    txn->call = wire_call(store_link(txn), WIRE_QUEUE_FILE_PUT, &file, QUEUE_DELIVER_MS, on_file, txn);
+    txn->call = wire_call(store_link(txn), WIRE_QUEUE_FILE_PUT, &file, QUEUE_DELIVER_MS, on_file, leaving);
 }
 
-static void route(struct txn *txn)
+/* ---- the sender it leaves with ---- */
+
+static struct slice domain_of(struct slice address)
 {
-    if (txn->targets.len == 1)
-        deliver_one(txn);
-    else
-        queue_all(txn);
+    for (size_t i = address.len; i > 0; i--)
+        if (address.ptr[i - 1] == '@')
+            return slice_from(address, i);
+    return SLICE_EMPTY;
+}
+
+/* Every remote target leaves with the envelope sender as it is, forwarded ones with `rewritten`. */
+static void set_senders(struct txn *txn, struct slice rewritten)
+{
+    for (size_t i = 0; i < txn->targets.len; i++) {
+        struct txn_target *target = VEC_AT(&txn->targets, struct txn_target, i);
+        if (!target->local)
+            target->sender = target->forwarded ? rewritten : txn->mail.sender;
+    }
+}
+
+static void on_srs(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct leaving *leaving = ctx;
+    struct txn *txn = leaving->txn;
+    struct wire_srs_address made;
+    err = wire_answer(err, packet, WIRE_SRS_ADDRESS, &made);
+    if (!err)
+        err = (enum err)made.err;
+    if (err) {
+        finish_error(txn, ERR_LATER, STORE_CODE_NONE);
+        return;
+    }
+    set_senders(txn, arena_dup(txn->arena, made.address));
+    queue_all(leaving);
+}
+
+/* Only a stranger's sender of a message that an alias sends on is rewritten: our own domains allow us. */
+static bool needs_srs(const struct txn *txn)
+{
+    const struct queue *q = txn->q;
+    if (!q->settings->srs.domain.len || !txn->mail.sender.len ||
+        directory_is_domain(q->table->table, domain_of(txn->mail.sender)))
+        return false;
+    for (size_t i = 0; i < txn->targets.len; i++)
+        if (VEC_AT(&txn->targets, struct txn_target, i)->forwarded)
+            return true;
+    return false;
+}
+
+static void choose_sender(struct leaving *leaving)
+{
+    struct txn *txn = leaving->txn;
+    set_senders(txn, txn->mail.sender);
+    if (!needs_srs(txn)) {
+        queue_all(leaving);
+        return;
+    }
+    const struct wire_srs message = {.address = txn->mail.sender};
+    (void)wire_call(role_link(txn->q->run, ROLE_AUTH), WIRE_SRS, &message, QUEUE_STORE_MS, on_srs, leaving);
+}
+
+/* ---- the signature ---- */
+
+static void on_signed(void *ctx, enum err err, struct slice header, struct slice why)
+{
+    struct leaving *leaving = ctx;
+    struct txn *txn = leaving->txn;
+    if (err && err != ERR_REFUSED) {
+        finish_error(txn, ERR_LATER, STORE_CODE_NONE);
+        return;
+    }
+    if (err)
+        leaving->hold = arena_dup(txn->arena, why.len ? why : SLICE("no key may sign it"));
+    leaving->signature = arena_dup(txn->arena, header);
+    choose_sender(leaving);
+}
+
+static bool leaves(const struct txn *txn)
+{
+    for (size_t i = 0; i < txn->targets.len; i++)
+        if (!VEC_AT(&txn->targets, struct txn_target, i)->local)
+            return true;
+    return false;
+}
+
+/* Who wants to hear that it was delivered is told by way of the queue. */
+static bool one_account(const struct txn *txn)
+{
+    enum { NOTIFY_SUCCESS = 2 };
+    if (txn->targets.len != 1)
+        return false;
+    const struct txn_target *target = VEC_AT(&txn->targets, struct txn_target, 0);
+    const struct txn_recipient *to = VEC_AT(&txn->recipients, struct txn_recipient, target->recipient);
+    return target->local && !(to->notify & NOTIFY_SUCCESS && txn->mail.sender.len);
+}
+
+/* It came back: we wrote this Delivered-To when we sent it on. */
+static bool goes_in_circles(const struct txn *txn, struct slice delivered_to)
+{
+    struct slice before;
+    while (wire_strings_take(&delivered_to, &before))
+        for (size_t i = 0; i < txn->targets.len; i++) {
+            const struct txn_target *target = VEC_AT(&txn->targets, struct txn_target, i);
+            if (target->forwarded &&
+                slice_ieq(VEC_AT(&txn->recipients, struct txn_recipient, target->recipient)->address, before))
+                return true;
+        }
+    return false;
 }
 
 /* ---- submission: who it says it is from ---- */
@@ -227,6 +330,38 @@ static bool from_allowed(struct txn *txn, struct slice list)
     return fine || !enforce;
 }
 
+/* The message is known: what has to be decided before it is written is. */
+static void with_facts(struct txn *txn, const struct wire_body_facts *facts)
+{
+    txn->size = facts->size;
+    if (txn->submission && !from_allowed(txn, facts->from)) {
+        commit_finish(txn, 550, "5.7.1", "the From address is not one of yours");
+        return;
+    }
+    if (goes_in_circles(txn, facts->delivered_to)) {
+        commit_finish(txn, 554, "5.4.6", "mail loop: this message was forwarded by us before");
+        return;
+    }
+    if (one_account(txn)) {
+        deliver_one(txn);
+        return;
+    }
+    struct leaving *leaving = ARENA_NEW(txn->arena, struct leaving);
+    *leaving = (struct leaving){.txn = txn,
+                                .message_id = arena_dup(txn->arena, facts->message_id),
+                                .eightbit = facts->eightbit,
+                                .utf8_header = facts->utf8_header};
+    if (!txn->submission || !leaves(txn)) {
+        choose_sender(leaving);
+        return;
+    }
+    const struct keys_facts signing = {.from = facts->from,
+                                       .hash = facts->dkim_hash,
+                                       .names = facts->dkim_names,
+                                       .fields = facts->dkim_fields};
+    (void)keys_sign(txn->q, &signing, on_signed, leaving);
+}
+
 static void on_facts(void *ctx, enum err err, struct ipc_packet *packet)
 {
     struct txn *txn = ctx;
@@ -235,15 +370,10 @@ static void on_facts(void *ctx, enum err err, struct ipc_packet *packet)
     err = wire_answer(err, packet, WIRE_BODY_FACTS, &facts);
     if (!err)
         err = (enum err)facts.err;
-    if (err) {
+    if (err)
         finish_error(txn, err, STORE_CODE_NONE);
-        return;
-    }
-    txn->size = facts.size;
-    if (from_allowed(txn, facts.from))
-        route(txn);
     else
-        commit_finish(txn, 550, "5.7.1", "the From address is not one of yours");
+        with_facts(txn, &facts);
 }
 
 bool txn_on_commit(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -252,7 +382,7 @@ bool txn_on_commit(void *ctx, struct ipc_link *link, struct ipc_packet *packet, 
     const struct wire_queue_commit *m = message;
     struct txn *txn = txn_find(q, m->txn);
     (void)link;
-    if (!packet->request || (txn && txn->committing))
+    if (!packet->request || (txn && txn->committing) || m->body & WIRE_BODY_OF_QUEUE)
         return false;
     if (!txn || !q->table || !list_empty(&txn->checks)) {
         queue_reply(q, packet->request, 451, "4.3.0", "temporary failure, try again later");
@@ -268,11 +398,11 @@ bool txn_on_commit(void *ctx, struct ipc_link *link, struct ipc_packet *packet, 
     queue_id_next(&q->ids, clock_unix_ms(), txn->queue_id);
     if (txn->targets.len == 0) {
         commit_finish(txn, 554, "5.5.1", "no valid recipients");
-    } else if (txn->submission) {
+    } else if (one_account(txn) && !txn->submission) {
+        deliver_one(txn);
+    } else {
         const struct wire_body_info info = {.body = m->body};
         txn->call = wire_call(store_link(txn), WIRE_BODY_INFO, &info, QUEUE_STORE_MS, on_facts, txn);
-    } else {
-        route(txn);
     }
     return true;
 }

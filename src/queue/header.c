@@ -80,12 +80,18 @@ void header_add_received(struct buf *out, const struct header_facts *facts)
     buf_add_str(out, "\r\n");
 }
 
+void header_add_delivered_to(struct buf *out, struct slice address)
+{
+    buf_add_str(out, "Delivered-To: ");
+    for (size_t i = 0; i < address.len; i++)
+        buf_add_byte(out, address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
+    buf_add_str(out, "\r\n");
+}
+
 void header_add_delivery(struct buf *out, struct slice sender, struct slice account)
 {
     buf_add_str(out, "Return-Path: ");
     add_path(out, sender);
-    buf_add_str(out, "\r\nDelivered-To: ");
-    for (size_t i = 0; i < account.len; i++)
-        buf_add_byte(out, account.ptr[i] < 0x20 || account.ptr[i] == 0x7f ? '?' : account.ptr[i]);
     buf_add_str(out, "\r\n");
+    header_add_delivered_to(out, account);
 }

@@ -16,6 +16,8 @@ struct header_facts {
 
 /* The Received field (RFC 5321 section 4.4, RFC 3848), folded, with its CRLF. */
 void header_add_received(struct buf *out, const struct header_facts *facts);
+/* Delivered-To alone: a forwarded message that comes back is known by it. */
+void header_add_delivered_to(struct buf *out, struct slice address);
 /* Return-Path and Delivered-To (RFC 5321 section 4.4; RFC 9228), to stand before it. */
 void header_add_delivery(struct buf *out, struct slice sender, struct slice account);
 

@@ -1,5 +1,7 @@
 /* recipient.c: RCPT: where the mail for one address goes, and what is answered. One hash look-up or a few;
- * the store is asked only for accounts with a quota. Called by role.c's dispatch. */
+ * the store is asked only for accounts with a quota, auth only for addresses that SRS may have made. Called
+ * by role.c's dispatch. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,13 +13,15 @@
 #define SET_FROM   32 /* targets from which on a map finds the ones already there */
 #define CHECKS_MAX 1000
 
-/* A quota question that waits. */
+/* A question that waits: to the store about a quota, to auth about a rewritten address. */
 struct check {
     struct list node; /* in txn->checks */
     struct txn *txn;
+    enum role asked;
     uint32_t call, request;
     struct slice address;
     struct directory_route route; /* in the transaction's arena */
+    bool rewritten;               /* the address was one that SRS made */
     struct wire_queue_rcpt rcpt;
 };
 
@@ -33,10 +37,8 @@ static const struct answer answers[] = {
 };
 static const struct answer answer_invalid = {553, "5.1.3", "not a valid address", METRIC_RCPT_REFUSED};
 static const struct answer answer_relay = {550, "5.7.1", "relay access denied", METRIC_RCPT_REFUSED};
-static const struct answer answer_remote = {
-    550, "5.7.1", "this server does not send mail to other servers yet", METRIC_RCPT_REFUSED};
 static const struct answer answer_forward = {
-    550, "5.7.1", "this server does not forward mail to other servers yet", METRIC_RCPT_REFUSED};
+    550, "5.7.1", "this server does not forward mail to other servers", METRIC_RCPT_REFUSED};
 static const struct answer answer_expansion = {
     550, "5.4.6", "aliases of this address lead to too many others", METRIC_RCPT_REFUSED};
 static const struct answer answer_many = {452, "4.5.3", "too many recipients", METRIC_RCPT_LATER};
@@ -54,12 +56,12 @@ static void reply(struct txn *txn, uint32_t request, struct slice address, const
     metric_add(METRIC_RECIPIENTS, answer->outcome, 1);
 }
 
-static bool has_target(const struct txn *txn, struct slice account)
+static bool has_target(const struct txn *txn, struct slice address)
 {
     if (txn->target_set)
-        return map_get(txn->target_set, account) != NULL;
+        return map_get(txn->target_set, address) != NULL;
     for (size_t i = 0; i < txn->targets.len; i++)
-        if (slice_eq(VEC_AT(&txn->targets, struct txn_target, i)->address, account))
+        if (slice_eq(VEC_AT(&txn->targets, struct txn_target, i)->address, address))
             return true;
     return false;
 }
@@ -78,34 +80,51 @@ static void index_targets(struct txn *txn, size_t from)
             abort(); /* bounded by the vector */
 }
 
-/* Each account once, whatever number of recipients and aliases lead there. False when there are too many. */
-static bool add_targets(struct txn *txn, const struct directory_route *route, uint32_t recipient)
+/* Another server's address: its domain in lower case, so that one mailbox is one target. */
+static struct slice remote_in(struct arena *arena, struct slice address)
+{
+    struct slice copy = arena_dup(arena, address);
+    uint8_t *bytes = (uint8_t *)(uintptr_t)copy.ptr;
+    for (size_t i = copy.len; i > 0 && bytes[i - 1] != '@'; i--)
+        bytes[i - 1] = ascii_lower(bytes[i - 1]);
+    return copy;
+}
+
+/* Each mailbox once, whatever number of recipients and aliases lead there. False when there are too many. */
+static bool add_targets(struct txn *txn, const struct directory_route *route, uint32_t recipient,
+                        bool rewritten)
 {
     size_t before = txn->targets.len;
     for (size_t i = 0; i < route->count; i++) {
-        struct slice account = route->targets[i].address;
-        if (has_target(txn, account))
+        bool local = route->targets[i].local;
+        struct slice address = local ? arena_dup(txn->arena, route->targets[i].address)
+                                     : remote_in(txn->arena, route->targets[i].address);
+        if (has_target(txn, address))
             continue;
         struct txn_target *target = vec_push(&txn->targets);
         if (!target) {
             txn->targets.len = before;
             return false;
         }
-        *target = (struct txn_target){
-            .address = arena_dup(txn->arena, account), .local = true, .recipient = recipient};
+        *target =
+            (struct txn_target){.address = address,
+                                .local = local,
+                                .forwarded = !local && (rewritten || route->outcome == DIRECTORY_DELIVER),
+                                .recipient = recipient};
         index_targets(txn, txn->targets.len - 1);
     }
     return true;
 }
 
+/* `rewritten`: the address stood for another one, to which the route leads. */
 static void accept(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
-                   const struct directory_route *route)
+                   const struct directory_route *route, bool rewritten)
 {
     struct txn_recipient *made = NULL;
     uint32_t index = (uint32_t)txn->recipients.len;
     if (arena_used(txn->arena) < QUEUE_TXN_ARENA_MAX / 2)
         made = vec_push(&txn->recipients);
-    if (!made || !add_targets(txn, route, index)) {
+    if (!made || !add_targets(txn, route, index, rewritten)) {
         if (made)
             txn->recipients.len--;
         reply(txn, request, rcpt->address, &answer_many);
@@ -117,7 +136,7 @@ static void accept(struct txn *txn, uint32_t request, const struct wire_queue_rc
     reply(txn, request, rcpt->address, &answers[METRIC_RCPT_LOCAL]);
 }
 
-/* ---- quota ---- */
+/* ---- questions ---- */
 
 static void end_check(struct check *check)
 {
@@ -130,10 +149,27 @@ void recipient_cancel_checks(struct txn *txn)
     LIST_EACH(&txn->checks, node)
     {
         struct check *check = CONTAINER_OF(node, struct check, node);
-        ipc_cancel(role_link(txn->q->run, ROLE_STORE), check->call);
+        ipc_cancel(role_link(txn->q->run, check->asked), check->call);
         end_check(check);
     }
 }
+
+/* The packet's texts may be gone when the answer comes. */
+static struct check *new_check(struct txn *txn, enum role asked, uint32_t request,
+                               const struct wire_queue_rcpt *rcpt)
+{
+    struct check *check = mem_zero(1, sizeof *check);
+    check->txn = txn;
+    check->asked = asked;
+    check->request = request;
+    check->rcpt = *rcpt;
+    check->address = check->rcpt.address = arena_dup(txn->arena, rcpt->address);
+    check->rcpt.orcpt = arena_dup(txn->arena, rcpt->orcpt);
+    list_push_back(&txn->checks, &check->node);
+    return check;
+}
+
+/* ---- quota ---- */
 
 static void on_quota(void *ctx, enum err err, struct ipc_packet *packet)
 {
@@ -144,27 +180,22 @@ static void on_quota(void *ctx, enum err err, struct ipc_packet *packet)
     if (err)
         reply(txn, check->request, check->address, &answer_later);
     else if (result.err == ERR_OK)
-        accept(txn, check->request, &check->rcpt, &check->route);
+        accept(txn, check->request, &check->rcpt, &check->route, check->rewritten);
     else
         reply(txn, check->request, check->address, result.err == ERR_REFUSED ? &answer_quota : &answer_later);
     end_check(check);
 }
 
-/* The packet's texts and the table's accounts may be gone when the store answers. */
+/* The table's accounts may be gone when the store answers. */
 static void ask_quota(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
-                      const struct directory_route *route)
+                      const struct directory_route *route, bool rewritten)
 {
-    struct check *check = mem_zero(1, sizeof *check);
-    check->txn = txn;
-    check->request = request;
-    check->rcpt = *rcpt;
-    check->address = check->rcpt.address = arena_dup(txn->arena, rcpt->address);
-    check->rcpt.orcpt = arena_dup(txn->arena, rcpt->orcpt);
+    struct check *check = new_check(txn, ROLE_STORE, request, rcpt);
+    check->rewritten = rewritten;
     check->route = *route;
     check->route.targets = ARENA_NEW(txn->arena, struct directory_target);
     check->route.targets[0] = route->targets[0];
     check->route.targets[0].address = arena_dup(txn->arena, route->targets[0].address);
-    list_push_back(&txn->checks, &check->node);
     const struct wire_quota_check message = {.account = check->route.targets[0].address,
                                              .size = txn->mail.size};
     check->call = wire_call(role_link(txn->q->run, ROLE_STORE), WIRE_QUOTA_CHECK, &message, QUEUE_STORE_MS,
@@ -173,7 +204,7 @@ static void ask_quota(struct txn *txn, uint32_t request, const struct wire_queue
 
 static bool needs_quota_check(const struct txn *txn, const struct directory_route *route)
 {
-    if (route->count != 1)
+    if (route->count != 1 || !route->targets[0].local)
         return false; /* of several mailboxes a full one does not keep the mail from the others: it waits in
                          the queue */
     const struct directory_account *account =
@@ -183,24 +214,82 @@ static bool needs_quota_check(const struct txn *txn, const struct directory_rout
 
 /* ---- RCPT ---- */
 
-static const struct answer *judge(const struct txn *txn, const struct directory_route *route)
+static const struct answer *judge(const struct txn *txn, const struct directory_route *route, bool rewritten)
 {
     switch (route->outcome) {
     case DIRECTORY_DELIVER:
-        for (size_t i = 0; i < route->count; i++)
+        for (size_t i = 0; !txn->q->settings->queue.forward && i < route->count; i++)
             if (!route->targets[i].local)
                 return &answer_forward;
         return &answers[METRIC_RCPT_LOCAL];
     case DIRECTORY_UNKNOWN:
         return &answers[METRIC_RCPT_UNKNOWN];
     case DIRECTORY_REMOTE:
-        return txn->submission ? &answer_remote : &answer_relay;
+        return txn->submission || rewritten ? &answers[METRIC_RCPT_LOCAL] : &answer_relay;
     case DIRECTORY_TOO_MANY:
         return &answer_expansion;
     case DIRECTORY_INVALID:
         break;
     }
     return &answer_invalid;
+}
+
+/* `address`: what the recipient stands for, itself unless `rewritten`. */
+static void route_recipient(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
+                            struct slice address, bool rewritten)
+{
+    struct directory_route route = {0};
+    directory_route_in(txn->arena, txn->q->table->table, address, false, &route);
+    const struct answer *answer = judge(txn, &route, rewritten);
+    if (answer->outcome != METRIC_RCPT_LOCAL)
+        reply(txn, request, rcpt->address, answer);
+    else if (needs_quota_check(txn, &route))
+        ask_quota(txn, request, rcpt, &route, rewritten);
+    else
+        accept(txn, request, rcpt, &route, rewritten);
+}
+
+/* ---- addresses made by SRS ---- */
+
+static bool may_be_srs(const struct queue *q, struct slice address)
+{
+    struct slice domain = q->settings->srs.domain;
+    return domain.len && address.len > domain.len + 5 && slice_istarts(address, SLICE("SRS")) &&
+           (address.ptr[3] == '0' || address.ptr[3] == '1') &&
+           address.ptr[address.len - domain.len - 1] == '@' &&
+           slice_ieq(slice_from(address, address.len - domain.len), domain);
+}
+
+static void on_srs(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct check *check = ctx;
+    struct txn *txn = check->txn;
+    struct wire_srs_address found;
+    err = wire_answer(err, packet, WIRE_SRS_ADDRESS, &found);
+    if (!err)
+        err = (enum err)found.err;
+    if (!err && txn->q->table) {
+        route_recipient(txn, check->request, &check->rcpt, found.address, true);
+    } else if (err == ERR_ABSENT && txn->q->table) {
+        route_recipient(txn, check->request, &check->rcpt, check->rcpt.address, false);
+    } else if (err == ERR_REFUSED) {
+        char text[WIRE_TEXT_MAX / 2];
+        (void)snprintf(text, sizeof text, "no rewritten address of ours: %.*s",
+                       (int)(found.text.len < 200 ? found.text.len : 200), (const char *)found.text.ptr);
+        const struct answer answer = {550, "5.1.1", text, METRIC_RCPT_UNKNOWN};
+        reply(txn, check->request, check->address, &answer);
+    } else {
+        reply(txn, check->request, check->address, &answer_later);
+    }
+    end_check(check);
+}
+
+static void ask_srs(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt)
+{
+    struct check *check = new_check(txn, ROLE_AUTH, request, rcpt);
+    const struct wire_srs message = {.reverse = 1, .address = check->address};
+    check->call =
+        wire_call(role_link(txn->q->run, ROLE_AUTH), WIRE_SRS, &message, QUEUE_STORE_MS, on_srs, check);
 }
 
 bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -224,14 +313,9 @@ bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packe
         reply(txn, packet->request, m->address, &answer_many);
         return true;
     }
-    struct directory_route route = {0};
-    directory_route_in(txn->arena, q->table->table, m->address, false, &route);
-    const struct answer *answer = judge(txn, &route);
-    if (answer->outcome != METRIC_RCPT_LOCAL)
-        reply(txn, packet->request, m->address, answer);
-    else if (needs_quota_check(txn, &route))
-        ask_quota(txn, packet->request, m, &route);
+    if (may_be_srs(q, m->address))
+        ask_srs(txn, packet->request, m);
     else
-        accept(txn, packet->request, m, &route);
+        route_recipient(txn, packet->request, m, m->address, false);
     return true;
 }

@@ -10,30 +10,50 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "queue/context.h"
+#include "queue/routes.h"
 
 #define TABLE_ARENA_MAX (1u << 30)
 #define ACCOUNTS_MAX    (64u << 20)
 #define EXPLAIN_ARENA   (4u << 20)
 #define PROBLEMS_LOGGED 20
 
-static void read_files(struct queue *q, bool next, const struct settings *settings,
+static const struct role_file *file_at(struct queue *q, bool next, enum sup_file kind, uint32_t index)
+{
+    return next ? role_next_file(q->run, kind, index) : role_file(q->run, kind, index);
+}
+
+typedef void read_file(struct directory_input *input, struct slice text, struct slice file);
+
+static void read_files(struct queue *q, bool next, enum sup_file kind, size_t count, read_file *read,
                        struct directory_input *input)
 {
-    const struct role_file *(*file_of)(struct role_run *, enum sup_file, uint32_t) =
-        next ? role_next_file : role_file;
-    for (uint32_t i = 0; i < settings->aliases.count; i++) {
-        const struct role_file *file = file_of(q->run, SUP_FILE_ALIASES, i);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct role_file *file = file_at(q, next, kind, i);
         if (file && file->missing.len == 0)
-            directory_read_virtual(input, file->content, file->path);
+            read(input, file->content, file->path);
         else
             log_error("queue.aliases", LOG_STR("file", file ? file->path : SLICE("?")),
                       LOG_STR("why", file ? file->missing : SLICE("not handed in")));
     }
-    for (uint32_t i = 0; i < settings->quota.files.count; i++) {
-        const struct role_file *file = file_of(q->run, SUP_FILE_QUOTAS, i);
-        if (file && file->missing.len == 0)
-            directory_read_quotas(input, file->content, file->path);
+}
+
+static enum err check_files(struct queue *q, enum sup_file kind, size_t count, struct why *why)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct role_file *file = role_next_file(q->run, kind, i);
+        if (!file || file->missing.len)
+            return err_set(why, ERR_BAD, "%.*s: %.*s",
+                           SLICE_ARG(file ? slice_sub(file->path, 0, 100) : SLICE("a file of aliases")),
+                           SLICE_ARG(file ? slice_sub(file->missing, 0, 100) : SLICE("not handed in")));
     }
+    return ERR_OK;
+}
+
+enum err table_check_files(struct queue *q, struct why *why)
+{
+    const struct settings *settings = role_next_settings(q->run);
+    enum err err = check_files(q, SUP_FILE_ALIASES, settings->aliases.count, why);
+    return err ? err : check_files(q, SUP_FILE_REGEXP, settings->regexp_aliases.count, why);
 }
 
 static void log_problems(const struct problems *problems)
@@ -45,6 +65,16 @@ static void log_problems(const struct problems *problems)
     }
 }
 
+/* An address, or the quota of the one before. */
+static void add_account(struct directory_input *input, struct slice text)
+{
+    uint64_t bytes;
+    if (!slice_starts(text, SLICE(" ")))
+        directory_add_account(input, text, SLICE_EMPTY, SLICE("accounts"));
+    else if (slice_u64(slice_from(text, 1), UINT64_MAX, &bytes))
+        directory_limit_account(input, bytes);
+}
+
 struct queue_table *table_build(struct queue *q, bool next, struct slice accounts)
 {
     const struct settings *settings = next ? role_next_settings(q->run) : role_settings(q->run);
@@ -54,8 +84,10 @@ struct queue_table *table_build(struct queue *q, bool next, struct slice account
     struct directory_input *input = directory_input_new_in(made->arena, problems);
     struct slice address;
     while (wire_strings_take(&accounts, &address))
-        directory_add_account(input, address, SLICE_EMPTY, SLICE("accounts"));
-    read_files(q, next, settings, input);
+        add_account(input, address);
+    read_files(q, next, SUP_FILE_ALIASES, settings->aliases.count, directory_read_virtual, input);
+    read_files(q, next, SUP_FILE_REGEXP, settings->regexp_aliases.count, directory_read_regexp, input);
+    read_files(q, next, SUP_FILE_QUOTAS, settings->quota.files.count, directory_read_quotas, input);
     made->table = directory_table_new_in(made->arena, input, settings, NULL, SLICE_EMPTY);
     log_problems(problems);
     log_info("queue.table", LOG_U64("accounts", directory_table_accounts(made->table)),
@@ -151,7 +183,18 @@ static const char *outcome_text(enum directory_outcome outcome)
     return "no valid address";
 }
 
-static void explain_json(const struct directory_route *route, struct slice address, struct buf *out)
+/* "direct:example.org" or "relay:default" for a target that leaves. The sender is not known here: rules by
+ * sender do not show. */
+static void add_way(const struct queue *q, const struct directory_target *target, struct buf *out)
+{
+    AUTO_BUF struct buf key = buf_new(ROUTES_KEY_MAX);
+    if (q->routes)
+        routes_find(q->routes, SLICE_EMPTY, target->address, &key);
+    buf_add(out, buf_slice(&key));
+}
+
+static void explain_json(const struct queue *q, const struct directory_route *route, struct slice address,
+                         struct buf *out)
 {
     buf_add_str(out, "{\"address\":");
     add_json_string(out, address);
@@ -160,6 +203,11 @@ static void explain_json(const struct directory_route *route, struct slice addre
         buf_addf(out, "%s{\"local\":%s,\"address\":", i ? "," : "",
                  route->targets[i].local ? "true" : "false");
         add_json_string(out, route->targets[i].address);
+        if (!route->targets[i].local) {
+            buf_add_str(out, ",\"route\":\"");
+            add_way(q, &route->targets[i], out);
+            buf_add_byte(out, '"');
+        }
         buf_add_byte(out, '}');
     }
     buf_add_str(out, "],\"steps\":[");
@@ -180,7 +228,7 @@ static void explain_json(const struct directory_route *route, struct slice addre
     buf_add_str(out, "]}\n");
 }
 
-static void explain_text(const struct directory_route *route, struct buf *out)
+static void explain_text(const struct queue *q, const struct directory_route *route, struct buf *out)
 {
     for (size_t i = 0; i < route->step_count; i++) {
         const struct directory_step *step = &route->steps[i];
@@ -193,9 +241,15 @@ static void explain_text(const struct directory_route *route, struct buf *out)
         buf_add_byte(out, '\n');
     }
     buf_addf(out, "%s\n", outcome_text(route->outcome));
-    for (size_t i = 0; i < route->count; i++)
-        buf_addf(out, "  %s %.*s\n", route->targets[i].local ? "account" : "remote",
+    for (size_t i = 0; i < route->count; i++) {
+        buf_addf(out, "  %s %.*s", route->targets[i].local ? "account" : "remote",
                  SLICE_ARG(route->targets[i].address));
+        if (!route->targets[i].local) {
+            buf_add_str(out, " via ");
+            add_way(q, &route->targets[i], out);
+        }
+        buf_add_byte(out, '\n');
+    }
 }
 
 uint32_t table_explain(struct queue *q, struct slice address, bool json, struct buf *out)
@@ -208,9 +262,9 @@ uint32_t table_explain(struct queue *q, struct slice address, bool json, struct 
     struct directory_route route = {0};
     directory_route_in(arena, q->table->table, address, true, &route);
     if (json)
-        explain_json(&route, address, out);
+        explain_json(q, &route, address, out);
     else
-        explain_text(&route, out);
+        explain_text(q, &route, out);
     return route.outcome == DIRECTORY_DELIVER || route.outcome == DIRECTORY_REMOTE ? 0 : 1;
 }
 

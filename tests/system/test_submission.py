@@ -160,13 +160,6 @@ def test_sender_identity_log(make_server):
     server.wait_log(r"t2@example\.test")
 
 
-def test_remote_recipient_waits_for_the_relay(smtp, user):
-    """Outbound mail is a later feature: refused clearly, never accepted and dropped."""
-    client = logged_in(smtp, user)
-    reply = client.envelope(user.address, ["someone@elsewhere.test"])[0]
-    assert reply.code >= 450, reply
-
-
 def test_smtplib(server, imap, new_user):
     sender, receiver = new_user(), new_user()
     context = ssl.create_default_context(cafile=str(server.config["tls"][0]["cert"]))

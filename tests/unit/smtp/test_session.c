@@ -897,8 +897,8 @@ static void test_starttls(void **state)
     f.eof = false;
     begin(&f);
     DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 538", "> STARTTLS", "< 220 2.0.0");
-    struct tls_client client = tls_client_new(f.client, NULL, NULL);
-    tls_client_connect(f.loop, &client);
+    struct test_client client = test_client_new(f.client, NULL, NULL);
+    test_client_connect(f.loop, &client);
     ssl_say(&f, client.ssl, "MAIL FROM:<u@example.test>\r\n",
             "503 5.5.1"); /* what was said before is forgotten */
     ssl_say(&f, client.ssl, "EHLO me\r\n", "250-AUTH PLAIN LOGIN");
@@ -907,7 +907,7 @@ static void test_starttls(void **state)
     ssl_say(&f, client.ssl, "MAIL FROM:<u@example.test> SMTPUTF8\r\nRCPT TO:<r@b.test>\r\nDATA\r\n", "354 ");
     ssl_say(&f, client.ssl, "x: y\r\n.\r\nQUIT\r\n", "221 2.0.0");
     assert_string_equal(f.protocol, "UTF8SMTPSA");
-    tls_client_free(&client);
+    test_client_free(&client);
     teardown(&f);
     free_cert(&pem);
 }
