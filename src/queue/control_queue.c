@@ -12,6 +12,8 @@
 #include "queue/command.h"
 #include "queue/print.h"
 #include "queue/queue_clock.h"
+#include "queue/relay_quota.h"
+#include "queue/routes.h"
 #include "queue/rows.h"
 #include "queue/schedule.h"
 #include "queue/trace.h"
@@ -56,7 +58,18 @@ static uint64_t wall(const struct queue *q, uint64_t queue_ms)
 
 /* ---- which rows ---- */
 
-static enum queue_state state_of(const struct queue *q, const struct rows_row *row, const char **why)
+/* The relay has taken all it may today: also before anything was tried, as after a start. */
+static bool is_used_up(struct queue *q, struct slice key)
+{
+    struct route route;
+    struct relay_quota_state quota = {0};
+    if (!q->routes || !routes_read(q->routes, key, &route) || route.kind != RELAY_ROUTE_RELAY)
+        return false;
+    relay_quota_state(q, route.relay, &quota);
+    return quota.limit && quota.used + (route.reserved ? 0 : quota.reserve) >= quota.limit;
+}
+
+static enum queue_state state_of(struct queue *q, const struct rows_row *row, const char **why)
 {
     uint64_t until;
     *why = "";
@@ -70,6 +83,10 @@ static enum queue_state state_of(const struct queue *q, const struct rows_row *r
             return QUEUE_QUOTA;
         if (slice_eq(slice_of(*why), SLICE("login refused")))
             return QUEUE_STOPPED;
+        if (!**why && is_used_up(q, row->route)) {
+            *why = "waiting for quota";
+            return QUEUE_QUOTA;
+        }
     }
     return row->attempts ? QUEUE_DEFERRED : QUEUE_WAITING;
 }
