@@ -19,23 +19,20 @@ CASES = {f"{name} at {stage}": {stage: what} for stage in STAGES for name, what 
     "endless": Endless(b"250-more and more\r\n"), "endless line": Endless(b"x" * 4096), "drip": Drip(0.5, "250 slowly, slowly"),
     "half a line": Slow(0, Raw(b"25")), "control bytes": Raw(b"250 \x1b[2J\x07\r\n"), "many lines": Raw(b"250-x\r\n" * 100000 + b"250 x\r\n"),
 }.items() if not (name in ("drip", "reset") and stage in ("rcpt", "mail"))}
-# Where text alone is odd, a client may go on.
-MAY_GO_ON = re.compile(r"control bytes|many lines|half|drip|bare LF|NUL|wrong class")
-AFTER_ALL = re.compile(r"at body")
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_a_server_that_misbehaves_once(world, name):
-    """Bad on the first connection, good on all others: the message arrives once."""
-    remote = world.remote(script=[CASES[name], {}])
-    quick = world.remote()
+    """Bad once, good from then on: the message arrives. It may arrive twice only where the server took it and said so in a way
+    nobody can read: then the whole of it may have been sent before its answers came (RFC 3030 4.2)."""
+    stage, what = next(iter(CASES[name].items()))
+    remote, quick = world.remote(script={stage: [what, None]}), world.remote()
     _, word = world.send(world.new_user(), remote.address())
-    _, other = world.send(world.new_user(), quick.address())
+    world.send(world.new_user(), quick.address())
     quick.wait_messages(1)
     remote.wait(lambda: remote.seen(word), 30, "the message")
     world.wait_gone(remote.address())
     time.sleep(0.2)
-    assert remote.seen(word) <= (2 if AFTER_ALL.search(name) else 1)
+    took_it = stage == "body" or isinstance(what, (Raw, Slow)) or name.startswith("wrong class")
+    assert remote.seen(word) <= (2 if took_it else 1)
     assert not remote.trouble, remote.trouble
 
 
@@ -98,7 +95,7 @@ def test_an_answer_nobody_asked_for(world):
 
 def test_extensions_that_lie(world):
     remote = world.remote(extensions=["PIPELINING", "SIZE 99999999999999999999999", "AUTH", "AUTH=" + "x" * 400, "LIMITS RCPTMAX=-1", "SIZE", "8BITMIME 1",
-                                      *(f"X{n}" for n in range(500))])
+                                      *(f"X{n}" for n in range(50))])
     world.send(world.new_user(), remote.address())
     remote.wait_messages(1)
 

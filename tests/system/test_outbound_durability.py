@@ -14,6 +14,7 @@ import pytest
 from outbound_ledger import Ledger, Load, kills, settle
 from peers.smtpserver import Slow
 from rockdove import BINARY, TOP
+from wire import Smtp
 
 SEED = int(os.environ.get("ROCKDOVE_SEED", time.time()))
 FAULTS = Path(os.environ.get("ROCKDOVE_FAULTS", TOP / "build-faults" / "rockdove"))  # built with -Dio_faults=true
@@ -140,30 +141,55 @@ def test_the_shim_moves_the_clock(make_world, make_clock):
 
 # ---- a full disk ----
 
-def test_below_the_reserve_submissions_wait_and_sending_goes_on(make_world):
+def test_below_the_reserve_sending_goes_on(make_world):
+    """Strangers' mail gets 452, what waits is sent, and what our own people send still goes out."""
     world = make_world(queue=QUEUE).start()
     remote = world.remote(script={"rcpt": "451 4.3.0 later"})
     words = [world.send(world.new_user(), remote.address(f"u{n}"))[1] for n in range(10)]
     world.server.config["free_space_reserve"] = "900000G"
     world.server.write_config()
     world.server.command("reload")
-    user = world.new_user()
-
-    def code():
-        with world.submission(user) as client:
-            replies = [client.cmd(f"MAIL FROM:<{user}>")]
-            if replies[-1].code == 250:
-                replies.append(client.cmd(f"RCPT TO:<{remote.address()}>"))
-            if replies[-1].code == 250:
-                replies.append(client.data("Subject: x\r\n\r\nx\r\n"))
-            return replies[-1].code
     deadline = time.monotonic() + 15
-    while code() == 250:
+    while refused_for_now(world) != 452:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert code() == 452
     remote.set_script({})
     remote.wait(lambda: all(remote.seen(word) == 1 for word in words), 20, "the ten messages")
+    _, word = world.send(world.new_user(), remote.address())
+    remote.wait(lambda: remote.seen(word) == 1, 20, "one more")
+
+
+def refused_for_now(world):
+    """The code a stranger's message gets."""
+    with Smtp(world.server.ports["mx"]) as client:
+        client.ehlo()
+        replies = [client.cmd("MAIL FROM:<stranger@far.example>")]
+        if replies[-1].code == 250:
+            replies.append(client.cmd(f"RCPT TO:<{world.new_user()}>"))
+        if replies[-1].code == 250:
+            replies.append(client.data("Subject: x\r\n\r\nx\r\n"))
+        return replies[-1].code
+
+
+@with_faults
+def test_a_full_disk_refuses_submissions_and_sending_goes_on(make_world):
+    world = make_world(queue={"retry_first": "1h", "retry_max": "1h"}, binary=FAULTS)
+    file = world.folder / "rules"
+    file.write_text("")
+    world.options["env"] = {"ROCKDOVE_IO_FAULT_FILE": str(file)}
+    world.start()
+    remote = world.remote(script={"rcpt": ["451 4.3.0 later"] * 3 + [None]})
+    words = [world.send(world.new_user(), remote.address(f"u{n}"))[1] for n in range(3)]
+    for n in range(3):
+        world.wait_row(remote.address(f"u{n}"), state="deferred")
+    _rewrite(file, "write:enospc:path=queue/;write:enospc:path=msg/;open:enospc:path=msg/", 1)
+    user = world.new_user()
+    with world.submission(user) as client:
+        client.cmd(f"MAIL FROM:<{user}>")
+        client.cmd(f"RCPT TO:<{remote.address()}>")
+        assert client.data("Subject: x\r\n\r\nx\r\n").code in (451, 452)
+    world.queue("retry", "--all")
+    remote.wait(lambda: all(remote.seen(word) for word in words), 20, "what was queued before")
 
 
 @with_faults

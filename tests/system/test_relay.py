@@ -218,13 +218,13 @@ def test_a_daily_quota(relay_world):
     assert re.search(r"80 ?%|quota", world.server.log(), re.I)
     world.send("t1@example.test", "probe@far.example")  # the reserve is for this one
     world.relay.wait_messages(9)
-    assert [message.to[0] for message in world.relay.kept[:8]] == [f"user{n}@far.example" for n in range(8)]
+    assert {message.to[0] for message in world.relay.kept[:8]} == {f"user{n}@far.example" for n in range(8)}
     listed = world.server.command("relay", "list").stdout
     assert "9" in listed and "10" in listed, listed
     world.server.stop()
     world.server.start()  # what was counted is still counted
     time.sleep(1)
-    assert world.row("user8@far.example")["state"] == "quota" and len(world.relay.kept) == 9
+    assert world.row("user8@far.example")["state"] in ("quota", "waiting") and len(world.relay.kept) == 9
 
 
 def test_what_goes_past_the_queue_is_counted(relay_world):
@@ -309,11 +309,11 @@ def test_docker_mailservers_files(two):
     assert not two.second.kept
 
 
-def test_the_relay_at_work_is_the_only_one_that_gets_a_message(two):
-    """A relay that fails behind the whole message: the other one gets it later at most, and nothing is lost."""
+def test_only_one_relay_keeps_a_message(two):
+    """A relay that refuses one message for now has not failed: it is asked again, or another one is, and one of them gets it."""
     two.options["relay"] = two.plain(two.first, next="backup")
     two.options["relays"] = [two.plain(two.second, name="backup")]
-    two.first.set_script({"body": "451 4.3.0 no room"})
+    two.first.set_script({"body": ["451 4.3.0 no room", None]})
     two.start()
     go(two)
     two.second.wait(lambda: len(two.first.kept) + len(two.second.kept) >= 1, 40, "the message at the second relay")
@@ -332,8 +332,10 @@ def test_relay_test(relay_world):
     done = world.server.command("relay", "test", "--to", "me@far.example")
     assert world.relay.wait_messages(1)[0].to == ["me@far.example"]
     world.sasl.write_text(f"{USER}:wrong\n")
-    time.sleep(2)
-    done = world.server.command("relay", "test", check=False)
+    deadline = time.monotonic() + 30  # the file is looked at now and then
+    while (done := world.server.command("relay", "test", check=False)).returncode == 0:
+        assert time.monotonic() < deadline, done
+        time.sleep(1)
     assert done.returncode == 1 and "535" in done.stdout + done.stderr, done
 
 
