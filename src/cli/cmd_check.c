@@ -87,7 +87,7 @@ int cmd_check(struct cli *cli)
     if (readable) {
         const struct directory_table *table = cli_directory(cli, settings, origin, problems);
         cli_check_outbound(cli, settings, origin, table, problems);
-        cli_dkim_check(cli, settings, origin, problems);
+        cli_dkim_check(cli, settings, origin, table, problems);
     }
     check_kernel(problems);
     if (cli->json)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/coll.h"
 #include "base/mem.h"
 #include "grammar/domain.h"
 
@@ -107,8 +108,12 @@ static bool has_submission(const struct settings *settings)
 
 static void check_domain(const struct checking *c, struct slice domain, const void *field)
 {
-    if (cli_dkim_row(c->cli, c->settings, domain, NULL))
-        return;
+    for (struct slice above = domain; above.len;) { /* the nearest key above signs too */
+        if (cli_dkim_row(c->cli, c->settings, above, NULL))
+            return;
+        ptrdiff_t dot = slice_find(above, '.');
+        above = dot < 0 ? SLICE_EMPTY : slice_from(above, (size_t)dot + 1);
+    }
     PROBLEM(c, PROBLEM_WARNING, field,
             arena_printf(c->cli->arena, "rockdove dkim generate %.*s --out FILE, then an entry in dkim",
                          SLICE_ARG(domain)),
@@ -116,17 +121,33 @@ static void check_domain(const struct checking *c, struct slice domain, const vo
             SLICE_ARG(domain));
 }
 
+/* Each domain that somebody can send from, once. */
+static void check_domains(const struct checking *c, const struct directory_table *table)
+{
+    const struct settings *s = c->settings;
+    struct map *seen = map_new(s->domains.count + directory_table_accounts(table) + 1);
+    struct slice domain;
+    for (size_t i = 0; i < s->domains.count; i++)
+        if (domain_to_alabel_in(c->cli->arena, s->domains.items[i].name, &domain, NULL) == ERR_OK &&
+            !map_get(seen, domain) && map_put(seen, domain, seen))
+            check_domain(c, domain, &s->domains.items[i].name);
+    for (size_t i = 0; i < directory_table_accounts(table); i++) {
+        struct slice address = directory_table_account_at(table, i)->address;
+        domain = slice_from(address, (size_t)(slice_rfind(address, '@') + 1));
+        if (!map_get(seen, domain) && map_put(seen, domain, seen))
+            check_domain(c, domain, &s->dkim);
+    }
+    map_free(&seen);
+}
+
 void cli_dkim_check(struct cli *cli, const struct settings *settings, const struct conf_origin *origin,
-                    struct problems *problems)
+                    const struct directory_table *table, struct problems *problems)
 {
     const struct checking c = {cli, settings, origin, problems};
     for (size_t i = 0; i < settings->dkim.count; i++) {
         check_names(&c, i);
         check_key(&c, &settings->dkim.items[i]);
     }
-    for (size_t i = 0; i < settings->domains.count && has_submission(settings); i++) {
-        struct slice domain;
-        if (domain_to_alabel_in(cli->arena, settings->domains.items[i].name, &domain, NULL) == ERR_OK)
-            check_domain(&c, domain, &settings->domains.items[i].name);
-    }
+    if (has_submission(settings))
+        check_domains(&c, table);
 }

@@ -3,6 +3,7 @@
 #define CLI_DKIM_H
 
 #include "cli/cli.h"
+#include "directory/table.h"
 #include "policy/dkim.h"
 
 /* The entry of `domain` (A-labels) with this selector, or its first one (NULL); NULL when there is none. */
@@ -13,6 +14,6 @@ enum err cli_dkim_key(struct cli *cli, struct slice path, struct dkim_key **key,
 /* Keys that cannot be used, short or readable for everybody, names that are none, hosted domains without a
  * key. Files that cannot be opened are settings_check()'s to tell. */
 void cli_dkim_check(struct cli *cli, const struct settings *settings, const struct conf_origin *origin,
-                    struct problems *problems);
+                    const struct directory_table *table, struct problems *problems);
 
 #endif
