@@ -156,8 +156,14 @@ def link_between(server, role, peer):
     """The descriptor number of `role`'s end of its link to `peer`."""
     def inodes(pid):
         return {int(m[1]): fd for fd, target, _, _ in descriptors(pid) if (m := re.fullmatch(r"socket:\[(\d+)\]", target))}
-    mine, theirs, peers = inodes(server.roles()[role]), inodes(server.roles()[peer]), unix_peers()
-    return next(fd for inode, fd in mine.items() if peers.get(inode) in theirs)
+    deadline = time.monotonic() + 10
+    while True:  # a role that was restarted a moment ago has its process before its links
+        mine, theirs, peers = inodes(server.roles()[role]), inodes(server.roles()[peer]), unix_peers()
+        found = [fd for inode, fd in mine.items() if peers.get(inode) in theirs]
+        if found:
+            return found[0]
+        assert time.monotonic() < deadline, f"no link between {role} and {peer}"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("what", ["unknown grant", "somebody else's message", "garbage"])
