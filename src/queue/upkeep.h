@@ -6,7 +6,7 @@
 #include "queue/context.h"
 
 #define UPKEEP_TICK_MS  200   /* at least; a quarter of the shortest time that is set */
-#define UPKEEP_EVERY_MS 15000 /* at most */
+#define UPKEEP_EVERY_MS 5000  /* at most */
 #define UPKEEP_KEEP_MS  60000 /* the clock is kept so often, and idle destinations are forgotten */
 
 struct upkeep *upkeep_new(struct queue *q);
