@@ -1,5 +1,7 @@
 """Delivery status notifications (RFC 3461 to 3464): who is told what, and who is not."""
+import os
 import re
+import signal
 import time
 
 import mail
@@ -183,3 +185,17 @@ def test_python_reads_every_notification(world):
     note = Notification(world.wait_inbox(user)[0])
     defects = [part.defects for part in note.message.walk() if part.defects]
     assert not defects, (defects, note.raw.decode("utf-8", "replace"))
+
+
+def test_kills_lose_no_notification(world):
+    """The queue role dies again and again while notifications are written: each sender is told, and once."""
+    remote = refusing(world)
+    users = [world.new_user() for _ in range(24)]
+    for user in users:
+        world.send(user, [remote.address(f"{user.split('@')[0]}-{n}") for n in range(2)])
+        if user in users[::4]:
+            os.kill(world.server.roles()["queue"], signal.SIGKILL)
+            time.sleep(1)
+    for user in users:
+        assert len(world.bounce(user, timeout=40).recipients) >= 1
+    assert world.rows() == []
