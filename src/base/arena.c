@@ -11,8 +11,9 @@
 #include "base/mem.h"
 
 #define ARENA_BLOCK 2048
-#define ARENA_FIRST 448 /* of many arenas the first block is all, and some live as long as an idle session   \
-                         */
+#define ARENA_FIRST                                                                                          \
+    448 /* of many arenas the first block is all, and some live as long as an idle session                   \
+         */
 #define ARENA_ALIGN alignof(max_align_t)
 
 struct block {

@@ -9,8 +9,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-/* RFC 5321 section 4.5.3.1: domain; RFC 3696 erratum 1690: the whole mailbox. Local parts must be taken up to 64 octets,
- * and should be beyond: SRS, VERP and mailing services write longer ones. */
+/* RFC 5321 section 4.5.3.1: domain; RFC 3696 erratum 1690: the whole mailbox. Local parts must be taken up to
+ * 64 octets, and should be beyond: SRS, VERP and mailing services write longer ones. */
 #define ADDRESS_LOCAL_MAX  (ADDRESS_MAX - 2)
 #define ADDRESS_DOMAIN_MAX 255
 #define ADDRESS_MAX        254

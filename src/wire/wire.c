@@ -12,7 +12,6 @@ struct field {
     uint32_t max; /* KIND_BYTES */
 };
 
-
 struct row {
     const char *name;
     uint32_t from, to; /* sets of roles; replies are not checked, they answer what was asked */
@@ -140,8 +139,8 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_SCAN_TASK, STORE, SCAN, wire_scan_task, U32(wire_scan_task, kind), U64(wire_scan_task, size),
         BYTES(wire_scan_task, hostname, 256), BYTES(wire_scan_task, date, 64),
         BYTES(wire_scan_task, message_id, 320)),
-    ROW(WIRE_SCAN_FACTS, SCAN, STORE, wire_scan_facts, U32(wire_scan_facts, err), U32(wire_scan_facts, eightbit),
-        U32(wire_scan_facts, utf8_header), U64(wire_scan_facts, header_len),
+    ROW(WIRE_SCAN_FACTS, SCAN, STORE, wire_scan_facts, U32(wire_scan_facts, err),
+        U32(wire_scan_facts, eightbit), U32(wire_scan_facts, utf8_header), U64(wire_scan_facts, header_len),
         BYTES(wire_scan_facts, facts, WIRE_BLOB_MAX), BYTES(wire_scan_facts, dkim_hash, 32),
         BYTES(wire_scan_facts, dkim_names, 1024), BYTES(wire_scan_facts, dkim_fields, WIRE_FIELDS_MAX),
         BYTES(wire_scan_facts, text, WIRE_TEXT_MAX)),
@@ -169,7 +168,8 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_QUEUE_FILE_FD, STORE, QUEUE, wire_queue_file_fd, U32(wire_queue_file_fd, err),
         U64(wire_queue_file_fd, size), U64(wire_queue_file_fd, header_len),
         BYTES(wire_queue_file_fd, dkim_hash, 32), BYTES(wire_queue_file_fd, dkim_names, 1024),
-        BYTES(wire_queue_file_fd, dkim_fields, WIRE_FIELDS_MAX), BYTES(wire_queue_file_fd, text, WIRE_TEXT_MAX)),
+        BYTES(wire_queue_file_fd, dkim_fields, WIRE_FIELDS_MAX),
+        BYTES(wire_queue_file_fd, text, WIRE_TEXT_MAX)),
     ROW(WIRE_QUOTA_CHECK, QUEUE, STORE, wire_quota_check, BYTES(wire_quota_check, account, WIRE_NAME_MAX),
         U64(wire_quota_check, size)),
     ROW(WIRE_STORE_STATE, STORE, QUEUE | IMAP, wire_store_state, U32(wire_store_state, space_low)),
