@@ -94,7 +94,7 @@ class Load:
                 time.sleep(0.05)
 
     def _send(self, client, user, rng):
-        to = [remote.address(f"u{rng.randrange(5)}") for remote in rng.sample(self.remotes, rng.choice((1, 1, 2, 3)))]
+        to = [remote.address(f"u{rng.randrange(5)}") for remote in rng.sample(self.remotes, min(len(self.remotes), rng.choice((1, 1, 2, 3))))]
         word = self.ledger.new(to)
         filler = "".join(f"{word} line {n}\r\n" for n in range(rng.choice((3, 100, 100, 3000))))
         message = f"From: {user}\r\nTo: {', '.join(to)}\r\nSubject: {word}\r\nMessage-ID: <{word}@example.test>\r\n\r\n{filler}end of {word}\r\n"
