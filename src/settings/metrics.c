@@ -3,7 +3,8 @@
 #include "settings/metrics.h"
 
 static const char *const services[] = {"mx", "submission", "imap", "http", NULL};
-static const char *const refusals[] = {"full", "address", "draining", "other", NULL};
+static const char *const refusals[] = {"full", "address", "draining", "banned",
+                                       "rate", "network", "other",    NULL};
 static const char *const proxies[] = {"v1", "v2", "local", "bad", "timeout", "untrusted", NULL};
 static const char *const results[] = {"ok", "failed", "later", NULL};
 static const char *const classes[] = {"2xx", "3xx", "4xx", "5xx", NULL};
@@ -15,6 +16,21 @@ static const char *const bounces[] = {"failed",   "delayed", "delivered", "relay
 static const char *const rows[] = {"active", "waiting", "held", NULL};
 static const char *const stages[] = {"lookup", "connect", "session", "data", NULL};
 static const char *const stops[] = {"not_reached", "quota", "login", NULL};
+/* enum offence of wire.h, in its order. */
+static const char *const offences[] = {"failed_login",
+                                       "early_talker",
+                                       "unknown_recipient",
+                                       "relay_attempt",
+                                       "spam_trap",
+                                       "protocol_abuse",
+                                       "limit",
+                                       "listed",
+                                       "banned",
+                                       NULL};
+static const char *const ban_sources[] = {"ours", "by_hand", "crowdsec", NULL};
+static const char *const bans_made[] = {"set", "would", "spared", NULL};
+static const char *const greetings[] = {"passed", "known", "early", "listed", "left", NULL};
+static const char *const on_off[] = {"on", "off", NULL};
 /* Where a relay stands: "0" is relay:, "1" the first of relays:; those further behind are not counted. */
 static const char *const relays[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                      "9", "10", "11", "12", "13", "14", "15", NULL};
@@ -75,6 +91,21 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_BYTES_ACCEPTED, "bytes_accepted_total", "Bytes of accepted messages.", .kind = METRIC_COUNTER),
     M(METRIC_RECIPIENTS, "recipients_total", "Recipients asked for, by outcome.",
       LABEL("outcome", recipients)),
+    M(METRIC_SECURITY_EVENTS, "security_events_total", "What strangers did that they should not.",
+      LABEL("kind", offences)),
+    M(METRIC_BANS, "bans", "Addresses and networks banned now.", GAUGE, LABEL("source", ban_sources)),
+    M(METRIC_BANS_MADE, "bans_made_total",
+      "Bans of our own: set, only told of, or spared because the address is one of the owner's.",
+      LABEL("result", bans_made)),
+    M(METRIC_EARLY_GREETINGS, "before_greeting_total", "Strangers on the MX before the greeting.",
+      LABEL("result", greetings)),
+    M(METRIC_DNS_LISTS, "dns_lists", "DNS lists in use, and those switched off because they answer wrongly.",
+      GAUGE, LABEL("state", on_off)),
+    M(METRIC_CLIENTS_KNOWN, "clients_known",
+      "Strangers that passed before the greeting and are not delayed again.", GAUGE),
+    M(METRIC_CROWDSEC_UP, "crowdsec_up", "1: the last look at CrowdSec's local API went well.", GAUGE),
+    M(METRIC_CROWDSEC_REPORTS, "crowdsec_reports_total", "Bans reported to CrowdSec.",
+      LABEL("result", results)),
     M(METRIC_LOGINS, "logins_total", "Logins.", .labels = {{"service", services}, {"result", results}}),
     M(METRIC_LOGIN_SECONDS, "login_seconds", "Time to verify a login, without the delay of failures.",
       BUCKETS(quick)),

@@ -23,6 +23,16 @@ enum metric_id {
     METRIC_BYTES_ACCEPTED,    /* by smtp, which has counted them */
     METRIC_RECIPIENTS,        /* label: outcome (enum metric_recipient) */
 
+    /* the door */
+    METRIC_SECURITY_EVENTS,  /* label: kind (enum offence of wire.h) */
+    METRIC_BANS,             /* gauge; label: source (enum metric_ban) */
+    METRIC_BANS_MADE,        /* label: result (enum metric_ban_made) */
+    METRIC_EARLY_GREETINGS,  /* strangers before the greeting; label: result (enum metric_greeting) */
+    METRIC_DNS_LISTS,        /* gauge; label: state: on, off */
+    METRIC_CLIENTS_KNOWN,    /* gauge: strangers that passed */
+    METRIC_CROWDSEC_UP,      /* gauge: the last look at the LAPI went well */
+    METRIC_CROWDSEC_REPORTS, /* label: result */
+
     /* logins, all counted by auth; labels: service, result (enum metric_login) */
     METRIC_LOGINS,
     METRIC_LOGIN_SECONDS,
@@ -99,7 +109,19 @@ enum metric_refusal {
     METRIC_REFUSED_FULL,
     METRIC_REFUSED_ADDRESS,
     METRIC_REFUSED_DRAINING,
+    METRIC_REFUSED_BANNED,
+    METRIC_REFUSED_RATE,    /* connections per minute */
+    METRIC_REFUSED_NETWORK, /* its network's share of a nearly full service */
     METRIC_REFUSED_OTHER
+};
+enum metric_ban { METRIC_BAN_OURS, METRIC_BAN_BY_HAND, METRIC_BAN_CROWDSEC };
+enum metric_ban_made { METRIC_BAN_SET, METRIC_BAN_WOULD, METRIC_BAN_SPARED };
+enum metric_greeting {
+    METRIC_GREETING_PASSED,
+    METRIC_GREETING_KNOWN, /* passed before: not delayed */
+    METRIC_GREETING_EARLY,
+    METRIC_GREETING_LISTED,
+    METRIC_GREETING_LEFT
 };
 enum metric_proxy {
     METRIC_PROXY_V1,

@@ -1,15 +1,9 @@
 /* settings.c: the table of every key: where it goes, its default and bounds, and what the manual says. Reads
  * the operator's file; whoever adds a setting adds a row here and a member in settings.h. */
-#include "settings/settings.h"
+#include "settings/tables.h"
 
 #include <stddef.h>
 #include <string.h>
-
-#define F(type, member) .offset = offsetof(type, member)
-#define MINUTE          60000u
-#define HOUR            (60u * MINUTE)
-#define DAY             (24u * HOUR)
-#define GIB             (1ull << 30)
 
 const char *const settings_service_names[] = {"mx", "submission", "imap", "metrics", NULL};
 static const char *const tls_names[] = {"none", "starttls", "implicit", NULL};
@@ -426,98 +420,6 @@ static const struct conf_table relay_timeouts_table = {
     relay_timeouts_fields, sizeof relay_timeouts_fields / sizeof *relay_timeouts_fields, 0,
     "RFC 5321 section 4.5.3.2."};
 
-#define L(member)  F(struct settings, limits.member) - offsetof(struct settings, limits)
-#define LM(member) F(struct settings, limits.mx.member) - offsetof(struct settings, limits.mx)
-static const struct conf_field limits_mx_fields[] = {
-    {.name = "connections_per_minute",
-     .kind = CONF_U64,
-     LM(connections_per_minute),
-     .flags = CONF_NOT_YET,
-     .fallback = "0",
-     .max = 1000000,
-     .help = "Per client address; 0: no limit."},
-    {.name = "messages_per_minute",
-     .kind = CONF_U64,
-     LM(messages_per_minute),
-     .flags = CONF_NOT_YET,
-     .fallback = "0",
-     .max = 1000000,
-     .help = "Per client address; 0: no limit."},
-};
-static const struct conf_table limits_mx_table = {limits_mx_fields, 2, 0, NULL};
-static const struct conf_field limits_imap_fields[] = {
-    {.name = "connections_per_user_and_address",
-     .kind = CONF_U64,
-     F(struct settings, limits.imap.connections_per_user_and_address) -
-         offsetof(struct settings, limits.imap),
-     .fallback = "50",
-     .min = 1,
-     .max = 100000,
-     .help = "Sessions of one account from one client address."},
-};
-static const struct conf_table limits_imap_table = {limits_imap_fields, 1, 0, NULL};
-static const struct conf_field limits_fields[] = {
-    {.name = "mx", .kind = CONF_STRUCT, L(mx), .table = &limits_mx_table},
-    {.name = "imap", .kind = CONF_STRUCT, L(imap), .table = &limits_imap_table},
-    {.name = "auth_failure_delay",
-     .kind = CONF_DURATION,
-     L(auth_failure_delay),
-     .fallback = "5s",
-     .max = 60000,
-     .help = "How late a failed login is answered."},
-    {.name = "message_size",
-     .kind = CONF_SIZE,
-     L(message_size),
-     .fallback = "50M",
-     .min = 65536,
-     .max = GIB,
-     .help = "The largest message taken, by SMTP or APPEND."},
-    {.name = "recipients",
-     .kind = CONF_U64,
-     L(recipients),
-     .fallback = "1000",
-     .min = 100,
-     .max = 100000,
-     .help = "Recipients of one transaction (RFC 5321 section 4.5.3.1.8: at least 100)."},
-    {.name = "received_headers",
-     .kind = CONF_U64,
-     L(received_headers),
-     .fallback = "50",
-     .min = 20,
-     .max = 1000,
-     .help = "A message with more Received fields goes in circles and is refused."},
-    {.name = "smtp_sessions",
-     .kind = CONF_U64,
-     L(smtp_sessions),
-     .fallback = "2000",
-     .min = 1,
-     .max = 100000,
-     .help = "Open SMTP connections at once."},
-    {.name = "imap_sessions",
-     .kind = CONF_U64,
-     L(imap_sessions),
-     .fallback = "10000",
-     .min = 1,
-     .max = 100000,
-     .help = "Open IMAP connections at once."},
-    {.name = "http_sessions",
-     .kind = CONF_U64,
-     L(http_sessions),
-     .fallback = "500",
-     .min = 1,
-     .max = 100000,
-     .help = "Open HTTP connections at once."},
-    {.name = "sessions_per_address",
-     .kind = CONF_U64,
-     L(sessions_per_address),
-     .fallback = "100",
-     .min = 1,
-     .max = 100000,
-     .help = "Open connections of one service from one client address, but for trusted_networks."},
-};
-static const struct conf_table limits_table = {limits_fields, sizeof limits_fields / sizeof *limits_fields, 0,
-                                               NULL};
-
 #define T(member) F(struct settings, timeouts.member) - offsetof(struct settings, timeouts)
 static const struct conf_field timeouts_fields[] = {
     {.name = "handshake",
@@ -568,6 +470,13 @@ static const struct conf_field timeouts_fields[] = {
      .fallback = "25s",
      .max = HOUR,
      .help = "After SIGTERM open sessions may finish what they began for so long."},
+    {.name = "mx_session",
+     .kind = CONF_DURATION,
+     T(mx_session),
+     .fallback = "1h",
+     .min = 1000,
+     .max = 7 * DAY,
+     .help = "The whole session of a stranger on the MX, but for a message that is arriving."},
 };
 static const struct conf_table timeouts_table = {timeouts_fields,
                                                  sizeof timeouts_fields / sizeof *timeouts_fields, 0, NULL};
@@ -824,7 +733,7 @@ static const struct conf_field fields[] = {
      .help =
          "Certificates, accounts, aliases, secrets: a file that was changed (or its symlink moved) is read "
          "again after this. 0: only on SIGHUP."},
-    {.name = "limits", .kind = CONF_STRUCT, F(struct settings, limits), .table = &limits_table},
+    {.name = "limits", .kind = CONF_STRUCT, F(struct settings, limits), .table = &settings_limits_table},
     {.name = "timeouts", .kind = CONF_STRUCT, F(struct settings, timeouts), .table = &timeouts_table},
     {.name = "auth", .kind = CONF_STRUCT, F(struct settings, auth), .table = &auth_table},
     {.name = "imap", .kind = CONF_STRUCT, F(struct settings, imap), .table = &imap_table},
@@ -833,8 +742,24 @@ static const struct conf_field fields[] = {
      F(struct settings, bans),
      .names = bans_names,
      .fallback = "observe",
-     .flags = CONF_NOT_YET,
-     .help = "Who bans addresses: nobody, only told, or we."},
+     .help = "Who bans addresses. `off`: nobody. `observe`: what we would ban is said in the log and to "
+             "CrowdSec, "
+             "whose decisions are obeyed. `local`: we ban ourselves, for hosts without CrowdSec."},
+    {.name = "ban_policy",
+     .kind = CONF_STRUCT,
+     F(struct settings, ban_policy),
+     .table = &settings_ban_policy_table,
+     .help = "When an address is banned, and for how long."},
+    {.name = "crowdsec",
+     .kind = CONF_STRUCT,
+     F(struct settings, crowdsec),
+     .table = &settings_crowdsec_table,
+     .help = "The local API of a CrowdSec: its decisions are obeyed on every listener."},
+    {.name = "before_greeting",
+     .kind = CONF_STRUCT,
+     F(struct settings, before_greeting),
+     .table = &settings_before_greeting_table,
+     .help = "What a stranger on the MX meets before it may speak."},
     {.name = "sender_identity",
      .kind = CONF_ENUM,
      F(struct settings, sender_identity),

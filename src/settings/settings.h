@@ -96,6 +96,15 @@ struct settings_sender_grant {
     CONF_LIST_OF(struct slice) addresses;
 };
 
+/* A DNS list of addresses (RFC 5782). */
+struct settings_dns_list {
+    struct slice zone;
+    CONF_LIST_OF(struct conf_network)
+    answers; /* A records that count; none: all of 127.0.0.0/8 but 127.255.255.0/24 */
+    uint64_t weight;
+    bool allow; /* a list of the good (DNSWL): its weight is taken off */
+};
+
 /* Capabilities (IMAP names, upper case) this account's sessions are not told of and cannot use. */
 struct settings_hidden {
     struct slice account; /* "*": everybody */
@@ -154,12 +163,25 @@ struct settings {
     } relay_timeouts;
     uint64_t watch_files; /* changed files are read again after this; 0: only on SIGHUP */
     struct {
-        struct {
-            uint64_t connections_per_minute, messages_per_minute;
+        struct {                  /* of a stranger's address on the MX; 0: no limit */
+            uint64_t connections; /* open at once */
+            uint64_t connections_per_minute, messages_per_minute, recipients_per_minute;
+            uint64_t failed_recipients_per_minute; /* 5xx at RCPT */
+            uint64_t bytes_per_minute;
+            uint64_t domain_messages_per_minute; /* of one sender domain, from wherever */
         } mx;
+        struct {                             /* of an account; 0: no limit */
+            uint64_t connections_per_minute; /* of an address, before login */
+            uint64_t messages_per_minute, recipients_per_minute, bytes_per_minute;
+        } submission;
         struct {
             uint64_t connections_per_user_and_address;
+            uint64_t connections_per_minute; /* of an address, before login; 0: no limit */
         } imap;
+        uint64_t ipv4_prefix, ipv6_prefix; /* what counts as one address: 32 and 64 */
+        uint64_t addresses;                /* remembered at once; the oldest go first */
+        uint64_t
+            network_share; /* percent of a role's sessions one /24 or /48 may have when it is nearly full */
         uint64_t auth_failure_delay;
         uint64_t message_size;
         uint64_t recipients;                                  /* of one message */
@@ -174,6 +196,7 @@ struct settings {
         uint64_t smtp_data;    /* between two blocks of DATA */
         uint64_t imap_login;   /* before login */
         uint64_t imap_idle;    /* after login, RFC 3501 section 5.4: at least 30 minutes */
+        uint64_t mx_session;   /* the whole session of a stranger on the MX */
         uint64_t drain;
     } timeouts;
     struct {
@@ -184,6 +207,30 @@ struct settings {
         CONF_LIST_OF(struct settings_hidden) hide_capabilities;
     } imap;
     enum settings_bans bans;
+    struct {
+        uint64_t threshold;                       /* points */
+        uint64_t half_life;                       /* of points */
+        uint64_t first, max;                      /* length of the first ban; doubled up to the longest */
+        uint64_t owner_memory;                    /* an address with a login so recent is not banned */
+        CONF_LIST_OF(struct conf_network) except; /* never banned: monitors and friends */
+        CONF_LIST_OF(struct slice) spam_traps;    /* addresses nobody writes to */
+    } ban_policy;
+    struct {
+        struct slice url;                              /* "http://127.0.0.1:8080/"; empty: none */
+        struct slice key_file;                         /* the bouncer's key */
+        struct slice machine, machine_file;            /* to report our bans: login and its password */
+        uint64_t interval;                             /* between two looks */
+        CONF_LIST_OF(struct slice) types;              /* of decisions that ban; "ban" */
+        CONF_LIST_OF(struct slice) origins, scenarios; /* only these; none: all */
+    } crowdsec;
+    struct {
+        uint64_t wait;     /* before the greeting; 0: none */
+        struct slice text; /* of the first line of a greeting in two; empty: a greeting of one line */
+        uint64_t remember; /* how long a client that passed is not delayed again */
+        CONF_LIST_OF(struct settings_dns_list) lists;
+        uint64_t reject_score; /* of the lists' weights; 0: they only score */
+        bool reject_early;     /* an early talker is refused; false: it only scores */
+    } before_greeting;
     enum settings_identity sender_identity;
     CONF_LIST_OF(struct settings_sender_grant) sender_grants;
     struct {
