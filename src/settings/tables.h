@@ -9,7 +9,7 @@
 #define F(type, member) .offset = offsetof(type, member)
 #define MINUTE          60000u
 #define HOUR            (60u * MINUTE)
-#define DAY             (24u * HOUR)
+#define DAY             (24ull * HOUR)
 #define GIB             (1ull << 30)
 
 /* settings_door.c */
