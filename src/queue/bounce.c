@@ -29,11 +29,21 @@ struct bounces {
     uint64_t next_body;
 };
 
+/* The rows of one call. Its parts have their turn one after the other: what is settled is known by a number.
+ */
+struct batch {
+    struct list parts; /* struct bounce: those whose turn has not come */
+    size_t settled;
+    bounce_done *done;
+    void *ctx;
+};
+
 enum stage { STAGE_WAITING, STAGE_STORE, STAGE_SIGN, STAGE_SPOOL };
 
 struct bounce {
     struct list node;
     struct bounces *bounces;
+    struct batch *batch;
     struct arena *arena;
     enum stage stage;
     uint32_t call; /* of the store, or of keys */
@@ -48,9 +58,6 @@ struct bounce {
     uint64_t body, size;
     bool eightbit, utf8_header, whole;
     struct slice signature, hold, received;
-    enum err err;
-    bounce_done *done;
-    void *ctx;
 };
 
 /* ---- who is told ---- */
@@ -153,22 +160,43 @@ static void free_bounce(struct bounce *b)
     free(b);
 }
 
+static void free_parts(struct batch *batch)
+{
+    for (struct list *node; (node = list_pop_front(&batch->parts)) != NULL;)
+        free_bounce(CONTAINER_OF(node, struct bounce, node));
+}
+
+static void end_batch(struct batch *batch, enum err err)
+{
+    bounce_done *done = batch->done;
+    void *ctx = batch->ctx;
+    size_t settled = batch->settled;
+    free_parts(batch);
+    free(batch);
+    done(ctx, err, settled);
+}
+
 static void finish(struct bounce *b, enum err err)
 {
     struct bounces *bounces = b->bounces;
-    bounce_done *done = b->done;
-    void *ctx = b->ctx;
+    struct batch *batch = b->batch;
     if (err && b->body && b->stage != STAGE_SPOOL)
         (void)!wire_send(role_link(bounces->q->run, ROLE_STORE), WIRE_BODY_DROP,
                          &(struct wire_body_drop){b->body});
     if (err)
         log_warn("queue.bounce", LOG_STR("id", b->message.id), LOG_CSTR("err", err_name(err)),
                  LOG_CSTR("why", "the notification could not be written; tried again later"));
+    else
+        batch->settled += b->count;
     b->call = 0;
     free_bounce(b);
     bounces->running_count--;
     loop_timer_set(bounces->soon, 0);
-    done(ctx, err);
+    struct list *next = err ? NULL : list_pop_front(&batch->parts);
+    if (next)
+        list_push_back(&bounces->waiting, next);
+    else
+        end_batch(batch, err);
 }
 
 static void ignore(void *ctx, enum err err, struct ipc_packet *packet)
@@ -516,23 +544,40 @@ static void copy_row(struct bounce *b, struct bounce_row *row, const struct boun
         *texts[i] = arena_dup(b->arena, slice_sub(*texts[i], 0, BOUNCE_TEXT_MAX));
 }
 
-void bounce_send(struct queue *q, const struct bounce_message *message, const struct bounce_row *rows,
-                 size_t count, bounce_done *done, void *ctx)
+static struct bounce *bounce_new(struct batch *batch, struct bounces *bounces,
+                                 const struct bounce_message *message, const struct bounce_row *rows,
+                                 size_t count)
 {
     struct bounce *b = mem_zero(1, sizeof *b);
-    b->bounces = q->bounces;
+    b->bounces = bounces;
+    b->batch = batch;
     b->arena = arena_new(BOUNCE_ARENA_MAX);
     b->recipients = VEC_NEW(struct txn_recipient, 1);
     b->targets = VEC_NEW(struct txn_target, QUEUE_TXN_TARGETS);
-    b->done = done;
-    b->ctx = ctx;
-    b->count = count < BOUNCE_ROWS_MAX ? count : BOUNCE_ROWS_MAX;
-    b->rows = ARENA_ARRAY(b->arena, struct bounce_row, b->count);
+    b->count = count;
+    b->rows = ARENA_ARRAY(b->arena, struct bounce_row, count);
     copy_message(b, message);
-    for (size_t i = 0; i < b->count; i++)
+    for (size_t i = 0; i < count; i++)
         copy_row(b, &b->rows[i], &rows[i]);
-    list_push_back(&q->bounces->waiting, &b->node);
-    loop_timer_set(q->bounces->soon, 0);
+    return b;
+}
+
+void bounce_send(struct queue *q, const struct bounce_message *message, const struct bounce_row *rows,
+                 size_t count, bounce_done *done, void *ctx)
+{
+    struct bounces *bounces = q->bounces;
+    struct batch *batch = mem_zero(1, sizeof *batch);
+    *batch = (struct batch){.done = done, .ctx = ctx};
+    list_init(&batch->parts);
+    size_t at = 0;
+    do {
+        size_t part = count - at < BOUNCE_ROWS_MAX ? count - at : BOUNCE_ROWS_MAX;
+        struct bounce *b = bounce_new(batch, bounces, message, rows + at, part);
+        list_push_back(&batch->parts, &b->node);
+        at += part;
+    } while (at < count);
+    list_push_back(&bounces->waiting, list_pop_front(&batch->parts));
+    loop_timer_set(bounces->soon, 0);
 }
 
 struct bounces *bounces_new(struct queue *q)
@@ -545,15 +590,25 @@ struct bounces *bounces_new(struct queue *q)
     return bounces;
 }
 
+/* Each batch has one part there. */
+static void drop_all(struct list *bounces)
+{
+    LIST_EACH(bounces, node)
+    {
+        struct bounce *b = CONTAINER_OF(node, struct bounce, node);
+        free_parts(b->batch);
+        free(b->batch);
+        free_bounce(b);
+    }
+}
+
 void bounces_free(struct bounces **bounces)
 {
     struct bounces *b = *bounces;
     if (!b)
         return;
-    LIST_EACH(&b->waiting, node)
-    free_bounce(CONTAINER_OF(node, struct bounce, node));
-    LIST_EACH(&b->running, running)
-    free_bounce(CONTAINER_OF(running, struct bounce, node));
+    drop_all(&b->waiting);
+    drop_all(&b->running);
     loop_timer_free(&b->soon);
     free(b);
     *bounces = NULL;

@@ -13,7 +13,7 @@
 #include "policy/dsn.h"
 #include "queue/context.h"
 
-#define BOUNCE_ROWS_MAX  DSN_RECIPIENTS_MAX /* rows of one call; the caller splits what is more */
+#define BOUNCE_ROWS_MAX  DSN_RECIPIENTS_MAX /* rows of one notification; more of them make several */
 #define BOUNCE_FULL_MAX  (256u * 1024u) /* larger originals come back as their header, whatever RET says */
 #define BOUNCE_TEXT_MAX  1100u          /* bytes kept of each text of a row */
 #define BOUNCE_ARENA_MAX (8u << 20)     /* of one notification */
@@ -44,13 +44,14 @@ struct bounce_row {
     uint64_t last_attempt_ms, retry_until_ms; /* 0: not told */
 };
 
-/* ERR_OK: the rows are settled (marked) on disk, and so is the notification if there is one. Otherwise
- * nothing has changed: hand them in again later. */
-typedef void bounce_done(void *ctx, enum err err);
+/* The first `settled` rows are settled (marked) on disk, and so are the notifications about them, if there
+ * are any. ERR_OK: those are all. Otherwise nothing has changed for the others: hand them in again later. */
+typedef void bounce_done(void *ctx, enum err err, size_t settled);
 struct bounces *bounces_new(struct queue *q);
 /* Drops what is under way without answering (the role is ending; after spool_close()). Takes NULL. */
 void bounces_free(struct bounces **bounces);
-/* Copies what it is given; `done` comes later, never from inside the call. */
+/* Any number of rows: BOUNCE_ROWS_MAX at a time are told of and settled, one part after the other, until one
+ * fails. Copies what it is given; `done` comes later, once, never from inside the call. */
 void bounce_send(struct queue *q, const struct bounce_message *message, const struct bounce_row *rows,
                  size_t count, bounce_done *done, void *ctx);
 /* Would anybody be told? False: the rows may be settled without bounce_send(). */

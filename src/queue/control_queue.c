@@ -451,19 +451,20 @@ static void on_returned(void *ctx, enum err err, const struct why *why)
     group_done(group->run);
 }
 
-static void on_bounced(void *ctx, enum err err)
+static void on_bounced(void *ctx, enum err err, size_t settled)
 {
     struct group *group = ctx;
     struct run *run = group->run;
-    if (err) {
-        run->failed += group->count;
-        rows_change(run->q->spool, ROWS_RETURN, run->keys + group->first, group->count, queue_now_ms(run->q),
-                    NULL, on_returned, group);
+    size_t left = group->count - settled;
+    for (size_t i = 0; i < settled; i++)
+        count_changed(run, &run->keys[group->first + i]);
+    if (!err) {
+        group_done(run);
         return;
     }
-    for (size_t i = 0; i < group->count; i++)
-        count_changed(run, &run->keys[group->first + i]);
-    group_done(run);
+    run->failed += left;
+    rows_change(run->q->spool, ROWS_RETURN, run->keys + group->first + settled, left, queue_now_ms(run->q),
+                NULL, on_returned, group);
 }
 
 static void bounce_group(struct run *run, size_t first, size_t count)

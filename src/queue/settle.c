@@ -115,7 +115,7 @@ struct telling {
     struct queue *q;
     struct queued *message;
     struct loop_timer *timer;
-    size_t count;
+    size_t count, at; /* at: the first not told of */
     struct settle_bounce rows[];
 };
 
@@ -156,7 +156,7 @@ static void fill_row(struct telling *t, const struct settle_bounce *b, struct bo
         .retry_until_ms = b->action == DSN_DELAYED ? m->created_ms + t->q->settings->queue.expire : 0};
 }
 
-static void on_told(void *ctx, enum err err);
+static void on_told(void *ctx, enum err err, size_t settled);
 
 static void tell(void *arg)
 {
@@ -174,27 +174,30 @@ static void tell(void *arg)
                                            .message_id = m->message_id,
                                            .created_ms = m->created_ms,
                                            .size = m->size};
-    struct bounce_row *rows = mem_zero(t->count, sizeof *rows);
-    for (size_t i = 0; i < t->count; i++)
-        fill_row(t, &t->rows[i], &rows[i]);
-    bounce_send(t->q, &message, rows, t->count, on_told, t);
+    size_t count = t->count - t->at;
+    struct bounce_row *rows = mem_zero(count, sizeof *rows);
+    for (size_t i = 0; i < count; i++)
+        fill_row(t, &t->rows[t->at + i], &rows[i]);
+    bounce_send(t->q, &message, rows, count, on_told, t);
     free(rows);
 }
 
 /* Until it is told the rows stay claimed: after a crash they are tried again, and told of then. */
-static void on_told(void *ctx, enum err err)
+static void on_told(void *ctx, enum err err, size_t settled)
 {
     struct telling *t = ctx;
+    struct queued *message = t->message;
+    t->at += settled;
     if (err) {
         if (!t->timer)
             t->timer = loop_timer_new(t->q->loop, tell, t);
         loop_timer_set(t->timer, SETTLE_BOUNCE_AGAIN_MS);
-        return;
+    } else {
+        loop_timer_free(&t->timer);
+        list_remove(&t->node);
+        free(t);
     }
-    loop_timer_free(&t->timer);
-    list_remove(&t->node);
-    deliver_ended(t->message, (uint32_t)t->count);
-    free(t);
+    deliver_ended(message, (uint32_t)settled); /* the last row takes the message along */
 }
 
 static struct telling *telling_new(struct queued *message, size_t count)
@@ -218,12 +221,11 @@ void settle_stop(struct queue *q)
 
 static void tell_all(struct queued *message, const struct settle_bounce *rows, size_t count)
 {
-    for (size_t i = 0, n; i < count; i += n) {
-        n = count - i < BOUNCE_ROWS_MAX ? count - i : BOUNCE_ROWS_MAX;
-        struct telling *t = telling_new(message, n);
-        memcpy(t->rows, rows + i, n * sizeof *rows);
-        tell(t);
-    }
+    if (!count)
+        return;
+    struct telling *t = telling_new(message, count);
+    memcpy(t->rows, rows, count * sizeof *rows);
+    tell(t);
 }
 
 void settle_warn(struct queued *message)

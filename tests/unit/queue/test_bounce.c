@@ -21,11 +21,12 @@ static const char yaml[] = "hostname: mail.example.org\n"
 
 struct fake {
     struct rig *rig;
-    char body[200000]; /* of the last notification */
+    char body[1 << 20]; /* of the last notification */
     size_t body_len;
     unsigned bodies, puts, drops, deliveries, sends, signs, checks;
     char delivered[100], sent_to[100], sent_from[100];
     enum err open_err, put_err, sign_err;
+    unsigned put_fails; /* only this one; 0: as put_err says */
     bool silent;
     const char *original; /* what the store has of the message */
     uint32_t dns;
@@ -101,7 +102,8 @@ static bool store(struct fake *f, struct ipc_link *link, struct ipc_packet *pack
         return true;
     case WIRE_QUEUE_FILE_PUT:
         f->puts++;
-        wire_reply_result(link, packet->request, f->put_err, 0, SLICE_EMPTY);
+        wire_reply_result(link, packet->request, f->puts == f->put_fails ? ERR_LATER : f->put_err, 0,
+                          SLICE_EMPTY);
         return true;
     case WIRE_QUEUE_FILE_DROP:
         f->drops++;
@@ -210,13 +212,14 @@ static struct rig *start(struct fake *f, const char *settings)
 struct told {
     bool done;
     enum err err;
+    size_t settled;
 };
 
-static void on_done(void *ctx, enum err err)
+static void on_done(void *ctx, enum err err, size_t settled)
 {
     struct told *told = ctx;
     assert_false(told->done);
-    *told = (struct told){true, err};
+    *told = (struct told){true, err, settled};
 }
 
 static const struct bounce_message message_of_john = {.id = SLICE("01jd3k5m7p9rtvx"),
@@ -379,6 +382,44 @@ static void failures(void **state)
     rig_free(rig);
 }
 
+/* More rows than one notification holds: several, and none is forgotten. */
+static void many_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 1200, PARTS = (ROWS + BOUNCE_ROWS_MAX - 1) / BOUNCE_ROWS_MAX };
+    static struct fake f;
+    static char names[ROWS][40];
+    static struct bounce_row rows[ROWS];
+    struct rig *rig = start(&f, yaml);
+    for (size_t i = 0; i < ROWS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "r%04zu@example.net", i);
+        rows[i] = refused;
+        rows[i].ordinal = (uint32_t)i;
+        rows[i].address = rows[i].target = slice_of(names[i]);
+    }
+    struct told told = {0};
+    bounce_send(context, &message_of_john, rows, ROWS, on_done, &told);
+    rig_until(rig, &told.done);
+    assert_int_equal(told.err, ERR_OK);
+    assert_int_equal(told.settled, ROWS);
+    assert_int_equal(f.puts, PARTS);
+    assert_true(holds(&f, "Final-Recipient: rfc822; r1199@example.net\r\n"));
+    assert_true(holds(&f, "r1000@") && !holds(&f, "r0999@"));
+    /* the second of them fails: what was told of is known */
+    told = (struct told){0};
+    f.put_fails = f.puts + 2;
+    bounce_send(context, &message_of_john, rows, ROWS, on_done, &told);
+    rig_until(rig, &told.done);
+    assert_int_equal(told.err, ERR_LATER);
+    assert_int_equal(told.settled, BOUNCE_ROWS_MAX);
+    assert_int_equal(f.puts, PARTS + 2);
+    told = (struct told){0};
+    bounce_send(context, &message_of_john, rows, ROWS, on_done, &told); /* the role ends before */
+    rig_turn(rig);
+    rig_free(rig);
+    assert_false(told.done);
+}
+
 static void many_at_once(void **state)
 {
     (void)state;
@@ -522,8 +563,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(to_local_sender), cmocka_unit_test(to_remote_sender), cmocka_unit_test(who_wants_it),
         cmocka_unit_test(alias),           cmocka_unit_test(to_postmaster),    cmocka_unit_test(failures),
-        cmocka_unit_test(many_at_once),    cmocka_unit_test(signing),          cmocka_unit_test(first_answer),
-        cmocka_unit_test(missing),
+        cmocka_unit_test(many_rows),       cmocka_unit_test(many_at_once),     cmocka_unit_test(signing),
+        cmocka_unit_test(first_answer),    cmocka_unit_test(missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
