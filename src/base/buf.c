@@ -116,6 +116,46 @@ void buf_add_u64(struct buf *b, uint64_t decimal)
     buf_add(b, slice_make(digits + at, sizeof digits - at));
 }
 
+/* Bytes at the front that stand in a JSON string as they are. */
+static size_t plain_in_json(struct slice text)
+{
+    size_t i = 0;
+    while (i < text.len && text.ptr[i] >= 0x20 && text.ptr[i] < 0x7f && text.ptr[i] != '"' &&
+           text.ptr[i] != '\\')
+        i++;
+    return i;
+}
+
+/* Adds the character at the front, which is no plain one; answers its length. */
+static size_t add_json_character(struct buf *b, struct slice text)
+{
+    uint8_t c = text.ptr[0];
+    size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    bool whole = len <= text.len && slice_is_utf8(slice_sub(text, 0, len));
+    if (!whole)
+        buf_add_str(b, "\\ufffd");
+    else if (c == '"' || c == '\\')
+        buf_addf(b, "\\%c", c);
+    else if (len == 1)
+        buf_addf(b, "\\u%04x", c);
+    else
+        buf_add(b, slice_sub(text, 0, len));
+    return whole ? len : 1;
+}
+
+void buf_add_json_string(struct buf *b, struct slice text)
+{
+    buf_add_byte(b, '"');
+    while (text.len) {
+        size_t plain = plain_in_json(text);
+        buf_add(b, slice_sub(text, 0, plain));
+        text = slice_from(text, plain);
+        if (text.len)
+            text = slice_from(text, add_json_character(b, text));
+    }
+    buf_add_byte(b, '"');
+}
+
 void buf_addf(struct buf *b, const char *format, ...)
 {
     va_list args, again;

@@ -35,6 +35,9 @@ void buf_add(struct buf *b, struct slice s);
 void buf_add_byte(struct buf *b, uint8_t byte);
 void buf_add_str(struct buf *b, const char *text);
 void buf_add_u64(struct buf *b, uint64_t decimal);
+/* The text as a JSON string, quotes included (RFC 8259 section 7): quotes, backslashes and control bytes are
+ * escaped, and each byte that is no UTF-8 becomes U+FFFD. */
+void buf_add_json_string(struct buf *b, struct slice text);
 /* printf; our own formats only. */
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* At least `want` writable bytes at the end, or NULL (overflow) past the maximum; then buf_added(). */

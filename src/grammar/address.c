@@ -216,6 +216,12 @@ enum err address_path_take_in(struct arena *arena, struct slice *rest, unsigned 
     return err;
 }
 
+struct slice address_domain_of(struct slice mailbox)
+{
+    ptrdiff_t at = slice_rfind(mailbox, '@');
+    return at < 0 ? SLICE_EMPTY : slice_from(mailbox, (size_t)at + 1);
+}
+
 bool address_is_null(const struct address *addr)
 {
     return addr->text.len == 0;

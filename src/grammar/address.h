@@ -41,6 +41,8 @@ enum err address_parse_in(struct arena *arena, struct slice text, unsigned flags
  * `*rest` is untouched on error. */
 enum err address_path_take_in(struct arena *arena, struct slice *rest, unsigned flags, struct address *addr,
                               struct why *why) MUST_CHECK;
+/* The part of a mailbox behind its last '@'; empty where there is none. */
+struct slice address_domain_of(struct slice mailbox);
 /* The null reverse-path. */
 bool address_is_null(const struct address *addr);
 /* Needs SMTPUTF8 to be sent (the local part is not ASCII). */

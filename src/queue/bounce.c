@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "grammar/address.h"
 #include "grammar/date.h"
 #include "queue/bounce_body.h"
 #include "queue/keys.h"
@@ -71,7 +72,7 @@ struct slice bounce_postmaster_in(struct queue *q, struct arena *arena)
     if (q->settings->domains.count)
         domain = q->settings->domains.items[0].name;
     else if (wire_strings_take(&accounts, &first))
-        domain = slice_from(first, (size_t)(slice_rfind(first, '@') + 1));
+        domain = address_domain_of(first);
     return arena_printf(arena, "postmaster@%.*s", SLICE_ARG(domain));
 }
 

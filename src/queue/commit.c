@@ -7,6 +7,7 @@
  * -> signature (DKIM, submissions that leave) -> sender (SRS, what is forwarded) -> file and rows. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "grammar/address.h"
 #include "queue/header.h"
 #include "queue/keys.h"
 #include "queue/spool.h"
@@ -204,14 +205,6 @@ static void queue_all(struct leaving *leaving)
 
 /* ---- the sender it leaves with ---- */
 
-static struct slice domain_of(struct slice address)
-{
-    for (size_t i = address.len; i > 0; i--)
-        if (address.ptr[i - 1] == '@')
-            return slice_from(address, i);
-    return SLICE_EMPTY;
-}
-
 /* Every remote target leaves with the envelope sender as it is, forwarded ones with `rewritten`. */
 static void set_senders(struct txn *txn, struct slice rewritten)
 {
@@ -243,7 +236,7 @@ static bool needs_srs(const struct txn *txn)
 {
     const struct queue *q = txn->q;
     if (!q->settings->srs.domain.len || !txn->mail.sender.len ||
-        directory_is_domain(q->table->table, domain_of(txn->mail.sender)))
+        directory_is_domain(q->table->table, address_domain_of(txn->mail.sender)))
         return false;
     for (size_t i = 0; i < txn->targets.len; i++)
         if (VEC_AT(&txn->targets, struct txn_target, i)->forwarded)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/address.h"
 #include "queue/bounce.h"
 #include "queue/command.h"
 #include "queue/print.h"
@@ -99,8 +100,7 @@ static bool address_fits(struct slice address, struct slice pattern)
 
 static bool domain_fits(struct slice address, struct slice domain)
 {
-    ptrdiff_t at = slice_rfind(address, '@');
-    return at >= 0 && slice_ieq(slice_from(address, (size_t)at + 1), domain);
+    return slice_ieq(address_domain_of(address), domain);
 }
 
 static bool fits(const struct run *run, const struct rows_row *row)
@@ -235,7 +235,7 @@ static void add_row_json(struct run *run, const struct rows_row *row, struct buf
     const char *why;
     enum queue_state state = state_of(run->q, row, &why);
     buf_add_str(out, "{\"id\":");
-    print_add_json(out, row->id);
+    buf_add_json_string(out, row->id);
     print_add_number(out, "ordinal", row->ordinal);
     print_add_member(out, "state", slice_of(queue_state_name(state)));
     print_add_time(out, "created", wall(run->q, row->created_ms));

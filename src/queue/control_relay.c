@@ -61,7 +61,7 @@ static void add_text(const struct relay_view *v, struct buf *out)
 static void add_json(const struct relay_view *v, struct buf *out)
 {
     buf_add_str(out, "{\"name\":");
-    print_add_json(out, v->relay->name);
+    buf_add_json_string(out, v->relay->name);
     print_add_member(out, "host", v->relay->host);
     print_add_number(out, "port", v->relay->port);
     print_add_member(out, "tls", slice_of(tls_names[v->relay->tls]));

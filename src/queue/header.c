@@ -17,12 +17,17 @@ static void add_word(struct buf *out, struct slice word)
     }
 }
 
-/* An address in angle brackets: parsed before, but never with a control byte here. */
+/* Parsed before, but never with a control byte here. */
+static void add_address(struct buf *out, struct slice address)
+{
+    for (size_t i = 0; i < address.len; i++)
+        buf_add_byte(out, address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
+}
+
 static void add_path(struct buf *out, struct slice address)
 {
     buf_add_byte(out, '<');
-    for (size_t i = 0; i < address.len; i++)
-        buf_add_byte(out, address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
+    add_address(out, address);
     buf_add_byte(out, '>');
 }
 
@@ -83,8 +88,7 @@ void header_add_received(struct buf *out, const struct header_facts *facts)
 void header_add_delivered_to(struct buf *out, struct slice address)
 {
     buf_add_str(out, "Delivered-To: ");
-    for (size_t i = 0; i < address.len; i++)
-        buf_add_byte(out, address.ptr[i] < 0x20 || address.ptr[i] == 0x7f ? '?' : address.ptr[i]);
+    add_address(out, address);
     buf_add_str(out, "\r\n");
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "grammar/address.h"
 #include "settings/metrics.h"
 
 #define CHECK_MS       60000 /* deadline of one look at a record */
@@ -255,12 +256,6 @@ bool keys_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, c
 
 /* ---- signing ---- */
 
-static struct slice domain_of(struct slice address)
-{
-    ptrdiff_t at = slice_rfind(address, '@');
-    return at < 0 ? SLICE_EMPTY : slice_from(address, (size_t)at + 1);
-}
-
 static bool is_configured(const struct keys *keys, struct slice domain)
 {
     const struct settings *settings = keys->q->settings;
@@ -411,7 +406,7 @@ uint32_t keys_sign(struct queue *q, const struct keys_facts *facts, keys_done *d
     struct keys *keys = q->keys;
     struct slice list = facts->from, from = SLICE_EMPTY;
     (void)!wire_strings_take(&list, &from);
-    struct slice domain = signing_domain(keys, domain_of(from));
+    struct slice domain = signing_domain(keys, address_domain_of(from));
     struct signing *s = signing_new(keys, domain, done, ctx);
     AUTO_BUF struct buf selectors = buf_new(WIRE_TEXT_MAX);
     if (!domain.len)

@@ -25,29 +25,10 @@ void print_add_plain(struct buf *out, struct slice text)
     }
 }
 
-void print_add_json(struct buf *out, struct slice text)
-{
-    buf_add_byte(out, '"');
-    while (text.len) {
-        size_t len = character(text);
-        uint8_t c = len ? text.ptr[0] : '?';
-        if (c == '"' || c == '\\')
-            buf_addf(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            buf_addf(out, "\\u%04x", c);
-        else if (len)
-            buf_add(out, slice_sub(text, 0, len));
-        else
-            buf_add_byte(out, c);
-        text = slice_from(text, len ? len : 1);
-    }
-    buf_add_byte(out, '"');
-}
-
 void print_add_member(struct buf *out, const char *name, struct slice text)
 {
     buf_addf(out, ",\"%s\":", name);
-    print_add_json(out, text);
+    buf_add_json_string(out, text);
 }
 
 void print_add_number(struct buf *out, const char *name, uint64_t number)

@@ -6,8 +6,6 @@
 
 /* Control bytes and broken UTF-8 become '?'. */
 void print_add_plain(struct buf *out, struct slice text);
-/* The text as a JSON string (RFC 8259 section 7), quotes included. */
-void print_add_json(struct buf *out, struct slice text);
 /* `,"name":"text"` and `,"name":7`. */
 void print_add_member(struct buf *out, const char *name, struct slice text);
 void print_add_number(struct buf *out, const char *name, uint64_t number);

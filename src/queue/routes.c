@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "directory/relay_map.h"
+#include "grammar/address.h"
 #include "grammar/domain.h"
 
 #define ROUTES_ARENA_MAX  (64u << 20)
@@ -30,12 +31,6 @@ static const struct settings_relay *find(const struct map *map, struct slice key
 {
     const struct rule *rule = key.len ? map_get(map, key) : NULL;
     return rule ? rule->relay : NULL;
-}
-
-static struct slice domain_of(struct slice address)
-{
-    ptrdiff_t at = slice_rfind(address, '@');
-    return at < 0 ? SLICE_EMPTY : slice_from(address, (size_t)at + 1);
 }
 
 /* As keys are compared: lower case, domains in A-labels. */
@@ -126,18 +121,19 @@ static void add_relay(const struct settings_relay *relay, struct slice sender, s
 static void add_direct(struct arena *arena, struct slice recipient, struct buf *key)
 {
     buf_add_str(key, "direct:");
-    buf_add(key, fold_in(arena, domain_of(recipient)));
+    buf_add(key, fold_in(arena, address_domain_of(recipient)));
 }
 
 void routes_find(const struct routes *routes, struct slice sender, struct slice recipient, struct buf *key)
 {
     AUTO_ARENA struct arena *arena = arena_new(ROUTES_LOOKUP_MAX);
     struct slice from = fold_in(arena, sender);
-    const struct settings_relay *relay = find(routes->recipients, fold_in(arena, domain_of(recipient)));
+    const struct settings_relay *relay =
+        find(routes->recipients, fold_in(arena, address_domain_of(recipient)));
     if (!relay)
         relay = find(routes->senders, from);
     if (!relay)
-        relay = find(routes->senders, domain_of(from));
+        relay = find(routes->senders, address_domain_of(from));
     const struct relay_map_entry *line = relay ? NULL : relay_map_find(routes->map, sender);
     if (!relay && !line)
         relay = settings_relay_at(routes->settings, 0);

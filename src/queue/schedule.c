@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/address.h"
 #include "queue/relay_quota.h"
 #include "queue/send.h"
 #include "queue/settle.h"
@@ -250,8 +251,7 @@ static struct slice sender_name(struct slice account, struct slice sender)
 {
     if (account.len)
         return account;
-    ptrdiff_t at = slice_rfind(sender, '@');
-    return at < 0 ? sender : slice_from(sender, (size_t)at + 1);
+    return address_domain_of(sender);
 }
 
 static struct slice sender_key(const struct sender *sender)

@@ -103,20 +103,6 @@ struct text_op {
     void *ctx;
 };
 
-static void add_json_string(struct buf *out, struct slice text)
-{
-    buf_add_byte(out, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '"' || text.ptr[i] == '\\')
-            buf_add_byte(out, '\\');
-        if (text.ptr[i] < 0x20)
-            buf_addf(out, "\\u%04x", text.ptr[i]);
-        else
-            buf_add_byte(out, text.ptr[i]);
-    }
-    buf_add_byte(out, '"');
-}
-
 static void add_event(struct text_op *t, const struct db_rows *rows, bool first)
 {
     char time[CLOCK_TEXT_MAX];
@@ -127,11 +113,11 @@ static void add_event(struct text_op *t, const struct db_rows *rows, bool first)
         return;
     }
     buf_addf(&t->out, "%s{\"time\":\"%s\",\"session\":", first ? "" : ",", time);
-    add_json_string(&t->out, db_slice(rows, 1));
+    buf_add_json_string(&t->out, db_slice(rows, 1));
     buf_add_str(&t->out, ",\"id\":");
-    add_json_string(&t->out, db_slice(rows, 2));
+    buf_add_json_string(&t->out, db_slice(rows, 2));
     buf_add_str(&t->out, ",\"event\":");
-    add_json_string(&t->out, db_slice(rows, 3));
+    buf_add_json_string(&t->out, db_slice(rows, 3));
     buf_add_byte(&t->out, '}');
 }
 
@@ -180,14 +166,14 @@ static void add_queued(struct text_op *t, const struct db_rows *rows, bool first
         return;
     }
     buf_add_str(&t->out, first ? "{\"id\":" : ",{\"id\":");
-    add_json_string(&t->out, db_slice(rows, 0));
+    buf_add_json_string(&t->out, db_slice(rows, 0));
     buf_addf(&t->out, ",\"created\":\"%s\",\"next\":\"%s\",\"attempts\":%u,\"sender\":", created, due,
              (unsigned)db_u64(rows, 4));
-    add_json_string(&t->out, db_slice(rows, 2));
+    buf_add_json_string(&t->out, db_slice(rows, 2));
     buf_add_str(&t->out, ",\"target\":");
-    add_json_string(&t->out, db_slice(rows, 3));
+    buf_add_json_string(&t->out, db_slice(rows, 3));
     buf_add_str(&t->out, ",\"error\":");
-    add_json_string(&t->out, db_slice(rows, 6));
+    buf_add_json_string(&t->out, db_slice(rows, 6));
     buf_add_byte(&t->out, '}');
 }
 

@@ -151,21 +151,6 @@ bool table_on_accounts(void *ctx, struct ipc_link *link, struct ipc_packet *pack
 
 /* ---- for people ---- */
 
-static void add_json_string(struct buf *out, struct slice text)
-{
-    buf_add_byte(out, '"');
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t c = text.ptr[i];
-        if (c == '"' || c == '\\')
-            buf_addf(out, "\\%c", c);
-        else if (c < 0x20)
-            buf_addf(out, "\\u%04x", c);
-        else
-            buf_add_byte(out, c);
-    }
-    buf_add_byte(out, '"');
-}
-
 static const char *outcome_text(enum directory_outcome outcome)
 {
     switch (outcome) {
@@ -197,12 +182,12 @@ static void explain_json(const struct queue *q, const struct directory_route *ro
                          struct buf *out)
 {
     buf_add_str(out, "{\"address\":");
-    add_json_string(out, address);
+    buf_add_json_string(out, address);
     buf_addf(out, ",\"outcome\":\"%s\",\"targets\":[", outcome_text(route->outcome));
     for (size_t i = 0; i < route->count; i++) {
         buf_addf(out, "%s{\"local\":%s,\"address\":", i ? "," : "",
                  route->targets[i].local ? "true" : "false");
-        add_json_string(out, route->targets[i].address);
+        buf_add_json_string(out, route->targets[i].address);
         if (!route->targets[i].local) {
             buf_add_str(out, ",\"route\":\"");
             add_way(q, &route->targets[i], out);
@@ -215,12 +200,12 @@ static void explain_json(const struct queue *q, const struct directory_route *ro
         const struct directory_step *step = &route->steps[i];
         buf_addf(out, "%s{\"depth\":%u,\"rule\":\"%s\",\"address\":", i ? "," : "", step->depth,
                  directory_rule_name(step->rule));
-        add_json_string(out, step->address);
+        buf_add_json_string(out, step->address);
         buf_add_str(out, ",\"to\":");
-        add_json_string(out, step->to);
+        buf_add_json_string(out, step->to);
         if (step->place) {
             buf_add_str(out, ",\"file\":");
-            add_json_string(out, step->place->file);
+            buf_add_json_string(out, step->place->file);
             buf_addf(out, ",\"line\":%u", step->place->line);
         }
         buf_add_byte(out, '}');
@@ -282,11 +267,11 @@ static void add_difference(void *arg, struct slice address, struct slice here, s
         return;
     }
     buf_add_str(c->out, c->any ? ",{\"address\":" : "{\"address\":");
-    add_json_string(c->out, address);
+    buf_add_json_string(c->out, address);
     buf_add_str(c->out, ",\"here\":");
-    add_json_string(c->out, here);
+    buf_add_json_string(c->out, here);
     buf_add_str(c->out, ",\"postfix\":");
-    add_json_string(c->out, there);
+    buf_add_json_string(c->out, there);
     buf_add_byte(c->out, '}');
     c->any = true;
 }

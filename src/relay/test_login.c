@@ -64,20 +64,6 @@ static const struct client_timeouts timeouts = {
 
 /* ---- telling ---- */
 
-static void add_json_string(struct buf *out, struct slice s)
-{
-    buf_add_byte(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '"' || s.ptr[i] == '\\')
-            buf_add_byte(out, '\\');
-        if (s.ptr[i] < 0x20)
-            buf_addf(out, "\\u%04x", s.ptr[i]);
-        else
-            buf_add_byte(out, s.ptr[i]);
-    }
-    buf_add_byte(out, '"');
-}
-
 static void send_text(struct trial *t, struct slice text, bool more, uint32_t exit_code)
 {
     const struct wire_control_output output = {.exit_code = exit_code,
@@ -90,7 +76,7 @@ static void tell(struct trial *t, const char *key, struct slice value)
 {
     if (t->json) {
         buf_addf(&t->text, "%s\"%s\":", t->facts ? "," : "{", key);
-        add_json_string(&t->text, value);
+        buf_add_json_string(&t->text, value);
         t->facts = true;
         return;
     }

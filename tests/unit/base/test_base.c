@@ -131,6 +131,32 @@ static void test_buf_integers(void **state)
     }
 }
 
+static void test_buf_json(void **state)
+{
+    (void)state;
+    static const struct {
+        struct slice text;
+        const char *json;
+    } rows[] = {
+        {SLICE(""), "\"\""},
+        {SLICE("plain text"), "\"plain text\""},
+        {SLICE("say \"hi\"\\"), "\"say \\\"hi\\\"\\\\\""},
+        {SLICE("a\0b\r\n\t\x1b\x7f"), "\"a\\u0000b\\u000d\\u000a\\u0009\\u001b\\u007f\""},
+        {SLICE("gr\xc3\xbc\xc3\x9f\xf0\x9f\x98\x80"), "\"gr\xc3\xbc\xc3\x9f\xf0\x9f\x98\x80\""},
+        {SLICE("\xff\xfe"), "\"\\ufffd\\ufffd\""},
+        {SLICE("\xc0\x80"), "\"\\ufffd\\ufffd\""},            /* overlong */
+        {SLICE("\xed\xa0\x80"), "\"\\ufffd\\ufffd\\ufffd\""}, /* a surrogate */
+        {SLICE("\xe2\x82"), "\"\\ufffd\\ufffd\""},            /* cut off at the end */
+        {SLICE("\xc3\"x"), "\"\\ufffd\\\"x\""},               /* swallows no quote */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        AUTO_BUF struct buf b = buf_new(1000);
+        buf_add_json_string(&b, rows[i].text);
+        if (!slice_eq(buf_slice(&b), slice_of(rows[i].json)))
+            fail_msg("row %zu: %.*s", i, SLICE_ARG(buf_slice(&b)));
+    }
+}
+
 static void count_up(void *arg)
 {
     ++*(int *)arg;
@@ -159,7 +185,7 @@ int main(void)
         cmocka_unit_test(test_slice_numbers), cmocka_unit_test(test_slice_search),
         cmocka_unit_test(test_slice_utf8),    cmocka_unit_test(test_buf_reserve_nothing),
         cmocka_unit_test(test_buf_maximum),   cmocka_unit_test(test_buf_integers),
-        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_buf_json),      cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,12 +174,28 @@ static void test_tag(void **state)
     assert_false(address_needs_utf8(&other));
 }
 
+static void test_domain_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mailbox, *domain;
+    } rows[] = {{"a@b.example", "b.example"},
+                {"\"a@b\"@c.example", "c.example"},
+                {"@d.example", "d.example"},
+                {"postmaster", ""},
+                {"a@", ""},
+                {"", ""}};
+    for (size_t i = 0; i < COUNT(rows); i++)
+        assert_text(address_domain_of(slice_of(rows[i].mailbox)), rows[i].domain, i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mailbox),
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_tag),
+        cmocka_unit_test(test_domain_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
