@@ -3,24 +3,12 @@
 #include <string.h>
 
 #include "grammar/domain.h"
-#include "settings/settings.h"
+#include "settings/check_inside.h"
 
 /* A network with fewer fixed bits than these is so wide that strangers behind address translation may be in
  * it. */
 #define WIDE_V4_BITS (96 + 16)
 #define WIDE_V6_BITS 32
-
-struct check {
-    const struct settings *settings;
-    const struct conf_origin *origin;
-    struct slice file;
-    const struct settings_probe *probe;
-    struct problems *problems;
-};
-
-#define PROBLEM(c, level, field, remedy, ...)                                                                \
-    problem_add((c)->problems, (level), (c)->file, conf_line((c)->origin, (field)), SLICE(remedy),           \
-                __VA_ARGS__)
 
 /* Problems of a listener stand at its key, or at the listener where the key is left to its default. */
 static const void *place(const struct check *c, const void *key, const struct settings_listener *l)
@@ -117,7 +105,7 @@ static void check_networks(struct check *c)
     }
 }
 
-static void check_file(struct check *c, const void *field, struct slice path, const char *what)
+void settings_check_file(struct check *c, const void *field, struct slice path, const char *what)
 {
     if (path.len == 0 || !c->probe || !c->probe->unreadable)
         return;
@@ -132,31 +120,31 @@ static void check_files(struct check *c)
 {
     const struct settings *s = c->settings;
     for (size_t i = 0; i < s->tls.count; i++) {
-        check_file(c, &s->tls.items[i].cert, s->tls.items[i].cert, "certificate");
-        check_file(c, &s->tls.items[i].key, s->tls.items[i].key, "key");
+        settings_check_file(c, &s->tls.items[i].cert, s->tls.items[i].cert, "certificate");
+        settings_check_file(c, &s->tls.items[i].key, s->tls.items[i].key, "key");
     }
     for (size_t i = 0; i < s->accounts.count; i++)
-        check_file(c, &s->accounts.items[i].file, s->accounts.items[i].file, "accounts");
+        settings_check_file(c, &s->accounts.items[i].file, s->accounts.items[i].file, "accounts");
     for (size_t i = 0; i < s->aliases.count; i++)
-        check_file(c, &s->aliases.items[i].file, s->aliases.items[i].file, "aliases");
+        settings_check_file(c, &s->aliases.items[i].file, s->aliases.items[i].file, "aliases");
     for (size_t i = 0; i < s->quota.files.count; i++)
-        check_file(c, &s->quota.files.items[i], s->quota.files.items[i], "quotas");
+        settings_check_file(c, &s->quota.files.items[i], s->quota.files.items[i], "quotas");
     for (size_t i = 0; i < s->regexp_aliases.count; i++)
-        check_file(c, &s->regexp_aliases.items[i].file, s->regexp_aliases.items[i].file, "aliases");
+        settings_check_file(c, &s->regexp_aliases.items[i].file, s->regexp_aliases.items[i].file, "aliases");
     for (size_t i = 0; i < s->dkim.count; i++)
-        check_file(c, &s->dkim.items[i].key_file, s->dkim.items[i].key_file, "DKIM key");
-    check_file(c, &s->srs.secret_file, s->srs.secret_file, "SRS secret");
+        settings_check_file(c, &s->dkim.items[i].key_file, s->dkim.items[i].key_file, "DKIM key");
+    settings_check_file(c, &s->srs.secret_file, s->srs.secret_file, "SRS secret");
     for (size_t i = 0; i <= s->relays.count; i++) {
         const struct settings_relay *relay = settings_relay_at(s, i);
         if (relay)
-            check_file(c, &relay->sasl_file, relay->sasl_file, "relay's password");
+            settings_check_file(c, &relay->sasl_file, relay->sasl_file, "relay's password");
     }
     for (size_t i = 0; i < s->relay_maps.count; i++) {
-        check_file(c, &s->relay_maps.items[i].file, s->relay_maps.items[i].file, "relay map");
-        check_file(c, &s->relay_maps.items[i].sasl_file, s->relay_maps.items[i].sasl_file,
-                   "relay map's passwords");
+        settings_check_file(c, &s->relay_maps.items[i].file, s->relay_maps.items[i].file, "relay map");
+        settings_check_file(c, &s->relay_maps.items[i].sasl_file, s->relay_maps.items[i].sasl_file,
+                            "relay map's passwords");
     }
-    check_file(c, &s->resolver.trust_anchor, s->resolver.trust_anchor, "trust anchor");
+    settings_check_file(c, &s->resolver.trust_anchor, s->resolver.trust_anchor, "trust anchor");
 }
 
 static bool is_time_of_day(struct slice s)
@@ -274,4 +262,5 @@ void settings_check(const struct settings *settings, const struct conf_origin *o
     check_networks(&c);
     check_outbound(&c);
     check_files(&c);
+    settings_check_door(&c);
 }

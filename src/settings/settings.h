@@ -220,7 +220,7 @@ struct settings {
         struct slice key_file;                         /* the bouncer's key */
         struct slice machine, machine_file;            /* to report our bans: login and its password */
         uint64_t interval;                             /* between two looks */
-        CONF_LIST_OF(struct slice) types;              /* of decisions that ban; "ban" */
+        CONF_LIST_OF(struct slice) types;              /* of decisions that are bans; none: "ban" */
         CONF_LIST_OF(struct slice) origins, scenarios; /* only these; none: all */
     } crowdsec;
     struct {

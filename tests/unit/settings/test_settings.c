@@ -172,6 +172,48 @@ static void test_checks(void **state)
     assert_int_equal(l.settings->log.count, 1);
 }
 
+static void test_door(void **state)
+{
+    (void)state;
+    AUTO_ARENA struct arena *arena = arena_new(8 << 20);
+    struct loaded l =
+        load(arena,
+             "hostname: mail.example.org\ndata: /d\nlisteners:\n"
+             "  - { name: m, service: mx, address: \"[::]:25\", tls: none }\n"
+             "before_greeting: { lists: [ { zone: bl.example, answers: 127.0.0.4/30, weight: 2 } ] }\n"
+             "crowdsec: { url: \"http://127.0.0.1:8080/\", key_file: /key }\n",
+             NULL);
+    assert_int_equal(l.problems->errors, 0);
+    const struct settings *s = l.settings;
+    assert_int_equal(s->before_greeting.wait, 3000);
+    assert_true(s->before_greeting.reject_early);
+    assert_int_equal(s->before_greeting.lists.items[0].weight, 2);
+    assert_int_equal(s->before_greeting.lists.items[0].answers.items[0].bits, 126);
+    assert_int_equal(s->crowdsec.types.count, 0);
+    assert_int_equal(s->ban_policy.owner_memory, 30ull * 86400 * 1000);
+    assert_int_equal(s->limits.ipv6_prefix, 64);
+    l = load(arena,
+             "hostname: mail.example.org\n"
+             "before_greeting: { wait: 0, text: \"\\e\", reject_score: 5, lists: [ { zone: a_b }, { zone: "
+             "A_b } ] }\n"
+             "bans: local\nban_policy: { first: 2h, max: 1h }\n"
+             "crowdsec: { url: \"ftp://x/\", machine: m }\n",
+             NULL);
+    assert_said(&l, "zone is no domain");
+    assert_said(&l, "A_b is asked twice");
+    assert_said(&l, "nobody is ever refused");
+    assert_said(&l, "leaves the lists no time");
+    assert_said(&l, "text has no effect");
+    assert_said(&l, "cannot be a line of a greeting");
+    assert_said(&l, "ban_policy.first is longer");
+    assert_said(&l, "two programs ban the same");
+    assert_said(&l, "does not begin with http://");
+    assert_said(&l, "without a bouncer's key");
+    assert_said(&l, "needs both machine and machine_file");
+    l = load(arena, "hostname: mail.example.org\ncrowdsec: { machine: m }\n", NULL);
+    assert_said(&l, "no effect without its url");
+}
+
 static void test_relays(void **state)
 {
     (void)state;
@@ -306,9 +348,9 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contract), cmocka_unit_test(test_coding), cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_relays),   cmocka_unit_test(test_manual), cmocka_unit_test(test_compat),
-        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_contract), cmocka_unit_test(test_coding),  cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_relays),   cmocka_unit_test(test_door),    cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_compat),   cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }
