@@ -16,4 +16,8 @@
 extern const struct conf_table settings_limits_table, settings_before_greeting_table,
     settings_ban_policy_table, settings_crowdsec_table;
 
+/* settings_outbound.c */
+extern const struct conf_table settings_relay_table, settings_relay_map_table, settings_direct_table,
+    settings_queue_table, settings_relay_timeouts_table;
+
 #endif
