@@ -201,6 +201,17 @@ bool netaddr_is_loopback(const struct netaddr *addr)
     return addr->family == NETADDR_V6 && memcmp(addr->bytes, one, sizeof one) == 0;
 }
 
+bool netaddr_is_private(const struct netaddr *addr)
+{
+    const uint8_t *b = addr->bytes;
+    if (addr->family == NETADDR_V4)
+        return b[0] == 10 || b[0] == 127 || (b[0] == 172 && b[1] >> 4 == 1) || (b[0] == 192 && b[1] == 168) ||
+               (b[0] == 169 && b[1] == 254) || (b[0] == 100 && b[1] >> 6 == 1);
+    if (addr->family == NETADDR_V6) /* fc00::/7; fe80::/10 and fec0::/10 */
+        return b[0] >> 1 == 0x7e || (b[0] == 0xfe && b[1] >= 0x80) || netaddr_is_loopback(addr);
+    return false;
+}
+
 static unsigned family_bits(enum netaddr_family family)
 {
     if (family == NETADDR_V4)

@@ -36,6 +36,10 @@ struct netaddr_text netaddr_text_port(const struct netaddr *addr);
 /* Same family and address, whatever the ports. */
 bool netaddr_same_host(const struct netaddr *a, const struct netaddr *b);
 bool netaddr_is_loopback(const struct netaddr *addr);
+/* An address of somebody's inside, which means nothing to the rest of the world and may stand for many: RFC
+ * 1918, 3927, 4193, 4291 (link and site local), 6598 (behind a carrier's or an overlay's translation), and
+ * loopback. */
+bool netaddr_is_private(const struct netaddr *addr);
 /* All bits behind the first `bits` cleared, port 0. `bits` is clamped to 32 or 128. */
 struct netaddr netaddr_prefix(const struct netaddr *addr, unsigned bits);
 /* What one client is for limits and bans: the IPv4 address, or the /64 of an IPv6 address. */

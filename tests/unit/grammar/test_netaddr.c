@@ -137,13 +137,55 @@ static void test_client(void **state)
     assert_true(netaddr_parse(SLICE("::2"), &a) && !netaddr_is_loopback(&a));
 }
 
+static void test_private(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool wanted;
+    } rows[] = {
+        {"10.0.0.1", true},
+        {"11.0.0.1", false},
+        {"9.255.255.255", false},
+        {"172.16.0.0", true},
+        {"172.31.255.255", true},
+        {"172.32.0.0", false},
+        {"172.15.0.0", false},
+        {"192.168.1.1", true},
+        {"192.169.1.1", false},
+        {"169.254.3.4", true},
+        {"169.253.3.4", false},
+        {"100.64.0.1", true},
+        {"100.127.9.9", true},
+        {"100.128.0.0", false},
+        {"100.63.0.0", false},
+        {"127.3.4.5", true},
+        {"203.0.113.5", false},
+        {"fc00::1", true},
+        {"fdff::1", true},
+        {"fe00::1", false},
+        {"fe80::1", true},
+        {"fec0::1", true},
+        {"::1", true},
+        {"::2", false},
+        {"2001:db8::1", false},
+        {"::ffff:10.1.2.3", true},
+        {"::ffff:8.8.8.8", false},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct netaddr addr;
+        assert_row(netaddr_parse(slice_of(rows[i].text), &addr), i);
+        assert_row(netaddr_is_private(&addr) == rows[i].wanted, i);
+    }
+    assert_false(netaddr_is_private(&(struct netaddr){.family = NETADDR_UNIX}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_and_format),
-        cmocka_unit_test(test_port),
-        cmocka_unit_test(test_networks),
-        cmocka_unit_test(test_client),
+        cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_port),
+        cmocka_unit_test(test_networks),         cmocka_unit_test(test_client),
+        cmocka_unit_test(test_private),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
