@@ -13,15 +13,25 @@
 
 #define BAN_LIST_MAX 1000000u /* bans in one image */
 
-/* One ban. Networks may overlap. */
-struct ban_entry {
-    struct conf_network network; /* IPv4 as ::ffff:a.b.c.d */
-    uint64_t until;              /* seconds of Unix time; UINT64_MAX: until it is removed */
+/* Whose word an entry is. */
+enum ban_rank {
+    BAN_USUAL,   /* made by the score, or CrowdSec's */
+    BAN_SPARED,  /* no ban: no usual one counts here (somebody logged in from there) */
+    BAN_BY_HAND, /* counts where others are spared */
+    BAN_NEVER    /* no ban: none counts here */
 };
 
-/* auth: makes the sealed memfd of these (copied; any order, sorted here). Where they overlap the longest
- * lasting counts. ERR_LATER without memory or descriptors, ERR_BAD above BAN_LIST_MAX. */
-enum err ban_list_make(const struct ban_entry *entries, size_t count, int *fd, struct why *why) MUST_CHECK;
+/* One ban, or an exception from others. Networks may overlap: the strongest word counts, and among bans that
+ * count the longest lasting. */
+struct ban_entry {
+    struct conf_network network; /* IPv4 as ::ffff:a.b.c.d */
+    enum ban_rank rank;
+    uint64_t until; /* seconds of Unix time; UINT64_MAX: until it is removed */
+};
+
+/* auth, on any thread: makes the sealed memfd of these, which it sorts. ERR_LATER without descriptors,
+ * ERR_BAD above BAN_LIST_MAX. */
+enum err ban_list_make(struct ban_entry *entries, size_t count, int *fd, struct why *why) MUST_CHECK;
 
 struct ban_list;
 /* A role: maps it (the descriptor stays the caller's) after checking what auth wrote: size, order. ERR_BAD
