@@ -5,33 +5,13 @@ Addresses that start with soft or hard get a 450 or a 550 at RCPT.
 """
 import os
 import shutil
-import signal
-import subprocess
 import time
-from pathlib import Path
 
-from . import ROOT, private_command
-from .postdove import MASTER_CF, VMAIL, _greets
+from .postfix import DOVECOT, POSTFIX, VMAIL, Private
 
 MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {home}/queue
-data_directory = {home}/pdata
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-meta_directory = {home}/etc
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {home}/log/postfix.log
-maillog_file_prefixes = {home}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
 myhostname = {name}
-mydestination =
 mynetworks =
-alias_maps =
-alias_database =
-local_recipient_maps =
 virtual_mailbox_domains = static:all
 virtual_mailbox_base = {home}/mail
 virtual_mailbox_maps = static:all/
@@ -40,10 +20,6 @@ virtual_gid_maps = static:{vmail}
 virtual_transport = virtual
 smtpd_recipient_restrictions = check_recipient_access regexp:{home}/etc/access, permit_auth_destination, permit_sasl_authenticated, reject
 smtpd_relay_restrictions =
-smtpd_client_connection_rate_limit = 0
-smtpd_client_connection_count_limit = 0
-smtpd_client_message_rate_limit = 0
-smtpd_peername_lookup = no
 smtpd_tls_cert_file = {cert}
 smtpd_tls_key_file = {key}
 smtpd_tls_security_level = may
@@ -52,12 +28,10 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = inet:127.0.0.1:{auth}
 smtpd_sasl_authenticated_header = yes
 default_process_limit = 100
-message_size_limit = 52428800
 virtual_mailbox_limit = 0
-disable_dns_lookups = yes
 """
 
-SERVICES = """
+LISTENING = """
 {host}:{mx} inet n - n - - smtpd
 {host}:{plain} inet n - n - - smtpd
   -o smtpd_tls_security_level=none
@@ -96,63 +70,25 @@ service auth {{
 }}
 """
 
-START_SH = """#!/bin/sh
-# the first process of the namespace; ends (and with it everything) on SIGTERM
-trap 'kill $dovecot $postfix 2>/dev/null; exit 0' TERM INT
-mkdir -p /dev/shm {home}/queue {home}/pdata
-chown postfix {home}/pdata
-/usr/sbin/dovecot -F -c {home}/etc/dovecot.conf & dovecot=$!
-/usr/sbin/postfix -c {home}/etc check
-/usr/lib/postfix/sbin/master -c {home}/etc -d & postfix=$!
-wait
-"""
 
-
-class PostRemote:
+class PostRemote(Private):
     """ports: mx, plain, submission, smtps, auth (the last for itself)."""
 
     def __init__(self, home, ports, cert, host="127.0.0.1", name="remote.test", users=None):
-        self.home, self.ports, self.host, self.process = Path(home), ports, host, None
-        self.users = users or {"relayuser": "relay-secret"}
-        for folder in ("etc", "log", "run", "mail", "private"):
-            (self.home / folder).mkdir(parents=True)
-        self.home.chmod(0o755)
-        os.chown(self.home / "mail", VMAIL, VMAIL)
+        super().__init__(home, ("run", "mail"))
+        self.ports, self.host, self.users = ports, host, users or {"relayuser": "relay-secret"}
         etc = self.home / "etc"
+        os.chown(self.home / "mail", VMAIL, VMAIL)
         for source, target in zip(cert, ("cert.pem", "key.pem")):
             shutil.copy(source, etc / target)
         words = dict(home=self.home, host=host, name=name, vmail=VMAIL, cert=etc / "cert.pem", key=etc / "key.pem", **ports)
-        (etc / "main.cf").write_text(MAIN_CF.format(**words))
-        services = MASTER_CF[MASTER_CF.index("pickup"):]  # its own smtpd lines instead of that bench's one
-        (etc / "master.cf").write_text(SERVICES.format(**words) + services)
-        (etc / "dovecot.conf").write_text(DOVECOT_CONF.format(**words))
-        (etc / "passwd").write_text("".join(f"{user}:{{PLAIN}}{word}::::::\n" for user, word in self.users.items()))
-        (etc / "access").write_text("/^soft/ 450 4.2.0 come again\n/^hard/ 550 5.1.1 no such user here\n")
-        (etc / "start.sh").write_text(START_SH.format(home=self.home))
-        for extra in ("postfix-files", "dynamicmaps.cf", "postfix-script"):
-            if (ROOT / "etc/postfix" / extra).exists():
-                shutil.copy(ROOT / "etc/postfix" / extra, etc / extra)
+        self.write_postfix(MAIN_CF.format(**words), LISTENING.format(**words))
+        self.write("dovecot.conf", DOVECOT_CONF.format(**words))
+        self.write("passwd", "".join(f"{user}:{{PLAIN}}{word}::::::\n" for user, word in self.users.items()))
+        self.write("access", "/^soft/ 450 4.2.0 come again\n/^hard/ 550 5.1.1 no such user here\n")
 
     def start(self, timeout=20):
-        with open(self.home / "log/start.log", "wb") as log:
-            self.process = subprocess.Popen(private_command(self.home / "private", ["sh", self.home / "etc/start.sh"]),
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + timeout
-        while not _greets(self.ports["mx"], self.host):
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                self.stop()
-                raise RuntimeError(f"Postfix does not answer; see {self.home}/log")
-            time.sleep(0.05)
-        return self
-
-    def stop(self):
-        if self.process and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(10)
+        return self.launch([DOVECOT, POSTFIX], [self.ports["mx"]], timeout, self.host)
 
     def messages(self, address):
         """The messages for an address, as bytes."""
