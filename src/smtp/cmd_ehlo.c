@@ -1,5 +1,6 @@
 /* cmd_ehlo.c: EHLO and HELO: who the client says it is, what this listener offers it (RFC 5321
  * section 4.1.1.1). */
+#include "smtp/gateway.h"
 #include "smtp/session.h"
 
 /* A second greeting ends the transaction, as RSET does. */
@@ -7,8 +8,10 @@ static void greeted(struct smtp_session *s, const struct smtp_command *command, 
 {
     smtp_txn_reset(s);
     s->esmtp = esmtp;
-    if (!slice_eq(s->helo, command->argument))
+    if (!slice_eq(s->helo, command->argument)) {
         s->helo = arena_dup(s->arena, command->argument);
+        smtp_gateway_greeted(s);
+    }
     smtp_session_enter(s, SMTP_STATE_READY);
 }
 

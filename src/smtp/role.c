@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "smtp/gateway.h"
 #include "smtp/session.h"
 
 #define ADDRESSES_MAX 100000u /* clients counted at once */
@@ -155,6 +156,7 @@ struct smtp *smtp_new(struct loop *loop, const struct settings *settings)
     smtp->settings = settings;
     smtp->scratch = arena_new(SMTP_SCRATCH_MAX);
     smtp->addresses = map_new(ADDRESSES_MAX);
+    smtp->gateways = smtp_gateways_new();
     list_init(&smtp->sessions);
     return smtp;
 }
@@ -174,6 +176,7 @@ void smtp_free(struct smtp *smtp)
     tls_context_free(&smtp->tls);
     tls_context_free(&smtp->next_tls);
     map_free(&smtp->addresses);
+    smtp_gateways_free(&smtp->gateways);
     arena_free(&smtp->scratch);
     free(smtp);
 }
@@ -231,6 +234,8 @@ static void abandon(void *ctx)
 
 void smtp_peer(struct smtp *smtp, enum role peer, bool up)
 {
+    if (up && peer == ROLE_AUTH)
+        smtp_gateway_tell(smtp);
     if (up)
         return;
     if (peer == ROLE_QUEUE)

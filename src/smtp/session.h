@@ -71,6 +71,7 @@ struct smtp {
     char mechanisms[SMTP_MECHANISMS_MAX + 1]; /* " PLAIN LOGIN": what auth can do now; empty: auth is away */
     struct list sessions;
     size_t session_count;
+    struct smtp_gateways *gateways;           /* private addresses that hide many clients */
     struct map *addresses; /* sessions per client (struct smtp_address) */
     uint64_t next_txn, next_body;
     struct arena *scratch; /* of one command, reset behind it */
