@@ -70,6 +70,7 @@ static void test_answers(void **state)
         {{A("\177\377\377\0")}, 1, false, DNS_LIST_REFUSED},
         {{A("\177\000\000\2"), A("\177\377\377\377")}, 2, true, DNS_LIST_REFUSED},
         {{A("\177\377\376\1")}, 1, false, DNS_LIST_LISTED},
+        {{A("\177\000\377\1")}, 1, false, DNS_LIST_LISTED},
         {{A("\313\000\161\120")}, 1, false, DNS_LIST_WRONG},
         {{A("\313\000\161\120")}, 1, true, DNS_LIST_WRONG},
         {{A("\177\000\000\2"), A("\012\000\000\1")}, 2, false, DNS_LIST_WRONG},
