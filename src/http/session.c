@@ -16,8 +16,7 @@ struct http_session {
 
 static void session_free(struct http_session *s)
 {
-    list_remove(&s->node);
-    s->http->session_count--;
+    service_leave(&s->http->service, &s->node);
     metric_sub(METRIC_SESSIONS, METRIC_HTTP, 1);
     stream_free(&s->stream);
     free(s);
@@ -77,7 +76,7 @@ static void refuse(struct http_session *s, unsigned status)
 /* False when the connection ends with this answer. */
 static bool serve(struct http_session *s, const struct http_request *request)
 {
-    bool keep_alive = request->keep_alive && ++s->requests < HTTP_REQUESTS_MAX && !s->http->draining;
+    bool keep_alive = request->keep_alive && ++s->requests < HTTP_REQUESTS_MAX && !s->http->service.draining;
     struct http_page page;
     http_page_serve(s->http, request, &page);
     answer(s, &page, request->method != HTTP_HEAD, keep_alive);
@@ -145,7 +144,7 @@ static const struct stream_ops session_ops = {
 void http_session_begin(struct http *http, struct stream *stream, const struct listener_arrival *arrival)
 {
     (void)arrival;
-    if (http->session_count >= http->settings->limits.http_sessions) {
+    if (http->service.session_count >= http->settings->limits.http_sessions) {
         metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_FULL, 1);
         stream_free(&stream);
         return;
@@ -153,8 +152,7 @@ void http_session_begin(struct http *http, struct stream *stream, const struct l
     struct http_session *s = mem_zero(1, sizeof *s);
     s->http = http;
     s->stream = stream;
-    list_push_back(&http->sessions, &s->node);
-    http->session_count++;
+    service_enter(&http->service, &s->node);
     metric_add(METRIC_CONNECTIONS, METRIC_HTTP, 1);
     metric_add(METRIC_SESSIONS, METRIC_HTTP, 1);
     stream_set_input_max(stream, HTTP_HEAD_MAX + 2);
@@ -164,6 +162,6 @@ void http_session_begin(struct http *http, struct stream *stream, const struct l
 
 void http_sessions_end(struct http *http)
 {
-    LIST_EACH(&http->sessions, node)
+    LIST_EACH(&http->service.sessions, node)
     session_free(CONTAINER_OF(node, struct http_session, node));
 }

@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/coll.h"
 #include "grammar/http_request.h"
-#include "net/listener.h"
+#include "net/service.h"
 #include "role/role.h"
 #include "settings/metrics.h"
 
@@ -25,12 +25,7 @@ struct http {
     struct loop *loop;
     struct role_run *run; /* NULL in unit tests */
     const struct settings *settings;
-    struct tls_context *tls, *next_tls;
-    struct listener **listeners;
-    size_t listener_count;
-    struct list sessions;
-    size_t session_count;
-    bool draining;
+    struct service service;
     /* The counters of a role, or NULL: role_metrics(), or a test's own. */
     const struct metric_block *(*metrics)(struct http *http, enum role role);
 };

@@ -49,7 +49,7 @@ void imap_cmd_id(struct session *s)
 /* Octets behind the command's line were sent in the clear by whoever sits on the wire (CVE-2011-0411). */
 void imap_cmd_starttls(struct session *s)
 {
-    if (stream_is_tls(s->stream) || !s->starttls || !s->imap->tls) {
+    if (stream_is_tls(s->stream) || !s->starttls || !s->imap->service.tls) {
         imap_session_done(s, "BAD TLS is %s", stream_is_tls(s->stream) ? "active already" : "not available");
         return;
     }
@@ -59,7 +59,7 @@ void imap_cmd_starttls(struct session *s)
         return;
     }
     imap_session_done(s, "OK Begin TLS negotiation now");
-    if (!s->closing && !stream_start_tls(s->stream, s->imap->tls))
+    if (!s->closing && !stream_start_tls(s->stream, s->imap->service.tls))
         imap_session_bye(s, "Nothing may follow STARTTLS in the clear");
 }
 

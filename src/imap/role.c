@@ -189,7 +189,7 @@ static const struct role_dispatch dispatch[] = {
  * answered. */
 static void store_down(struct imap *imap)
 {
-    LIST_EACH(&imap->sessions, node)
+    LIST_EACH(&imap->service.sessions, node)
     {
         struct session *s = CONTAINER_OF(node, struct session, node);
         if (s->selected)
@@ -210,17 +210,19 @@ static void on_peer_drained(void *ctx, enum role peer)
     struct imap *imap = ctx;
     if (peer != ROLE_STORE)
         return;
-    LIST_EACH(&imap->sessions, node)
+    LIST_EACH(&imap->service.sessions, node)
     {
         struct session *s = CONTAINER_OF(node, struct session, node);
         imap_session_pump(s);
     }
 }
 
-/* ---- listeners ---- */
+/* ---- connections ---- */
 
-static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
+static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival,
+                       struct service_port *port)
 {
+    (void)port;
     metric_add(METRIC_CONNECTIONS, METRIC_IMAP, 1);
     imap_session_new(ctx, stream, arrival);
 }
@@ -235,98 +237,38 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
              LOG_CSTR("why", text));
 }
 
-static const struct listener_ops listener_ops = {.arrived = on_arrived, .lost = on_lost};
-
-static bool is_ours(const struct settings *settings, size_t index)
+/* Sessions that wait are told at once, the others when their command is done (imap_session_pump does not take
+ * another), or end with it (`over`). */
+static void send_away(void *ctx, bool over)
 {
-    return index < settings->listeners.count && settings->listeners.items[index].service == SETTINGS_IMAP;
-}
-
-/* The certificates of these settings as a context; NULL without an error when there are none. */
-static enum err make_tls(const struct settings *settings, struct imap *imap,
-                         const struct role_file *(*file)(struct role_run *, enum sup_file, uint32_t),
-                         struct tls_context **context, struct why *why)
-{
-    struct arena *arena AUTO_ARENA = arena_new(1 << 20);
-    *context = NULL;
-    if (settings->tls.count == 0)
-        return ERR_OK;
-    struct tls_pair *pairs = ARENA_ARRAY(arena, struct tls_pair, settings->tls.count);
-    for (uint32_t i = 0; i < settings->tls.count; i++) {
-        const struct role_file *cert = file(imap->run, SUP_FILE_TLS_CERT, i);
-        const struct role_file *key = file(imap->run, SUP_FILE_TLS_KEY, i);
-        if (!cert || !key || cert->missing.len || key->missing.len)
-            return err_set(why, ERR_BAD, "certificate or key %u is missing", i + 1);
-        pairs[i] = (struct tls_pair){.cert_pem = cert->content, .key_pem = key->content, .name = cert->path};
-    }
-    return tls_context_new(pairs, settings->tls.count, context, why);
-}
-
-/* Listeners are known by their names: what arrives at one just now is not disturbed by a reload. */
-static struct listener *take_listener(struct imap_door *doors, struct slice name)
-{
-    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
-        struct listener *listener = doors[i].listener;
-        if (!listener || !slice_eq(slice_make(doors[i].name, doors[i].name_len), name))
-            continue;
-        doors[i].listener = NULL;
-        return listener;
-    }
-    return NULL;
-}
-
-static struct imap_door open_door(struct imap *imap, struct imap_door *old, uint32_t index, int fd)
-{
-    const struct settings *settings = role_settings(imap->run);
-    struct slice name = settings->listeners.items[index].name;
-    struct imap_door door = {.name = mem_dup(name.ptr, name.len), .name_len = name.len};
-    door.listener = take_listener(old, name);
-    if (!door.listener) {
-        door.listener = listener_new(imap->loop, fd, index, settings, imap->tls, &listener_ops, imap);
-        return door;
-    }
-    listener_update(door.listener, index, settings, imap->tls);
-    listener_set_fd(door.listener, fd);
-    return door;
-}
-
-static void close_doors(struct imap_door *doors)
-{
-    for (size_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
-        listener_free(&doors[i].listener);
-        free(doors[i].name);
-        doors[i] = (struct imap_door){0};
+    struct imap *imap = ctx;
+    LIST_EACH(&imap->service.sessions, node)
+    {
+        struct session *s = CONTAINER_OF(node, struct session, node);
+        if (over)
+            imap_session_drop(s, "drain time is over");
+        else if (!s->run || s->run->input)
+            imap_session_bye(s, "[UNAVAILABLE] The server is going down");
     }
 }
 
-static void update_listeners(struct imap *imap)
-{
-    struct imap_door old[IMAP_LISTENERS_MAX];
-    memcpy(old, imap->doors, sizeof old);
-    memset(imap->doors, 0, sizeof imap->doors);
-    for (uint32_t i = 0; i < IMAP_LISTENERS_MAX; i++) {
-        int fd = is_ours(role_settings(imap->run), i) ? role_listener(imap->run, i) : -1;
-        if (fd >= 0)
-            imap->doors[i] = open_door(imap, old, i, fd);
-    }
-    close_doors(old);
-}
+static const struct service_ops service_ops = {
+    .services = SERVICE_SET(SETTINGS_IMAP),
+    .arrived = on_arrived,
+    .lost = on_lost,
+    .send_away = send_away,
+};
 
 /* ---- life ---- */
-
-static void end_drain(void *arg);
 
 static void role_free(void *ctx)
 {
     struct imap *imap = ctx;
-    close_doors(imap->doors);
-    LIST_EACH(&imap->sessions, node)
+    service_free(&imap->service);
+    LIST_EACH(&imap->service.sessions, node)
     {
         imap_session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
     }
-    loop_timer_free(&imap->drain_timer);
-    tls_context_free(&imap->tls);
-    tls_context_free(&imap->next_tls);
     imap->selects = 0;
     imap_mailboxes_sweep(imap);
     idmap_free(&imap->mailboxes);
@@ -343,14 +285,13 @@ static void *load(struct role_run *run, struct why *why)
     role_random(&imap->next_body, sizeof imap->next_body);
     imap->next_body >>= 1;
     imap->loop = role_loop(run);
-    list_init(&imap->sessions);
+    service_init(&imap->service, imap->loop, &service_ops, imap);
     imap->mailboxes = idmap_new(IMAP_MAILBOXES_MAX);
     imap->users = map_new(IMAP_USERS_MAX);
     imap->addresses = map_new(IMAP_USERS_MAX);
-    imap->drain_timer = loop_timer_new(imap->loop, end_drain, imap);
     imap->mechanisms_len = strlen("PLAIN LOGIN"); /* until auth has told */
     memcpy(imap->mechanisms, "PLAIN LOGIN", imap->mechanisms_len);
-    if (make_tls(role_settings(run), imap, role_file, &imap->tls, why) == ERR_OK)
+    if (service_load(&imap->service, run, why) == ERR_OK)
         return imap;
     role_free(imap);
     return NULL;
@@ -358,75 +299,35 @@ static void *load(struct role_run *run, struct why *why)
 
 static enum err start(void *ctx, struct why *why)
 {
+    struct imap *imap = ctx;
     (void)why;
-    update_listeners(ctx);
+    service_open(&imap->service);
     return ERR_OK;
 }
 
 static enum err prepare(void *ctx, struct why *why)
 {
     struct imap *imap = ctx;
-    tls_context_free(&imap->next_tls);
-    return make_tls(role_next_settings(imap->run), imap, role_next_file, &imap->next_tls, why);
+    return service_prepare(&imap->service, why);
 }
 
 /* Sessions keep nothing of the old settings. */
 static void commit(void *ctx)
 {
     struct imap *imap = ctx;
-    tls_context_free(&imap->tls);
-    imap->tls = imap->next_tls;
-    imap->next_tls = NULL;
-    if (!imap->draining)
-        update_listeners(imap);
+    service_commit(&imap->service);
 }
 
 static void abort_reload(void *ctx)
 {
-    tls_context_free(&((struct imap *)ctx)->next_tls);
+    struct imap *imap = ctx;
+    service_abort(&imap->service);
 }
 
-static void finish_if_empty(struct imap *imap)
-{
-    if (!imap->draining || imap->drained || imap->session_count > 0)
-        return;
-    loop_timer_stop(imap->drain_timer);
-    imap->drained = true;
-    role_drained(imap->run);
-}
-
-void imap_session_gone(struct imap *imap)
-{
-    finish_if_empty(imap);
-}
-
-static void end_drain(void *arg)
-{
-    struct imap *imap = arg;
-    LIST_EACH(&imap->sessions, node)
-    {
-        imap_session_drop(CONTAINER_OF(node, struct session, node), "drain time is over");
-    }
-    finish_if_empty(imap);
-}
-
-/* Sessions that wait are told at once, the others when their command is done (imap_session_pump does not take
- * another). */
 static void drain(void *ctx, uint64_t ms)
 {
     struct imap *imap = ctx;
-    imap->draining = true;
-    close_doors(imap->doors);
-    loop_timer_set(imap->drain_timer, ms);
-    imap->session_count++; /* not over before all were told */
-    LIST_EACH(&imap->sessions, node)
-    {
-        struct session *s = CONTAINER_OF(node, struct session, node);
-        if (!s->run || s->run->input)
-            imap_session_bye(s, "[UNAVAILABLE] The server is going down");
-    }
-    imap->session_count--;
-    finish_if_empty(imap);
+    service_drain(&imap->service, ms);
 }
 
 const struct role_ops imap_role = {

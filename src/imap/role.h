@@ -4,11 +4,10 @@
 
 #include "base/coll.h"
 #include "imap/mapping.h"
-#include "net/listener.h"
+#include "net/service.h"
 #include "role/role.h"
 #include "settings/metrics.h"
 
-#define IMAP_LISTENERS_MAX 64
 #define IMAP_MAILBOXES_MAX 1000000 /* open at once */
 #define IMAP_USERS_MAX     1000000 /* pairs of account and address logged in at once */
 
@@ -19,20 +18,10 @@ struct user {
     char key[];
 };
 
-/* A listener and its name in the settings it was opened under. */
-struct imap_door {
-    struct listener *listener;
-    char *name;
-    size_t name_len;
-};
-
 struct imap {
     struct role_run *run;
     struct loop *loop;
-    struct tls_context *tls, *next_tls;
-    struct imap_door doors[IMAP_LISTENERS_MAX];
-    struct list sessions;
-    size_t session_count;
+    struct service service;
     struct idmap *mailboxes; /* watch → struct imap_mailbox */
     unsigned selects;        /* SELECTs without an answer: a mailbox may still be named by it */
     struct map *users;
@@ -40,8 +29,7 @@ struct imap {
     char mechanisms[256];  /* of SASL, as auth told, upper case */
     size_t mechanisms_len;
     uint64_t next_body;
-    bool draining, drained, space_low;
-    struct loop_timer *drain_timer;
+    bool space_low;
 };
 
 /* The mailbox a SELECTED named: mapped now, or held already. ERR_INTERNAL when neither. */
@@ -53,7 +41,5 @@ void imap_mailboxes_sweep(struct imap *imap);
 /* Counts a connection under `key`; NULL when there are `limit` already (0: no limit). */
 struct user *imap_user_add(struct map *users, struct slice key, uint64_t limit);
 void imap_user_remove(struct map *users, struct user **user);
-/* The role drains and this was the last session. */
-void imap_session_gone(struct imap *imap);
 
 #endif

@@ -175,7 +175,7 @@ void imap_session_ending(struct session *s)
     imap_run_free(s);
     if (s->selected && s->selected->gone)
         imap_session_bye(s, "The selected mailbox was deleted");
-    else if (s->imap->draining)
+    else if (s->imap->service.draining)
         imap_session_bye(s, "[UNAVAILABLE] The server is going down");
     else
         imap_session_pump(s);

@@ -87,12 +87,10 @@ static void destroy(struct session *s)
     imap_user_remove(imap->users, &s->user);
     imap_user_remove(imap->addresses, &s->address);
     log_end(s);
-    list_remove(&s->node);
-    imap->session_count--;
+    service_leave(&imap->service, &s->node);
     metric_sub(METRIC_SESSIONS, METRIC_IMAP, 1);
     free(s->account);
     free(s);
-    imap_session_gone(imap);
 }
 
 void imap_session_enter(struct session *s)
@@ -326,11 +324,11 @@ static void make_id(char id[IMAP_SESSION_ID + 1])
 static const char *too_many(struct imap *imap, struct session *s)
 {
     const struct settings *settings = role_settings(imap->run);
-    if (imap->draining)
+    if (imap->service.draining)
         return "[UNAVAILABLE] The server is going down";
     if (s->probe)
         return NULL;
-    if (settings->limits.imap_sessions && imap->session_count > settings->limits.imap_sessions)
+    if (settings->limits.imap_sessions && imap->service.session_count > settings->limits.imap_sessions)
         return "[UNAVAILABLE] Too many connections";
     struct netaddr one = netaddr_client(&s->client);
     uint64_t limit = s->trusted ? 0 : settings->limits.sessions_per_address;
@@ -365,16 +363,15 @@ void imap_session_new(struct imap *imap, struct stream *stream, const struct lis
     s->started_ms = clock_mono_ms();
     s->hidden = imap_capability_hidden(role_settings(imap->run), SLICE_EMPTY);
     make_id(s->id);
-    list_push_back(&imap->sessions, &s->node);
-    imap->session_count++;
+    service_enter(&imap->service, &s->node);
     metric_add(METRIC_SESSIONS, METRIC_IMAP, 1);
     stream_set_owner(stream, &session_stream_ops, s);
     use_limits(s, login_limits);
     stream_set_deadline(stream, role_settings(imap->run)->timeouts.imap_login);
     const char *refusal = too_many(imap, s);
     if (refusal) {
-        metric_add(METRIC_CONNECTIONS_REFUSED, imap->draining ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL,
-                   1);
+        metric_add(METRIC_CONNECTIONS_REFUSED,
+                   imap->service.draining ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL, 1);
         imap_session_bye(s, refusal);
         return;
     }

@@ -116,7 +116,7 @@ static const struct smtp_reply_text *judge(const struct smtp_session *s)
 static void finished(struct smtp_session *s)
 {
     smtp_session_enter(s, SMTP_STATE_READY);
-    if (s->smtp->draining)
+    if (s->smtp->service.draining)
         smtp_session_close(s, "4.3.2", "Going down, come back soon");
     smtp_session_continue(s);
 }

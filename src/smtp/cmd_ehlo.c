@@ -17,7 +17,8 @@ static void greeted(struct smtp_session *s, const struct smtp_command *command, 
 
 static bool offers_starttls(const struct smtp_session *s)
 {
-    return s->port->settings.tls == SETTINGS_TLS_STARTTLS && s->smtp->tls && !stream_is_tls(s->stream);
+    return s->port->settings.tls == SETTINGS_TLS_STARTTLS && s->smtp->service.tls &&
+           !stream_is_tls(s->stream);
 }
 
 static void line(struct buf *out, const char *keyword)

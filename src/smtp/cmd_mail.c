@@ -82,9 +82,9 @@ void smtp_cmd_mail(struct smtp_session *s, const struct smtp_command *command)
         smtp_send_error(s, wrong->code, wrong->status, wrong->text);
         return;
     }
-    if (smtp->draining || s->mails >= SMTP_MAILS_MAX) {
-        smtp_session_close(s, smtp->draining ? "4.3.2" : "4.5.3",
-                           smtp->draining ? "Going down" : "Too many messages in one session");
+    if (smtp->service.draining || s->mails >= SMTP_MAILS_MAX) {
+        smtp_session_close(s, smtp->service.draining ? "4.3.2" : "4.5.3",
+                           smtp->service.draining ? "Going down" : "Too many messages in one session");
         return;
     }
     s->mails++;

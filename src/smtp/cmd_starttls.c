@@ -5,7 +5,7 @@
 void smtp_cmd_starttls(struct smtp_session *s, const struct smtp_command *command)
 {
     (void)command;
-    if (s->port->settings.tls != SETTINGS_TLS_STARTTLS || !s->smtp->tls) {
+    if (s->port->settings.tls != SETTINGS_TLS_STARTTLS || !s->smtp->service.tls) {
         smtp_send_error(s, 502, "5.5.1", "STARTTLS is not offered here");
         return;
     }
@@ -19,7 +19,7 @@ void smtp_cmd_starttls(struct smtp_session *s, const struct smtp_command *comman
         return;
     }
     smtp_send(s, 220, "2.0.0", "Ready for the TLS handshake");
-    if (!stream_start_tls(s->stream, s->smtp->tls)) {
+    if (!stream_start_tls(s->stream, s->smtp->service.tls)) {
         smtp_session_close(s, NULL, NULL);
         return;
     }

@@ -52,11 +52,11 @@ static bool enter(struct smtp_session *s)
 const char *smtp_limit_arrival(struct smtp_session *s)
 {
     struct smtp *smtp = s->smtp;
-    if (smtp->draining) {
+    if (smtp->service.draining) {
         metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_DRAINING, 1);
         return "Going down, come back soon";
     }
-    if (smtp->session_count > smtp->settings->limits.smtp_sessions && !s->probe) {
+    if (smtp->service.session_count > smtp->settings->limits.smtp_sessions && !s->probe) {
         metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_FULL, 1);
         return "Too many connections";
     }

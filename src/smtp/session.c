@@ -56,8 +56,7 @@ static void unlink_session(struct smtp_session *s)
     smtp_ptr_abandon(s);
     smtp_txn_reset(s);
     smtp_limit_leave(s);
-    list_remove(&s->node);
-    s->smtp->session_count--;
+    service_leave(&s->smtp->service, &s->node);
     metric_sub(METRIC_SESSIONS, s->port->settings.service, 1);
     metric_observe(METRIC_SMTP_SESSION_SECONDS, 0, (loop_now_ms(s->smtp->loop) - s->started_ms) * 1000000u);
     if (!grant_is_none(&s->grant)) {
@@ -77,8 +76,7 @@ void smtp_session_free(struct smtp_session **ref)
     stream_free(&s->stream);
     arena_free(&s->arena);
     arena_free(&s->txn_arena);
-    smtp_port_free(&s->port);
-    smtp_session_left(s->smtp);
+    service_port_free(&s->port);
     free(s);
 }
 
@@ -113,7 +111,7 @@ static void greet(struct smtp_session *s)
 }
 
 void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
-                        struct smtp_port *port)
+                        struct service_port *port)
 {
     struct smtp_session *s = mem_zero(1, sizeof *s);
     s->smtp = smtp;
@@ -130,8 +128,7 @@ void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct l
     s->txn_arena = arena_new(SMTP_TXN_ARENA_MAX);
     s->body.chunk = buf_new(SMTP_CHUNK);
     make_id(s->id);
-    list_push_back(&smtp->sessions, &s->node);
-    smtp->session_count++;
+    service_enter(&smtp->service, &s->node);
     metric_add(METRIC_CONNECTIONS, port->settings.service, 1);
     metric_add(METRIC_SESSIONS, port->settings.service, 1);
     stream_set_owner(stream, &session_ops, s);
@@ -177,7 +174,7 @@ static void run_line(struct smtp_session *s, struct slice line)
     arena_reset(s->smtp->scratch);
     if (smtp_session_is_hopeless(s))
         smtp_session_close(s, "4.7.0", "Too many errors");
-    else if (s->smtp->draining && smtp_session_is_idle(s))
+    else if (s->smtp->service.draining && smtp_session_is_idle(s))
         smtp_session_close(s, "4.3.2", "Going down, come back soon");
 }
 

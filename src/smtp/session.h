@@ -13,7 +13,7 @@
 #include "grammar/smtp_command.h"
 #include "grammar/smtp_data.h"
 #include "grammar/smtp_reply.h"
-#include "net/listener.h"
+#include "net/service.h"
 #include "settings/compat.h"
 #include "settings/metrics.h"
 #include "wire/wire.h"
@@ -43,21 +43,6 @@
 #define SMTP_COMMIT_MS 180000u /* on disk in every mailbox */
 #define SMTP_DNS_MS    10000u
 
-/* A listener's settings in a form that outlives a reload: sessions keep what they arrived with. */
-struct smtp_port {
-    unsigned refs;
-    struct settings_listener settings; /* only the name of its texts */
-    struct slice name;
-    uint32_t index;
-};
-
-/* Per settings->listeners; NULL where a listener is not ours. */
-struct smtp_doors {
-    struct listener **listeners;
-    struct smtp_port **ports;
-    size_t count;
-};
-
 /* The role's one context. */
 struct smtp {
     struct loop *loop;
@@ -66,17 +51,12 @@ struct smtp {
     struct ipc_link *queue, *store, *auth, *dns;
     uint64_t queue_epoch,
         store_epoch; /* counted up when the link goes down: transactions begun before are lost */
-    struct tls_context *tls, *next_tls;
-    struct smtp_doors doors;
+    struct service service;
     char mechanisms[SMTP_MECHANISMS_MAX + 1]; /* " PLAIN LOGIN": what auth can do now; empty: auth is away */
-    struct list sessions;
-    size_t session_count;
     struct smtp_gateways *gateways;           /* private addresses that hide many clients */
-    struct map *addresses; /* sessions per client (struct smtp_address) */
+    struct map *addresses;                    /* sessions per client (struct smtp_address) */
     uint64_t next_txn, next_body;
     struct arena *scratch; /* of one command, reset behind it */
-    bool draining, drained;
-    struct loop_timer *drain_timer;
 };
 
 enum smtp_state {
@@ -149,7 +129,7 @@ struct smtp_session {
     struct list node;
     struct smtp *smtp;
     struct stream *stream;
-    struct smtp_port *port;
+    struct service_port *port;
     enum smtp_state state;
     enum smtp_wait waits;
     enum smtp_clock clock;
@@ -182,15 +162,10 @@ void smtp_free(struct smtp *smtp);
 void smtp_peer(struct smtp *smtp, enum role peer, bool up);
 void smtp_store_drained(struct smtp *smtp);
 bool smtp_take_mechanisms(struct smtp *smtp, const struct wire_auth_mechanisms *m);
-void smtp_drain(struct smtp *smtp, uint64_t ms);
-/* A session ended: maybe that was the last one a drain waited for. */
-void smtp_session_left(struct smtp *smtp);
-struct smtp_port *smtp_port_new(const struct settings_listener *settings, uint32_t index);
-void smtp_port_free(struct smtp_port **port);
 
 /* ---- session.c ---- */
 void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
-                        struct smtp_port *port);
+                        struct service_port *port);
 /* Ends at once: calls are cancelled, the transaction is dropped. */
 void smtp_session_free(struct smtp_session **session);
 /* The one place where the state changes. */

@@ -163,7 +163,7 @@ static void drain(int fd)
 /* Sends all of it in pieces, as the server takes them. */
 static void talk(struct world *w, int fd, const uint8_t *data, size_t len, size_t piece)
 {
-    for (unsigned turns = 0; len && w->smtp->session_count && turns < TURNS_MAX; turns++) {
+    for (unsigned turns = 0; len && w->smtp->service.session_count && turns < TURNS_MAX; turns++) {
         ssize_t put = send(fd, data, len < piece ? len : piece, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (put > 0) {
             data += put;
@@ -186,21 +186,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     log_setup("fuzz", SLICE("fuzz"), NULL, 0);
     world_new(&w, data[0] & 1 ? SETTINGS_SUBMISSION : SETTINGS_MX);
-    struct smtp_port *port = smtp_port_new(&w.listener, 0);
+    struct service_port *port = service_port_new(&w.listener, 0);
     const struct listener_arrival arrival = {.settings = &w.listener};
     smtp_session_begin(w.smtp, stream_new(w.loop, fds[0], &peer, &none, NULL), &arrival, port);
     talk(&w, fds[1], data + 1, len - 1, pieces[data[0] >> 1 & 3]);
     (void)shutdown(fds[1], SHUT_WR);
-    for (unsigned turns = 0; w.smtp->session_count && turns < TURNS_MAX; turns++) {
+    for (unsigned turns = 0; w.smtp->service.session_count && turns < TURNS_MAX; turns++) {
         turn(&w);
         drain(fds[1]);
     }
-    if (w.smtp->session_count)
+    if (w.smtp->service.session_count)
         abort(); /* it hangs */
     (void)close(fds[1]);
     for (int i = 0; i < 4; i++)
         turn(&w);
-    smtp_port_free(&port);
+    service_port_free(&port);
     world_free(&w);
     return 0;
 }

@@ -90,7 +90,7 @@ static void teardown(struct fixture *f)
 {
     (void)close(f->fd);
     turn(f);
-    assert_int_equal(f->http->session_count, 0);
+    assert_int_equal(f->http->service.session_count, 0);
     http_free(f->http);
     loop_free(&f->loop);
 }

@@ -13,7 +13,7 @@ struct fake {
     struct smtp *smtp;
     struct settings settings;
     struct settings_listener listeners[2];
-    struct smtp_port *port;
+    struct service_port *port;
     int client;
     bool eof;
     struct buf got;
@@ -220,7 +220,7 @@ static void setup(struct fake *f, enum settings_service service)
     f->smtp->store = f->mine[1];
     f->smtp->auth = f->mine[2];
     assert_true(smtp_take_mechanisms(f->smtp, &mechanisms));
-    f->port = smtp_port_new(&f->listeners[0], 0);
+    f->port = service_port_new(&f->listeners[0], 0);
 }
 
 static void stop(void *arg)
@@ -260,14 +260,14 @@ static void teardown(struct fake *f)
         (void)close(f->client);
     for (int i = 0; i < 5; i++)
         turn(f);
-    assert_int_equal(f->smtp->session_count, 0);
+    assert_int_equal(f->smtp->service.session_count, 0);
     for (unsigned i = 0; i < 3; i++) {
         ipc_link_close(f->mine[i]);
         ipc_link_free(&f->mine[i]);
         ipc_link_free(&f->theirs[i]);
     }
     smtp_free(f->smtp);
-    smtp_port_free(&f->port);
+    service_port_free(&f->port);
     buf_free(&f->got);
     buf_free(&f->body);
     if (!f->keep_loop)
@@ -623,8 +623,8 @@ static void test_auth(void **state)
 
     setup(&f, SETTINGS_SUBMISSION);
     f.listeners[0].insecure_auth = false;
-    smtp_port_free(&f.port);
-    f.port = smtp_port_new(&f.listeners[0], 0);
+    service_port_free(&f.port);
+    f.port = service_port_new(&f.listeners[0], 0);
     begin(&f);
     DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 538 5.7.11");
     smtp_peer(f.smtp, ROLE_AUTH, false);
@@ -677,15 +677,15 @@ static void test_drain(void **state)
     int idle = connect_as(&f, "192.0.2.10", false);
     begin(&f);
     DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250", "> RCPT TO:<r@b.test>", "< 250");
-    smtp_drain(f.smtp, 5000);
+    service_drain(&f.smtp->service, 5000);
     turn(&f);
     turn(&f);
     char text[512] = "";
     assert_true(read(idle, text, sizeof text - 1) > 0);
     assert_non_null(strstr(text, "421 4.3.2"));
-    assert_false(f.smtp->drained);
+    assert_false(f.smtp->service.drained);
     DIALOG(&f, "> DATA", "< 354", "> x\r\n.", "< 250 2.0.0 Ok: queued as qid1", "< 421 4.3.2", "<!");
-    assert_true(f.smtp->drained);
+    assert_true(f.smtp->service.drained);
     (void)close(idle);
     teardown(&f);
 }
@@ -887,9 +887,9 @@ static void test_starttls(void **state)
     setup(&f, SETTINGS_SUBMISSION);
     f.listeners[0].insecure_auth = false;
     f.listeners[0].tls = SETTINGS_TLS_STARTTLS;
-    smtp_port_free(&f.port);
-    f.port = smtp_port_new(&f.listeners[0], 0);
-    f.smtp->tls = make_context(&pem, 1);
+    service_port_free(&f.port);
+    f.port = service_port_new(&f.listeners[0], 0);
+    f.smtp->service.tls = make_context(&pem, 1);
     begin(&f);
     DIALOG(&f, GREETING, "> STARTTLS\r\nEHLO smuggled", "< 554 5.5.1", "<!");
     (void)close(f.client);
@@ -927,7 +927,7 @@ static void test_idle_timeout(void **state)
     f.settings.timeouts.smtp_command = 100;
     begin(&f);
     expect(&f, "220");
-    for (int i = 0; i < 400 && f.smtp->session_count; i++) {
+    for (int i = 0; i < 400 && f.smtp->service.session_count; i++) {
         ssize_t ignored = send(f.client, "N", 1, MSG_NOSIGNAL);
         (void)ignored;
         turn(&f);
@@ -945,15 +945,15 @@ static void test_idle_timeout(void **state)
     say(&f, "RCPT TO:<r@b.test>\r\n");
     for (int i = 0; i < 150; i++)
         turn(&f);
-    assert_int_equal(f.smtp->session_count, 1);
+    assert_int_equal(f.smtp->service.session_count, 1);
     answer(f.theirs[0], f.silent_request, 250, "2.1.5", "Ok");
     DIALOG(&f, "< 250", "> DATA", "< 354");
     for (int i = 0; i < 200; i++) {
         say(&f, "x");
         turn(&f);
     }
-    assert_int_equal(f.smtp->session_count, 1);
-    for (int i = 0; i < 300 && f.smtp->session_count; i++)
+    assert_int_equal(f.smtp->service.session_count, 1);
+    for (int i = 0; i < 300 && f.smtp->service.session_count; i++)
         turn(&f);
     DIALOG(&f, "< 421 4.4.2", "<!");
     teardown(&f);
