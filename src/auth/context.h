@@ -4,6 +4,7 @@
 
 #include "auth/accounts.h"
 #include "auth/dkim.h"
+#include "auth/gateways.h"
 #include "auth/memory.h"
 #include "auth/sasl.h"
 #include "auth/secrets.h"
@@ -161,6 +162,7 @@ struct auth {
     struct dkim_ring *dkim, *next_dkim;
     struct loop_pool *signers;
     struct srs_secrets srs; /* slices of the file handed in */
+    struct auth_gateways gateways;
     bool draining;
 };
 

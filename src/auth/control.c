@@ -1,5 +1,6 @@
-/* control.c: `account …` as the queue passes it on from the control socket. Runs on the strand of secrets.db;
- * then the table is built anew. Called by role.c's dispatch. */
+/* control.c: `account …` as the queue passes it on from the control socket, and `gateways` for `rockdove
+ * check`. `account` runs on the strand of secrets.db; then the table is built anew. Called by role.c's
+ * dispatch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,8 @@ static bool take_arguments(struct command *c)
             return false;
         c->arguments[c->count++] = argument;
     }
+    if (c->count == 1)
+        return slice_eq(c->arguments[0], SLICE("gateways"));
     return c->count >= 2 && slice_eq(c->arguments[0], SLICE("account"));
 }
 
@@ -127,6 +130,9 @@ bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet
     if (!take_arguments(c)) {
         buf_add_str(&c->out, "usage: account add ADDRESS | passwd ADDRESS | remove ADDRESS | list\n");
         c->exit_code = 2;
+        answer(c);
+    } else if (c->count == 1) {
+        auth_gateways_print(&auth->gateways, auth->settings, c->json, &c->out);
         answer(c);
     } else if (c->count == 2 && slice_eq(c->arguments[1], SLICE("list"))) {
         list_all(c);

@@ -311,6 +311,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_CONTROL, auth_control_on_command},
     {WIRE_DKIM_SIGN, dkim_on_sign},
     {WIRE_SRS, srs_on_address},
+    {WIRE_GATEWAY_SEEN, auth_gateways_on_seen},
     {WIRE_NONE, NULL},
 };
 

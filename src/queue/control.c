@@ -259,6 +259,11 @@ static void cmd_account(struct command *command)
     forward(command, ROLE_AUTH, command->arguments, count);
 }
 
+static void cmd_gateways(struct command *command)
+{
+    forward(command, ROLE_AUTH, command->arguments, command->count);
+}
+
 static void cmd_store(struct command *command)
 {
     forward(command, ROLE_STORE, command->arguments, command->count);
@@ -273,9 +278,9 @@ static const struct {
     const char *name;
     void (*run)(struct command *command);
 } commands[] = {
-    {"trace", cmd_trace}, {"queue", cmd_queue},       {"relay", cmd_relay},
-    {"dkim", cmd_dkim},   {"route", cmd_route},       {"account", cmd_account},
-    {"store", cmd_store}, {"status", cmd_supervisor}, {"reload", cmd_supervisor},
+    {"trace", cmd_trace},       {"queue", cmd_queue},       {"relay", cmd_relay}, {"dkim", cmd_dkim},
+    {"route", cmd_route},       {"account", cmd_account},   {"store", cmd_store}, {"status", cmd_supervisor},
+    {"reload", cmd_supervisor}, {"gateways", cmd_gateways},
 };
 
 static bool take_arguments(struct command *command)
