@@ -1,5 +1,6 @@
-/* smtp_reply_parse.h: replies of remote servers, read strictly (RFC 5321 section 4.2, RFC 2034, RFC 3463).
- * Pure; the bytes are a stranger's. Nothing is copied: a reply points into the input. */
+/* smtp_reply_parse.h: replies of remote servers (RFC 5321 section 4.2, RFC 2034, RFC 3463): codes and line
+ * ends are read strictly, texts as they come. Pure; the bytes are a stranger's. Nothing is copied: a reply
+ * points into the input. */
 #ifndef GRAMMAR_SMTP_REPLY_PARSE_H
 #define GRAMMAR_SMTP_REPLY_PARSE_H
 
@@ -21,9 +22,7 @@ enum smtp_reply_fault {
     SMTP_REPLY_MANY_LINES,
     SMTP_REPLY_TOO_LONG,
     SMTP_REPLY_BARE_LF,
-    SMTP_REPLY_BARE_CR,
-    SMTP_REPLY_NUL,
-    SMTP_REPLY_CONTROL,   /* another control character */
+    SMTP_REPLY_NUL,       /* where the code should be; in the text it does no harm */
     SMTP_REPLY_NO_CODE,   /* no three digits from 200 to 599, or neither blank nor hyphen behind them */
     SMTP_REPLY_TWO_CODES, /* the code changes between lines (section 4.2.1) */
     SMTP_REPLY_FAULT_COUNT
@@ -46,7 +45,7 @@ enum smtp_reply_state smtp_reply_parse(struct slice input, struct smtp_reply *re
 const char *smtp_reply_fault_text(enum smtp_reply_fault fault);
 
 /* The lines one by one without code, hyphen and CRLF, the enhanced status code left in: start with `rest` =
- * reply->raw. */
+ * reply->raw. They may hold any byte but LF. */
 bool smtp_reply_line(struct slice *rest, struct slice *line);
 /* The text for people: the lines without enhanced status codes joined by blanks, well-formed UTF-8 without
  * control characters (else '?'), at most `max` bytes. */

@@ -49,11 +49,15 @@ static const struct {
     {"250 Ok\n", "a line of the reply ends in LF alone"},
     {"250-a\n250 b\r\n", "a line of the reply ends in LF alone"},
     {"\n", "a line of the reply ends in LF alone"},
-    {"250 a\rb\r\n", "the reply holds a CR without LF"},
-    {"250 a\r\r\n", "the reply holds a CR without LF"},
-    {"250 a\001b\r\n", "the reply holds control characters"},
-    {"250 a\177b\r\n", "the reply holds control characters"},
-    {"250 \033[2J\r\n", "the reply holds control characters"},
+    {"250 a\rb\r\n", "250 0.0.0 1 a?b|"},
+    {"250 a\r\r\n", "250 0.0.0 1 a|"},
+    {"550 a\001b\r\n", "550 0.0.0 1 a?b|"},
+    {"550-5.1.1 a\177b\r\n550 5.1.1 \007\r\n", "550 5.1.1 2 a?b ?|"},
+    {"550 5.7.1\033 \033[2J\r\n", "550 0.0.0 1 5.7.1? ?[2J|"},
+    {"250 a\001b\n", "a line of the reply ends in LF alone"},
+    {"25\0010 a\r\n", "the reply is not SMTP"},
+    {"250\001a\r\n", "the reply is not SMTP"},
+    {"2\r50 a\r\n", "the reply is not SMTP"},
     {"25 Ok\r\n", "the reply is not SMTP"},
     {"\r\n", "the reply is not SMTP"},
     {"199 x\r\n", "the reply is not SMTP"},
@@ -76,8 +80,10 @@ static void test_replies(void **state)
         assert_text(judge(arena, slice_of(rows[i].input)), rows[i].wanted, i);
     }
     AUTO_ARENA struct arena *arena = arena_new(ARENA_MAX);
-    assert_text(judge(arena, slice_make("250 a\0b\r\n", 9)), "the reply holds a NUL byte", 0);
-    assert_text(judge(arena, slice_make("\0", 1)), "the reply holds a NUL byte", 0);
+    assert_text(judge(arena, slice_make("550 a\0b\r\n", 9)), "550 0.0.0 1 a?b|", 0);
+    assert_text(judge(arena, slice_make("2\0000 a\r\n", 8)), "the reply's code holds a NUL byte", 0);
+    assert_text(judge(arena, slice_make("250\0a\r\n", 7)), "the reply's code holds a NUL byte", 0);
+    assert_text(judge(arena, slice_make("\0", 1)), "the reply's code holds a NUL byte", 0);
 }
 
 /* What is not complete is never taken for complete. */

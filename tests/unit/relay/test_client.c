@@ -356,6 +356,10 @@ static const struct row refusals[] = {
     {"421 while idle",
      PIPE "C MAIL\nC RCPT\nC DATA\nS 250 a\nS 250 b\nS 354 c\nD *\nR 250 d\\r\\n421 bye\\r\\n\n",
      "accepted 250 2.0.0 end of data;end accepted 0 2.5.0 end of data"},
+    {"550 with control characters",
+     "R 220 h\\0i\007\\r\\n\nC EHLO\nR 250 \033[31mmx\\r\\n\nC MAIL\nS 250 a\nC RCPT\n"
+     "R 550 5.1.1 \033[31mno\\0 such\rus\001er\177\\r\\n\n",
+     "permanent 550 5.1.1 RCPT"},
     {"530 to MAIL", BARE "C MAIL\nS 530 5.7.0 log in\n", "permanent 530 5.7.0 MAIL"},
 };
 
@@ -375,7 +379,11 @@ static const struct row hostile[] = {
     {"greeting without end", "R 220-a\\r\\n220-b\\r\\n\nW \nW", "end unreachable 0 4.4.2 greeting"},
     {"no SMTP", "S SSH-2.0-OpenSSH\n", "end unreachable 0 4.5.0 greeting"},
     {"bare LF", "R 220 hi\\n\n", "end unreachable 0 4.5.0 greeting"},
-    {"NUL", "R 220 h\\0i\\r\\n\n", "end unreachable 0 4.5.0 greeting"},
+    {"NUL in the code", "R 22\\0 hi\\r\\n\n", "end unreachable 0 4.5.0 greeting"},
+    {"control characters in the code", BARE "C MAIL\nR 55\0330 no\\r\\n\n",
+     "temporary 0 4.5.0 MAIL;end temporary 0 4.5.0 MAIL"},
+    {"bare LF in a refusal", BARE "C MAIL\nR 550 no\\n\n",
+     "temporary 0 4.5.0 MAIL;end temporary 0 4.5.0 MAIL"},
     {"two codes", "R 220-a\\r\\n221 b\\r\\n\n", "end unreachable 0 4.5.0 greeting"},
     {"talks ahead of EHLO", "R 220 hi\\r\\n250 mx\\r\\n\n", "end unreachable 0 4.5.0 EHLO"},
     {"closes at EHLO", "S 220 a\nC EHLO\nX \n", "end unreachable 0 4.4.2 EHLO"},
@@ -546,6 +554,28 @@ static void test_nobody_there(void **state)
     loop_free(&t.loop);
 }
 
+/* Nothing a server says reaches a terminal, a log or a notification as it is. */
+static void test_texts_are_clean(void **state)
+{
+    (void)state;
+    const char *const scripts[] = {BARE "C MAIL\nR 550-5.7.1 \033[2Jno\\0\\r\\n550 5.7.1 to\tyou\r!\\r\\n\n",
+                                   NULL};
+    static const struct row row = {.name = "clean"};
+    struct test t = {.loop = loop_new(), .row = &row, .arena = arena_new(1 << 20), .log = buf_new(1000)};
+    int fd = text_fd(TEXT);
+    script_open(&t.server, t.loop, scripts, NULL);
+    make_jobs(&t, fd, TEXT);
+    t.client = call(&t, NULL);
+    run_until(t.loop, &t.over);
+    assert_true(slice_eq(t.rcpts[0][0].reply.text, SLICE("?[2Jno? to you?!")));
+    client_free(&t.client);
+    script_close(&t.server);
+    loop_free(&t.loop);
+    arena_free(&t.arena);
+    buf_free(&t.log);
+    (void)close(fd);
+}
+
 /* A message of some size, with dots at every place a piece may be cut. */
 static void check_large(const char *script, bool chunked)
 {
@@ -654,8 +684,9 @@ int main(void)
         cmocka_unit_test(test_good),         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_tls),          cmocka_unit_test(test_auth),
-        cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_message_cut),  cmocka_unit_test(test_freed),
+        cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_texts_are_clean),
+        cmocka_unit_test(test_large),        cmocka_unit_test(test_message_cut),
+        cmocka_unit_test(test_freed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
