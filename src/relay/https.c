@@ -2,7 +2,6 @@
  * parsed by whoever asked. Called by sts.c. */
 #include "relay/https.h"
 
-#include <curl/curl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -12,6 +11,7 @@
 #include "base/buf.h"
 #include "base/coll.h"
 #include "base/mem.h"
+#include "relay/curl_load.h"
 
 #define HEADERS_MAX (64u << 10) /* bytes of all header lines */
 #define CONNECT_MS  15000
@@ -284,6 +284,10 @@ enum err https_new(struct loop *loop, struct slice bundle, struct https **result
     enum err err = read_bundle(bundle, &store, why);
     if (err)
         return err;
+    if ((err = curl_load(why))) {
+        X509_STORE_free(store);
+        return err;
+    }
     struct https *https = mem_zero(1, sizeof *https);
     *https = (struct https){.loop = loop, .store = store};
     list_init(&https->running);

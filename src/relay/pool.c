@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "relay/identity.h"
+#include "relay/sts.h"
 #include "settings/metrics.h"
 
 #define SWEEP_MS         1000
@@ -30,7 +31,7 @@ struct pool_conn {
     struct way *way;
     struct client *client;
     struct pool_job *job;
-    const char *policy;
+    const char *policy, *tls_result;
     uint64_t opened_ms;
     unsigned generation;
 };
@@ -168,8 +169,7 @@ static void give(struct pool_conn *conn, struct pool_job *job, bool reused)
     job->session = arena_dup(arena, client_id(conn->client));
     job->address = remote->address;
     job->tls = arena_dup(arena, remote->tls);
-    if (!job->in_clear) /* else it stays what made us go without */
-        job->tls_result = remote->tls_result;
+    job->tls_result = conn->tls_result;
     job->policy = conn->policy;
     metric_add(METRIC_RELAY_CONNECTIONS, reused ? METRIC_RELAY_REUSED : METRIC_RELAY_OPENED, 1);
     client_send(conn->client, &job->mail);
@@ -213,11 +213,33 @@ static void renew(struct pool_job *job)
     begin(job);
 }
 
+/* What TLS came to, for the reports: under an MTA-STS policy that is only tested, what would have failed were
+ * it in force (RFC 8460 section 4.3); without TLS because it failed, what made us go without. */
+static const char *tls_result_of(const struct pool_job *job, const struct client_remote *remote)
+{
+    const struct resolve_host *host = &job->answer->hosts[job->host];
+    const char *fault = tls_fault_name(remote->verdict.fault);
+    if (job->in_clear)
+        return job->tls_result;
+    if (host->sts_testing && host->sts_unnamed)
+        return "validation-failure";
+    return host->sts_testing && *fault ? fault : remote->tls_result;
+}
+
+static void note_testing(const struct pool_job *job, const char *result)
+{
+    const struct resolve_host *host = &job->answer->hosts[job->host];
+    struct sts *sts = job->pool->setup.sts;
+    if (sts && host->sts_testing && strcmp(result, "success") != 0)
+        sts_note_mismatch(sts, job->way.question.name, host->name, result);
+}
+
 static void on_ready(void *ctx, struct client *client)
 {
     struct pool_conn *conn = ctx;
     struct pool_job *job = conn->job;
-    (void)client;
+    conn->tls_result = tls_result_of(job, client_remote(client));
+    note_testing(job, conn->tls_result);
     job->connect_ms = (uint32_t)(loop_now_ms(conn->pool->loop) - conn->opened_ms);
     give(conn, job, false);
 }
@@ -348,6 +370,7 @@ static void try_next(struct pool_job *job)
     conn->way = way;
     conn->job = job;
     conn->policy = host->policy;
+    conn->tls_result = "";
     way->hosts = job->answer->host_count;
     conn->opened_ms = loop_now_ms(pool->loop);
     conn->generation = pool->generation;

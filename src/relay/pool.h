@@ -57,6 +57,7 @@ struct pool_job {
 /* All live longer than the pool, the settings until pool_update(). `tls` is referenced. */
 struct pool_setup {
     struct resolve *resolve;
+    struct sts *sts;           /* is told what a tested policy would have refused; NULL: nobody is */
     struct identity *identity; /* for the name in EHLO; NULL: settings->hostname */
     struct tls_client *tls;
     const struct settings *settings;

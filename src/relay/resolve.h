@@ -60,6 +60,10 @@ struct resolve_host {
     enum client_tls level;
     struct tls_peer peer; /* without session_key: that is the connection's */
     const char *policy;   /* wire_relay_sent.policy: "dane", "sts", "relay", "opportunistic", "none" */
+    /* An MTA-STS policy that is being tested holds for this host: it binds nobody, but what it would have
+     * refused is to be told. `peer.names` is then what the certificate should be for. */
+    bool sts_testing;
+    bool sts_unnamed; /* the host is none the policy names */
 };
 
 enum resolve_outcome { RESOLVE_FOUND, RESOLVE_TEMPORARY, RESOLVE_PERMANENT };

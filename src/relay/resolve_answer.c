@@ -103,17 +103,23 @@ static struct mx_self self_in(struct arena *arena, const struct resolve *resolve
 /* What becomes of a host when TLS is looked at. */
 enum fate { FATE_GOOD, FATE_LATER, FATE_NOT_NAMED, FATE_UNVERIFIABLE };
 
-static void check_name(struct arena *arena, struct resolve_host *host, const struct slice *names,
-                       size_t count)
+static void set_names(struct arena *arena, struct resolve_host *host, const struct slice *names, size_t count)
 {
     struct slice *copy = ARENA_ARRAY(arena, struct slice, count + 1);
-    host->level = CLIENT_TLS_VERIFY;
-    host->peer.check = TLS_CHECK_NAME;
     host->peer.names = copy;
+    host->peer.name_count = 0;
     for (size_t i = 0; i < count; i++)
         /* An address in brackets is in names[0] without them. */
         if (names[i].len && names[i].ptr[0] != '[' && (i == 0 || !slice_eq(names[i], names[0])))
             copy[host->peer.name_count++] = names[i];
+}
+
+static void check_name(struct arena *arena, struct resolve_host *host, const struct slice *names,
+                       size_t count)
+{
+    host->level = CLIENT_TLS_VERIFY;
+    host->peer.check = TLS_CHECK_NAME;
+    set_names(arena, host, names, count);
 }
 
 static void set_base(const struct resolve_call *call, const struct known_host *found,
@@ -174,13 +180,19 @@ static void set_dane(const struct resolve_call *call, const struct known_host *f
     copy_tlsa(call->arena, &found->tlsa, &host->peer);
 }
 
-/* RFC 8461 section 4 and 5: enforce binds; testing only has its result reported. */
+/* RFC 8461 section 4 and 5: enforce binds; testing only has its result reported: the certificate is judged as
+ * if, and nothing follows from it. */
 static enum fate set_sts(const struct resolve_call *call, struct resolve_host *host)
 {
     bool named = sts_policy_has(&call->policy, host->name);
     host->policy = "sts";
-    if (call->policy.mode != STS_MODE_ENFORCE)
+    if (call->policy.mode != STS_MODE_ENFORCE) {
+        host->sts_testing = true;
+        host->sts_unnamed = !named;
+        if (host->peer.check == TLS_CHECK_NOTHING)
+            set_names(call->arena, host, &host->name, 1);
         return FATE_GOOD;
+    }
     if (!named)
         return FATE_NOT_NAMED;
     check_name(call->arena, host, &host->name, 1);

@@ -96,6 +96,7 @@ static enum err load_trust(const struct role_file *file, struct tls_client **tls
 static struct pool_setup pool_setup_of(const struct relay *relay)
 {
     return (struct pool_setup){.resolve = relay->resolve,
+                               .sts = relay->sts,
                                .identity = relay->identity,
                                .tls = relay->tls,
                                .settings = relay->settings};

@@ -47,6 +47,7 @@ struct domain {
     struct sts_id failed_id;
     uint64_t retry_ms;
     const char *failure;
+    uint64_t note_due_ms; /* a mismatch is logged again then */
 
     enum stage stage;
     struct sts_id wanted;
@@ -348,6 +349,17 @@ void sts_cancel(struct sts_call **call)
     list_remove(&(*call)->node);
     free(*call);
     *call = NULL;
+}
+
+bool sts_note_mismatch(struct sts *sts, struct slice name, struct slice mx, const char *result)
+{
+    struct domain *d = map_get(sts->domains, name);
+    uint64_t now = loop_now_ms(sts->loop);
+    if (!d || now < d->note_due_ms)
+        return false;
+    d->note_due_ms = now + STS_NOTE_S * UINT64_C(1000);
+    log_warn("relay.sts_testing", LOG_STR("domain", name), LOG_STR("mx", mx), LOG_CSTR("result", result));
+    return true;
 }
 
 void sts_forget(struct sts *sts, struct slice name)

@@ -14,6 +14,7 @@
 #define STS_CHECK_MAX_S 3600  /* … and not more seldom */
 #define STS_RETRY_S     300   /* after a fetch that failed (section 3.3) */
 #define STS_REFRESH_S   86400 /* a policy this old is fetched again, used or not */
+#define STS_NOTE_S      86400 /* a domain whose tested policy does not hold is logged this often */
 
 struct sts;
 struct sts_call;
@@ -33,5 +34,9 @@ typedef void sts_done(void *ctx, const struct sts_policy *policy, const char *fa
 /* `done` is called once: from inside this when all is known, else later. Returns NULL in the first case. */
 struct sts_call *sts_ask(struct sts *sts, struct slice domain, sts_done *done, void *ctx);
 void sts_cancel(struct sts_call **call);
+
+/* `mx` was used though the domain's policy, which is in testing mode, would refuse it; `result` in the terms
+ * of RFC 8460 section 4.3. True when this was logged (once in STS_NOTE_S for a domain). */
+bool sts_note_mismatch(struct sts *sts, struct slice domain, struct slice mx, const char *result);
 
 #endif

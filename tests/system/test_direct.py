@@ -7,7 +7,7 @@ import mail
 import pytest
 from peers.dnszone import tlsa_2_0_1, tlsa_3_1_1
 from peers.httpsts import policy
-from peers.smtpserver import EXTENSIONS, Drop
+from peers.smtpserver import EXTENSIONS, Drop, Raw
 
 PLAIN = [line for line in EXTENSIONS if line not in ("CHUNKING", "8BITMIME", "SMTPUTF8", "PIPELINING", "DSN")]
 
@@ -68,7 +68,7 @@ def WORLD(certs, _):
             "direct": {"allow_networks": ["127.0.0.0/8", "::1/128"]}}
 
 
-STS = ("enforce", "badcert", "notlisted", "testing", "nopolicy", "badhost", "redirect", "notls", "once")
+STS = ("enforce", "badcert", "notlisted", "testing", "nopolicy", "badhost", "redirect", "notls", "once", "trial", "trialcert", "trialname", "trialmx", "trialclear")
 
 
 # ---- which host ----
@@ -249,6 +249,23 @@ def test_each_recipient_has_its_own_fate(world):
         note.of(remote.address("hard"))["Status"] == "5.1.1"
 
 
+def test_a_refusal_counts_whatever_its_text_holds(world):
+    """Control characters in a reply are the server's bad taste; the code is its answer, and nobody's terminal is told more."""
+    remote = world.remote(script={"connect": Raw(b"220 h\0i \x1b]0;you\x07 there\r\n"), "rcpt": Raw(b"550-5.1.1 \x1b[31mno\0 such\r\n550 5.1.1 us\x01er\rhere\x7f\r\n")})
+    user = world.new_user()
+    message, _ = world.send(user, remote.address())
+    entry = world.bounce(user).of(remote.address())
+    assert entry["Status"] == "5.1.1" and "?[31mno? such us?er?here?" in entry["Diagnostic-Code"], entry
+    assert not re.search(r"[\0-\x08\x0b-\x1f\x7f]", "".join(line for line in world.server.lines if message in line))
+
+
+@pytest.mark.parametrize("reply", [b"550 5.1.1 no\n", b"55\0 no\r\n", b"550 " + b"x" * 70000 + b"\r\n"], ids=["LF", "NUL", "long"])
+def test_what_cannot_be_told_apart_is_no_refusal(world, reply):
+    remote = world.remote(script={"rcpt": [Raw(reply), None]})
+    world.send(world.new_user(), remote.address())
+    remote.wait_messages(1)
+
+
 def test_connections_are_used_again(world):
     remote = world.remote()
     for _ in range(20):
@@ -372,7 +389,6 @@ def test_a_server_of_long_ago(world, certs):
 
 def test_text_before_the_handshake_is_no_answer(world, certs):
     """Replies put behind STARTTLS's by someone in the middle are not taken for those of the server."""
-    from peers.smtpserver import Raw
     remote = world.remote(script=[{"starttls": Raw(b"220 go\r\n250-evil.test\r\n250 AUTH PLAIN\r\n")}, {}], cert=certs.make("anything.test"))
     world.send(world.new_user(), remote.address())
     remote.wait_messages(1)
@@ -430,6 +446,9 @@ def policies(world, certs):
         "enforce.test": policy("enforce", "mx.enforce.test"), "badcert.test": policy("enforce", "*.badcert.test"),
         "notlisted.test": policy("enforce", "other.notlisted.test"), "testing.test": policy("testing", "mx.testing.test"),
         "badhost.test": policy("enforce", "nobody.test"), "notls.test": policy("enforce", "mx.notls.test"),
+        "trial.test": policy("testing", "mx.trial.test"), "trialcert.test": policy("testing", "mx.trialcert.test"),
+        "trialname.test": policy("testing", "mx.trialname.test"), "trialmx.test": policy("testing", "other.trialmx.test"),
+        "trialclear.test": policy("testing", "mx.trialclear.test"),
         "redirect.test": ("redirect", "https://mta-sts.enforce.test/.well-known/mta-sts.txt"), "once.test": policy("enforce", "mx.once.test")})
 
 
@@ -461,6 +480,26 @@ def test_sts_that_asks_for_nothing(world, certs, policies, name):
     server = sts_server(world, name, certs.make(f"mx.{name}.test", stem=f"self-{name}"))
     world.send(world.new_user(), f"user@{name}.test")
     server.wait_messages(1)
+
+
+@pytest.mark.parametrize("name,cert,result", [
+    ("trial", "good", "success"), ("trialcert", "self", "certificate-not-trusted"), ("trialname", "other", "certificate-host-mismatch"),
+    ("trialmx", "good", "validation-failure"), ("trialclear", None, "starttls-not-supported")])
+def test_a_tested_policy_has_its_result_kept(world, certs, policies, name, cert, result):
+    """Nothing is refused, but the table behind the reports on TLS says what would have been; the log says it once."""
+    chosen = {"good": certs.issue(f"mx.{name}.test"), "self": certs.make(f"mx.{name}.test", stem=f"self-{name}"),
+              "other": certs.issue("mx.elsewhere.test"), None: None}[cert]
+    server, mark = sts_server(world, name, chosen), world.server.mark()
+    for n in range(2):
+        world.send(world.new_user(), f"user{n}@{name}.test")
+        world.wait_gone(f"user{n}@{name}.test")
+    server.wait_messages(2)
+    deadline = time.monotonic() + 5
+    while sum(row[-1] for row in world.attempts(f"{name}.test")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [(mx, policy, told, count) for mx, policy, told, _, count in world.attempts(f"{name}.test")] == [(f"mx.{name}.test", "sts", result, 2)]
+    told = [line for line in world.server.since(mark) if "sts_testing" in line]
+    assert len(told) == (result != "success") and all(f"domain={name}.test" in line and f"result={result}" in line for line in told), told
 
 
 def test_a_policy_is_kept(world, certs, policies):

@@ -1,10 +1,13 @@
 """What tests of outgoing mail need: a DNS, remote servers on loopback addresses of their own, the server, and the eyes on
 its queue. `world` in conftest.py is one of these for each test file."""
+import contextlib
 import email
 import email.policy
 import itertools
 import json
 import re
+import shutil
+import sqlite3
 import time
 
 import mail
@@ -211,6 +214,15 @@ class World:
             if time.monotonic() > deadline:
                 raise AssertionError(f"still in the queue: {row}\n" + self.told())
             time.sleep(0.05)
+
+    def attempts(self, domain):
+        """What is kept of attempts for the reports on TLS: [(mx, policy, result, outcome, count)]."""
+        copy = self.folder / "copied"  # the server keeps its database to itself
+        copy.mkdir(exist_ok=True)
+        for name in ("system.db", "system.db-wal"):
+            shutil.copyfile(self.folder / "server" / "data" / "queue" / name, copy / name)
+        with contextlib.closing(sqlite3.connect(copy / "system.db")) as db:
+            return db.execute("SELECT mx, policy, tls_result, outcome, sum(count) FROM attempt WHERE domain = ? GROUP BY 1, 2, 3, 4", (domain,)).fetchall()
 
     def queue(self, *words, check=True, server=None):
         return (server or self.server).command("queue", *words, check=check)

@@ -404,7 +404,18 @@ static void test_resolve(void **state)
     (void)resolve_begin(resolve, &q, arena, on_answer, rig);
     fake_until(&rig->dns, &rig->answered);
     assert_int_equal(rig->answer->hosts[0].level, CLIENT_TLS_OPPORTUNISTIC);
-    assert_string_equal(rig->answer->hosts[0].policy, "sts");
+    const struct resolve_host *tested = rig->answer->hosts;
+    assert_string_equal(tested->policy, "sts");
+    assert_true(tested->sts_testing && tested->sts_unnamed);
+    assert_int_equal(tested->peer.check, TLS_CHECK_NOTHING);
+    assert_true(slice_eq(tested->peer.names[0], SLICE("a.bad.test")));
+    row_of("testing.test", RR_MX)->records = "10 a.good.test";
+    resolve_forget(resolve, SLICE_EMPTY);
+    rig->answered = false;
+    (void)resolve_begin(resolve, &q, arena, on_answer, rig);
+    fake_until(&rig->dns, &rig->answered);
+    assert_true(rig->answer->hosts[0].sts_testing && !rig->answer->hosts[0].sts_unnamed);
+    row_of("testing.test", RR_MX)->records = "10 a.bad.test";
     q.name = SLICE("none.test");
     rig->answered = false;
     (void)resolve_begin(resolve, &q, arena, on_answer, rig);
@@ -425,6 +436,18 @@ static void test_resolve(void **state)
     (void)resolve_begin(resolve, &q, arena, on_answer, rig);
     fake_for(&rig->dns, 3);
     resolve_free(&resolve);
+}
+
+/* Once a day and domain. */
+static void test_mismatches(void **state)
+{
+    struct rig *rig = *state;
+    (void)ask(rig, "testing.test");
+    (void)ask(rig, "good.test");
+    assert_false(sts_note_mismatch(rig->sts, SLICE("unknown.test"), SLICE("mx.test"), "x"));
+    assert_true(sts_note_mismatch(rig->sts, SLICE("testing.test"), SLICE("mx.test"), "validation-failure"));
+    assert_false(sts_note_mismatch(rig->sts, SLICE("testing.test"), SLICE("my.test"), "validation-failure"));
+    assert_true(sts_note_mismatch(rig->sts, SLICE("good.test"), SLICE("mx.test"), "validation-failure"));
 }
 
 static void test_cancel(void **state)
@@ -455,8 +478,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_policies), TEST(test_memory), TEST(test_expiry),
-        TEST(test_resolve),  TEST(test_cancel), TEST(test_bundles),
+        TEST(test_policies), TEST(test_memory),     TEST(test_expiry),  TEST(test_resolve),
+        TEST(test_cancel),   TEST(test_mismatches), TEST(test_bundles),
     };
     return cmocka_run_group_tests(tests, start_web, stop_web);
 }
