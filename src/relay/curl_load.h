@@ -1,8 +1,8 @@
-/* curl_load.h: libcurl, loaded by the one process that uses it. Linked, it would bring two dozen libraries into
- * the address space of every role: half a megabyte each, and code that strangers' bytes could be led to.
+/* curl_load.h: libcurl, loaded by the one process that uses it. Linked, it would bring two dozen libraries
+ * into the address space of every role: half a megabyte each, and code that strangers' bytes could be led to.
  *
- * Include it instead of <curl/curl.h>; call curl_load() before confinement and before anything else of curl. The
- * functions used are listed here.
+ * Include it instead of <curl/curl.h>; call curl_load() before confinement and before anything else of curl.
+ * The functions used are listed here.
  */
 #ifndef RELAY_CURL_LOAD_H
 #define RELAY_CURL_LOAD_H

@@ -281,13 +281,11 @@ static int on_timeout(CURLM *multi, long ms, void *arg)
 enum err https_new(struct loop *loop, struct slice bundle, struct https **result, struct why *why)
 {
     X509_STORE *store;
-    enum err err = read_bundle(bundle, &store, why);
+    enum err err = curl_load(why);
+    if (!err)
+        err = read_bundle(bundle, &store, why);
     if (err)
         return err;
-    if ((err = curl_load(why))) {
-        X509_STORE_free(store);
-        return err;
-    }
     struct https *https = mem_zero(1, sizeof *https);
     *https = (struct https){.loop = loop, .store = store};
     list_init(&https->running);
