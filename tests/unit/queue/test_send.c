@@ -1,0 +1,238 @@
+/* Mail that leaves, in the whole role with a relay that answers as the test says: what becomes of each row.
+ */
+#include "out_rig.h"
+
+static const char yaml[] = OUT_YAML "queue: { retry_first: 200ms, retry_max: 400ms }\n";
+static const char yaml_slow[] = OUT_YAML "queue: { retry_first: 1h }\n";
+static const char yaml_relay[] =
+    OUT_YAML "relay: { host: relay.example.net, daily: 3 }\nqueue: { retry_first: 1h }\n";
+
+static const struct out_mail three = {.sender = "john@example.org",
+                                      .account = "john@example.org",
+                                      .to = {"a@example.net", "b@example.net", "c@example.net"}};
+
+static bool holds(const struct out *o, const char *text)
+{
+    return strstr(o->body, text) != NULL;
+}
+
+/* What is handed to relay, and that all is gone when it was taken. */
+static void sent(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    const char *id = out_mail(o, &three);
+    const struct out_send *send = out_take(o, 0, &out_sent);
+    assert_string_equal(send->id, id);
+    assert_string_equal(send->host, "example.net");
+    assert_string_equal(send->sender, "john@example.org");
+    assert_string_equal(send->prefix, "Received: by us\r\n");
+    assert_string_equal(send->first, "a@example.net");
+    assert_int_equal(send->rows, 3);
+    out_until_number(o, OUT_ROWS, 0);
+    assert_int_equal(out_number(o, "SELECT count(*) FROM queue_message"), 0);
+    rig_for(o->rig, 30);
+    assert_int_equal(o->drops, 1);
+    assert_int_equal(o->count, 1);
+    assert_int_equal(o->bodies, 0);
+    assert_int_equal(out_number(o, "SELECT sum(count) FROM attempt WHERE outcome = 0"), 1);
+    out_free(o);
+}
+
+/* One transaction, three fates. */
+static void each_row_its_own(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml_slow, NULL);
+    const struct out_answer answers[] = {out_sent, out_later, out_refused};
+    (void)out_mail(o, &three);
+    out_reply(o, out_take(o, 0, NULL), answers, 3);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0", 1);
+    out_until_number(o, OUT_ROWS, 1);
+    assert_int_equal(out_number(o, OUT_ROWS " WHERE target = 'b@example.net' AND attempts = 1 AND code = 452"
+                                            " AND error = 'mailbox full' AND remote = 'mx.example.net'"),
+                     1);
+    assert_int_equal(o->bodies, 1);
+    assert_true(holds(o, "c@example.net") && holds(o, "550 5.1.1 no such user"));
+    assert_false(holds(o, "Final-Recipient: rfc822; a@example.net"));
+    out_free(o);
+}
+
+static void tried_again(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    for (size_t i = 0; i < 4; i++)
+        (void)out_take(o, i, &out_later);
+    for (size_t i = 1; i < 4; i++)
+        assert_true(o->sends[i].at_ms >= o->sends[i - 1].at_ms + (i == 1 ? 170 : 350));
+    (void)out_take(o, 4, &out_sent);
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
+/* An answer that leaves out a row, names one of another, or has none at all. */
+static void odd_results(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml_slow, NULL);
+    (void)out_mail(o, &three);
+    struct out_send *send = out_take(o, 0, NULL);
+    send->rows = 2;
+    send->ordinals[1] = 77;
+    out_reply(o, send, &out_sent, 1);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0", 2);
+    assert_int_equal(out_number(o, OUT_ROWS " WHERE target = 'a@example.net'"), 0);
+    assert_int_equal(out_number(o, OUT_ROWS " WHERE error = 'no result for this recipient'"), 2);
+    (void)out_letter(o, "john@example.org", "d@other.example");
+    send = out_take(o, 1, NULL);
+    send->rows = 0;
+    out_reply(o, send, &out_sent, 1);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0", 3);
+    out_free(o);
+}
+
+/* relay dies with a transaction under way: it may have been taken, and is tried once more. */
+static void relay_dies(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    (void)out_take(o, 0, NULL);
+    ipc_link_close(o->rig->peers[ROLE_RELAY]);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND attempts = 1", 1);
+    rig_for(o->rig, 300);
+    assert_int_equal(o->count, 1); /* nobody is there */
+    rig_connect(o->rig, ROLE_RELAY);
+    (void)out_take(o, 1, &out_sent);
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
+/* A process that dies leaves claimed rows: the next one sends them, and what was sent and settled not. */
+static void queue_dies(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    const char *first = out_letter(o, "john@example.org", "a@example.net");
+    const char *second = out_letter(o, "john@example.org", "b@other.example");
+    (void)out_take(o, 1, NULL);
+    size_t known = strcmp(o->sends[0].id, first) == 0 ? 0 : 1;
+    out_reply(o, &o->sends[known], &out_sent, 1);
+    out_until_number(o, OUT_ROWS, 1);
+    out_restart(o, yaml, NULL);
+    assert_string_equal(out_take(o, 0, &out_sent)->id, second);
+    out_until_number(o, OUT_ROWS, 0);
+    rig_for(o->rig, 50);
+    assert_int_equal(o->count, 1);
+    out_free(o);
+}
+
+/* The 7-bit form is another file with a signature of its own; a server that wants it gets it at once. */
+static void seven_bit(void **state)
+{
+    (void)state;
+    static const struct out_answer wants = {.outcome = RELAY_OUTCOME_SEVEN_BIT};
+    static const struct out_mail mail = {.sender = "john@example.org",
+                                         .to = {"a@example.net"},
+                                         .eightbit = true,
+                                         .signature = "DKIM-Signature: d=example.org; old\r\n"};
+    struct out *o = out_new(yaml, NULL);
+    AUTO_BUF struct buf list = buf_new(1000);
+    static const char *const key[] = {"example.org", "mail", "rsa", "PUBLIC"};
+    for (size_t i = 0; i < ARRAY_LEN(key); i++)
+        wire_strings_add(&list, slice_of(key[i]));
+    const struct wire_dkim_keys keys = {.keys = buf_slice(&list)};
+    rig_tell(o->rig, ROLE_AUTH, WIRE_DKIM_KEYS, &keys);
+    rig_for(o->rig, 30);
+    (void)out_mail(o, &mail);
+    const struct out_send *send = out_take(o, 0, &wants);
+    assert_true(send->eightbit && strstr(send->prefix, "old"));
+    send = out_take(o, 1, &out_sent);
+    assert_int_equal(o->seven_bit_opens, 1);
+    assert_int_equal(o->signs, 1);
+    assert_false(send->eightbit);
+    assert_true(strstr(send->prefix, "new") && !strstr(send->prefix, "old"));
+    out_until_number(o, OUT_ROWS, 0);
+    o->seven_bit_err = ERR_REFUSED; /* a form that cannot be made: bounced */
+    (void)out_mail(o, &mail);
+    (void)out_take(o, 2, &wants);
+    out_until_number(o, OUT_ROWS, 0);
+    assert_int_equal(o->bodies, 1);
+    assert_true(holds(o, "Status: 5.6.3"));
+    assert_int_equal(o->count, 3);
+    out_free(o);
+}
+
+static void no_file(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    o->open_err = ERR_LATER;
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND attempts = 1", 1);
+    o->open_err = ERR_ABSENT;
+    out_until_number(o, OUT_ROWS, 0);
+    assert_int_equal(o->count, 0);
+    assert_int_equal(o->bodies, 1);
+    out_free(o);
+}
+
+/* A relay that refuses our login gets nothing more until its secret changes; the mail stays, untried. */
+static void login_refused(void **state)
+{
+    (void)state;
+    static const struct out_answer login = {
+        .outcome = RELAY_OUTCOME_LOGIN, .code = 535, .enhanced = "5.7.8", .text = "who are you"};
+    struct out *o = out_new(yaml_relay, NULL);
+    uint64_t until;
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    assert_int_equal(out_take(o, 0, &login)->route, RELAY_ROUTE_RELAY);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND attempts = 0 AND code = 535", 1);
+    assert_string_equal(schedule_route_state(o->q, SLICE("relay:default"), &until), "login refused");
+    (void)out_letter(o, "john@example.org", "b@example.net");
+    rig_for(o->rig, 100);
+    assert_int_equal(o->count, 1);
+    const struct wire_relay_secret_changed other = {.relay = 7}, changed = {.relay = 0};
+    rig_tell(o->rig, ROLE_RELAY, WIRE_RELAY_SECRET_CHANGED, &other);
+    rig_for(o->rig, 50);
+    assert_int_equal(o->count, 1);
+    rig_tell(o->rig, ROLE_RELAY, WIRE_RELAY_SECRET_CHANGED, &changed);
+    (void)out_take(o, 1, &out_sent);
+    (void)out_take(o, 2, &out_sent);
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
+/* What exceeds the relay's day waits, in the database, as such. */
+static void quota(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml_relay, NULL);
+    uint64_t until;
+    o->at_once = true;
+    (void)out_mail(o, &three);
+    out_until_number(o, OUT_ROWS, 0);
+    (void)out_mail(o, &three);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND attempts = 0", 3);
+    rig_for(o->rig, 50);
+    assert_int_equal(o->count, 1);
+    assert_string_equal(schedule_route_state(o->q, SLICE("relay:default"), &until), "waiting for quota");
+    assert_int_equal(out_number(o, "SELECT used FROM relay_usage"), 3);
+    out_restart(o, yaml_relay, NULL);
+    rig_for(o->rig, 100);
+    assert_int_equal(o->count, 0); /* what was used is known after a restart */
+    out_free(o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sent),          cmocka_unit_test(each_row_its_own), cmocka_unit_test(tried_again),
+        cmocka_unit_test(odd_results),   cmocka_unit_test(relay_dies),       cmocka_unit_test(queue_dies),
+        cmocka_unit_test(seven_bit),     cmocka_unit_test(no_file),          cmocka_unit_test(quota),
+        cmocka_unit_test(login_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
