@@ -64,6 +64,18 @@ static const struct cli_command commands[] = {
      "--algorithm rsa|ed25519. list: the keys of the configuration; exit code 1 when one cannot be used.\n"
      "status: which keys the running server signs with, and what DNS says of their records.\n"
      "Example: rockdove dkim generate example.org --out /etc/rockdove/dkim/example.org.key"},
+    {"haproxy", cmd_haproxy, "--backend [LISTENER=]HOST[:PORT]…", "the configuration for a HAProxy in front",
+     "A frontend and a backend for each listener with proxy: required or optional, with checks the server "
+     "answers\n"
+     "silently. --backend says where the server is as HAProxy sees it; given several times: several servers. "
+     "Without a\n"
+     "port it is the listener's own; a port that is not (a node port) goes with the listener's name.\n"
+     "--bind [LISTENER=]ADDRESS[:PORT] binds elsewhere than to the standard port of all addresses.\n"
+     "--format fields prints one line for each server instead, fields apart by tabs, for front ends that "
+     "generate their\n"
+     "file: listener, bind, server, address, server fields, backend lines (apart by \"; \"); --json the "
+     "same.\n"
+     "Example: rockdove -c rockdove.yaml haproxy --backend 10.0.0.5 --backend mx-proxy=10.0.0.6:32525"},
     {"status", cmd_status, "", "the processes of the running server",
      "Example: rockdove -c rockdove.yaml status"},
     {"reload", cmd_reload, "", "read the configuration and its files again",

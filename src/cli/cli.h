@@ -67,5 +67,6 @@ int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_store(struct cli *cli);
 int cmd_roles(struct cli *cli);
+int cmd_haproxy(struct cli *cli);
 
 #endif
