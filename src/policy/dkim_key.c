@@ -14,6 +14,8 @@
 #include "grammar/base64.h"
 #include "policy/dkim_inside.h"
 
+#define PAIR_TEXT_LEN 88 /* base64 of an Ed25519 seed and its public key, 64 bytes */
+
 struct dkim_key {
     EVP_PKEY *pkey;
     enum dkim_algorithm algorithm;
@@ -143,7 +145,8 @@ static enum err read_seed(struct slice bytes, struct dkim_key **key, struct why 
 
 static enum err read_base64(struct slice file, struct dkim_key **key, struct why *why)
 {
-    uint8_t text[2 * 2 * DKIM_ED25519_LEN], bytes[2 * DKIM_ED25519_LEN + 3];
+    /* EVP_DecodeBlock() knows no bound: it writes three bytes for each four of `text`. */
+    uint8_t text[PAIR_TEXT_LEN], bytes[PAIR_TEXT_LEN / 4 * 3];
     size_t len = 0;
     for (size_t i = 0; i < file.len; i++) {
         if (ascii_is_space(file.ptr[i]))

@@ -87,8 +87,9 @@
 #define SEED   "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
 #define SEED_P "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 /* The seed and the public key behind it, and with a public key that is another's. */
-#define PAIR  "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg=="
-#define WRONG "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGw=="
+#define PAIR    "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg=="
+#define WRONG   "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGw=="
+#define SIXTEEN "AbCdEfGhIjKlMnOp"
 
 static void test_read(void **state)
 {
@@ -109,6 +110,8 @@ static void test_read(void **state)
         {" " PAIR "\r\n\r\n", ERR_OK, DKIM_ED25519_SHA256, 256, SEED_P},
         {WRONG, ERR_BAD, 0, 0, NULL},
         {PAIR PAIR, ERR_BAD, 0, 0, NULL},
+        {SEED SEED SEED_P, ERR_BAD, 0, 0, NULL}, /* longer than any, shorter than two */
+        {SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN, ERR_BAD, 0, 0, NULL},
         {"AAAA", ERR_BAD, 0, 0, NULL},
         {"====", ERR_BAD, 0, 0, NULL},
         {"A", ERR_BAD, 0, 0, NULL},
