@@ -324,7 +324,7 @@ static void make_id(char id[IMAP_SESSION_ID + 1])
 static const char *too_many(struct imap *imap, struct session *s)
 {
     const struct settings *settings = role_settings(imap->run);
-    if (imap->service.draining)
+    if (imap->service.draining || (s->probe && imap->service.leaving))
         return "[UNAVAILABLE] The server is going down";
     if (s->probe)
         return NULL;
@@ -371,7 +371,7 @@ void imap_session_new(struct imap *imap, struct stream *stream, const struct lis
     const char *refusal = too_many(imap, s);
     if (refusal) {
         metric_add(METRIC_CONNECTIONS_REFUSED,
-                   imap->service.draining ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL, 1);
+                   imap->service.leaving ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL, 1);
         imap_session_bye(s, refusal);
         return;
     }

@@ -6,6 +6,9 @@
 
 #include "base/mem.h"
 
+#define PROBED_LATELY_MS                                                                                     \
+    60000u /* a load balancer that has not looked for so long does not wait for our news */
+
 struct service_door {
     struct listener *listener;
     struct service_port *port;
@@ -93,6 +96,8 @@ void service_port_free(struct service_port **ref)
 static void on_arrived(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct service *s = ctx;
+    if (arrival->probe)
+        s->probed_ms = loop_now_ms(s->loop);
     s->ops->arrived(s->ctx, stream, arrival, s->doors[arrival->index].port);
 }
 
@@ -237,17 +242,40 @@ static void on_time_over(void *arg)
     send_away(arg, true);
 }
 
-void service_drain(struct service *s, uint64_t ms)
+static void begin_drain(void *arg)
 {
+    struct service *s = arg;
     s->draining = true;
     close_doors(s);
+    send_away(s, false);
+}
+
+/* How long the load balancers' checks fail before anybody else notices. */
+static uint64_t notice_ms(const struct service *s, uint64_t drain_ms)
+{
+    bool watched = s->probed_ms && loop_now_ms(s->loop) - s->probed_ms < PROBED_LATELY_MS;
+    uint64_t notice = s->run && watched ? role_settings(s->run)->timeouts.drain_notice : 0;
+    return notice < drain_ms / 2 ? notice : drain_ms / 2;
+}
+
+void service_drain(struct service *s, uint64_t ms)
+{
+    uint64_t notice = s->ops->send_away ? notice_ms(s, ms) : 0;
     if (!s->ops->send_away) {
+        s->draining = true;
+        close_doors(s);
         end_drain(s);
         return;
     }
+    s->leaving = true;
     s->drain_timer = loop_timer_new(s->loop, on_time_over, s);
     loop_timer_set(s->drain_timer, ms);
-    send_away(s, false);
+    if (!notice) {
+        begin_drain(s);
+        return;
+    }
+    s->notice_timer = loop_timer_new(s->loop, begin_drain, s);
+    loop_timer_set(s->notice_timer, notice);
 }
 
 void service_free(struct service *s)
@@ -255,6 +283,7 @@ void service_free(struct service *s)
     s->drained = true; /* nobody waits for the last session any more */
     close_doors(s);
     loop_timer_free(&s->drain_timer);
+    loop_timer_free(&s->notice_timer);
     tls_context_free(&s->tls);
     tls_context_free(&s->next_tls);
 }

@@ -42,6 +42,7 @@ struct service {
     struct tls_context *tls; /* for the next handshake; NULL where no listener of ours does TLS */
     struct list sessions;    /* what service_enter() was given */
     size_t session_count;
+    bool leaving; /* a drain is announced: to a load balancer's checks only (arrival->probe) */
     bool draining;
     /* service.c's own */
     const struct service_ops *ops;
@@ -50,7 +51,8 @@ struct service {
     struct service_door *doors; /* one for each of settings->listeners; empty where it is not ours */
     size_t door_count;
     bool drained;
-    struct loop_timer *drain_timer;
+    struct loop_timer *drain_timer, *notice_timer;
+    uint64_t probed_ms; /* when a load balancer looked last; 0: never */
 };
 
 /* Without a role, listeners and certificates: for tests, and before service_load(). `ops` is kept. */
@@ -73,7 +75,8 @@ void service_enter(struct service *service, struct list *node);
 void service_leave(struct service *service, struct list *node);
 
 /* Stops accepting and sends the sessions away; role_drained() follows once all have left, those that are
- * still there after `ms` are asked again. */
+ * still there after `ms` are asked again. Where a load balancer looks at us, timeouts.drain_notice passes
+ * first: `leaving`, in which its checks are to fail and everybody else is served as before. */
 void service_drain(struct service *service, uint64_t ms);
 /* Closes the listeners, forgets certificates and drain. Before the role frees its sessions, which may leave
  * afterwards. */

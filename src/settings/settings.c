@@ -227,6 +227,14 @@ static const struct conf_field timeouts_fields[] = {
      .fallback = "25s",
      .max = HOUR,
      .help = "After SIGTERM open sessions may finish what they began for so long."},
+    {.name = "drain_notice",
+     .kind = CONF_DURATION,
+     T(drain_notice),
+     .fallback = "5s",
+     .max = HOUR,
+     .help = "After SIGTERM a load balancer's checks fail for so long before clients are sent away; only "
+             "where one "
+             "has looked within the last minute. Part of `drain`, at most half of it."},
     {.name = "mx_session",
      .kind = CONF_DURATION,
      T(mx_session),

@@ -52,7 +52,7 @@ static bool enter(struct smtp_session *s)
 const char *smtp_limit_arrival(struct smtp_session *s)
 {
     struct smtp *smtp = s->smtp;
-    if (smtp->service.draining) {
+    if (smtp->service.draining || (s->probe && smtp->service.leaving)) {
         metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_DRAINING, 1);
         return "Going down, come back soon";
     }

@@ -355,6 +355,48 @@ static void test_drains(void **state)
     }
 }
 
+/* Where a load balancer has looked, its checks learn of the end first: for a while they fail, and clients
+ * come and go as before. */
+static void test_notice(void **state)
+{
+    (void)state;
+    static const char local[] = "\r\n\r\n\0\r\nQUIT\n\x20\x00\x00";
+    static const char client_header[] = "PROXY TCP4 192.0.2.7 192.0.2.8 1000 25\r\n";
+    static const char yaml[] = HEAD "timeouts: { drain_notice: 300ms }\nlisteners:\n" DOOR(
+        "door", "mx", "1025", "tls: none, proxy: required");
+    for (int probed = 0; probed < 2; probed++) {
+        struct sockaddr_in at;
+        struct rig *rig = begin(NOBODY, NULL, true);
+        int socket = listening(&at), clients[2] = {-1, -1};
+        assert_true(reload(rig, yaml, NULL, 0, socket));
+        clients[0] = dial(&at);
+        if (probed)
+            assert_int_equal(write(clients[0], local, sizeof local), sizeof local);
+        else
+            say(clients[0], client_header);
+        wait_arrivals(rig, 1);
+        send_drain(rig, 60000);
+        assert_true(host->service.leaving);
+        assert_int_equal(host->service.draining, !probed);
+        assert_int_equal(host->told, !probed);
+        if (probed) {
+            clients[1] = dial(&at);
+            say(clients[1], client_header);
+            wait_arrivals(rig, 2);
+            rig_for(rig, 400);
+            assert_true(host->service.draining);
+            assert_int_equal(host->told, 1);
+        }
+        for (size_t i = 0; i < 2; i++)
+            leave(&host->visitors[i]);
+        rig_until(rig, &rig->drained);
+        rig_free(rig);
+        (void)close(clients[0]);
+        (void)close(clients[1]);
+        (void)close(socket);
+    }
+}
+
 /* Nobody is there; and the role may be freed in the middle of a drain. */
 static void test_drain_of_nobody(void **state)
 {
@@ -382,8 +424,11 @@ static void test_drain_of_nobody(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_certificates),          cmocka_unit_test(test_listeners_go_by_name),
-        cmocka_unit_test(test_ports_outlive_reloads), cmocka_unit_test(test_drains),
+        cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_listeners_go_by_name),
+        cmocka_unit_test(test_ports_outlive_reloads),
+        cmocka_unit_test(test_drains),
+        cmocka_unit_test(test_notice),
         cmocka_unit_test(test_drain_of_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
