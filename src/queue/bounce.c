@@ -20,7 +20,8 @@
 #include "queue/trace.h"
 #include "settings/metrics.h"
 
-#define NOTIFY_NEVER 1
+#define NOTIFY_NEVER   1
+#define TABLE_AGAIN_MS 500
 
 struct bounces {
     struct queue *q;
@@ -486,10 +487,6 @@ static bool find_way(struct bounce *b, struct slice postmaster)
 static void start(struct bounce *b)
 {
     struct queue *q = b->bounces->q;
-    if (!q->table) {
-        finish(b, ERR_LATER);
-        return;
-    }
     struct slice postmaster = bounce_postmaster_in(q, b->arena);
     if (choose(b, postmaster) == 0) {
         settle_only(b);
@@ -517,6 +514,10 @@ static void start(struct bounce *b)
 static void on_soon(void *arg)
 {
     struct bounces *bounces = arg;
+    if (!bounces->q->table) { /* just started: who is who is not known yet */
+        loop_timer_set(bounces->soon, TABLE_AGAIN_MS);
+        return;
+    }
     while (bounces->running_count < BOUNCE_OPEN_MAX && !list_empty(&bounces->waiting)) {
         struct bounce *b = CONTAINER_OF(list_pop_front(&bounces->waiting), struct bounce, node);
         list_push_back(&bounces->running, &b->node);

@@ -4,7 +4,7 @@
  * one fsync, on a thread of its own. Answers come back on the loop's thread, in order. Nothing here is on the
  * way of a message with a single local recipient. Used by commit.c, deliver.c, trace.c and control.c.
  *
- * The tables (schema 2), for whoever writes operations of his own (spool_submit):
+ * The tables (schema 3), for whoever writes operations of his own (spool_submit):
  *   queue_message    id, sender, received, signature, session, account, envid, ret, smtputf8, eightbit,
  *                    utf8_header, requiretls, size, created, client, message_id, warned
  *   queue_recipient  message, ordinal, kind (0 local, 1 remote), target, address, orcpt, notify,
