@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proc/watch.h"
 #include "settings/metrics.h"
 
 #define PREPARE_MS 10000
+#define LOOK_BEGUN 3 /* exit code: a reload is under way */
 
 void reload_use_logs(const struct plan *plan, struct log_output outputs[LOG_OUTPUTS_MAX])
 {
@@ -131,6 +133,16 @@ static void status_text(const struct supervisor *s, bool json, struct buf *text)
         buf_add_str(text, "]\n");
 }
 
+/* What is begun because of a change on disk: whoever asks waits for the end of it. */
+static uint32_t look(struct supervisor *s)
+{
+    if (!s->next && !watch_changed(s))
+        return 0;
+    if (!s->next)
+        reload_begin(s);
+    return s->next ? LOOK_BEGUN : 1;
+}
+
 void reload_control(struct supervisor *s, struct ipc_link *link, uint32_t request,
                     const struct wire_control *m)
 {
@@ -145,6 +157,8 @@ void reload_control(struct supervisor *s, struct ipc_link *link, uint32_t reques
         out.exit_code = s->next && before ? 0 : 1;
         buf_add_str(&text, out.exit_code ? "not reloaded; the log says why\n"
                                          : "reloading; the log says how it went\n");
+    } else if (slice_eq(command, SLICE("look"))) {
+        out.exit_code = look(s);
     } else {
         out.exit_code = 2;
         buf_add_str(&text, "unknown command\n");

@@ -11,7 +11,8 @@ void reload_begin(struct supervisor *s);
 void reload_prepared(struct supervisor *s, struct child *child, const struct wire_role_prepared *m);
 /* Gives up a reload in progress, if there is one. */
 void reload_cancel(struct supervisor *s, const char *why);
-/* A command of the administrator that is the supervisor's: "reload", "status". */
+/* A command of the administrator that is the supervisor's: "reload", "status"; of queue for one: "look" (are
+ * files other than what was read? 0: no; 3: yes, and a reload has begun; 1: yes, and they cannot be read). */
 void reload_control(struct supervisor *s, struct ipc_link *link, uint32_t request,
                     const struct wire_control *m);
 /* The supervisor's own log outputs. */

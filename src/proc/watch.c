@@ -44,13 +44,26 @@ static bool same(const struct watch_identity *a, const struct watch_identity *b)
     return slice_eq(slice_make(a->sum, sizeof a->sum), slice_make(b->sum, sizeof b->sum));
 }
 
+static void know_plan(struct supervisor *s)
+{
+    struct watch *w = &s->files;
+    if (w->generation == s->plan->number)
+        return;
+    w->generation = s->plan->number; /* at the start, and after each reload */
+    w->used = w->last = identity_of(s->plan, true);
+}
+
+bool watch_changed(struct supervisor *s)
+{
+    know_plan(s);
+    struct watch_identity now = identity_of(s->plan, false);
+    return !same(&now, &s->files.used);
+}
+
 static void look(struct supervisor *s)
 {
     struct watch *w = &s->files;
-    if (w->generation != s->plan->number) { /* at the start, and after each reload */
-        w->generation = s->plan->number;
-        w->used = w->last = identity_of(s->plan, true);
-    }
+    know_plan(s);
     struct watch_identity now = identity_of(s->plan, false);
     bool settled = same(&now, &w->last);
     w->last = now;

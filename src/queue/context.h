@@ -248,6 +248,7 @@ struct queue {
     char files_before[QUEUE_ID_LEN + 1]; /* older than every id this process gives */
     struct trace *trace;
     struct control *control;
+    struct list trials;      /* relay_trial.c: those that wait for a reload */
     struct keys *keys;       /* keys.h */
     struct bounces *bounces; /* bounce.h */
     bool space_low, draining, drained;

@@ -14,6 +14,7 @@
 #include "queue/control_queue.h"
 #include "queue/control_relay.h"
 #include "queue/keys.h"
+#include "queue/relay_trial.h"
 #include "queue/spool.h"
 #include "queue/trace.h"
 
@@ -184,35 +185,23 @@ static bool sink_gone(void *ctx)
     return command->from->down;
 }
 
-static void cmd_queue(struct command *command)
+static struct control_sink sink_of(struct command *command)
 {
-    const struct control_sink sink = {
+    return (struct control_sink){
         .output = sink_output, .ready = sink_ready, .gone = sink_gone, .ctx = command};
-    control_queue(command->q, command->arguments + 1, command->count - 1, command->json, &sink);
 }
 
-static void relay_test(struct command *command)
+static void cmd_queue(struct command *command)
 {
-    AUTO_ARENA struct arena *arena = arena_new(WORDS_MAX);
-    AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);
-    AUTO_FD int fd = -1;
-    struct wire_relay_test test;
-    uint32_t code;
-    struct ipc_link *relay = role_link(command->q->run, ROLE_RELAY);
-    if (!control_relay_test(command->q, command->arguments + 1, command->count - 1, arena, &test, &fd, &out,
-                            &code)) {
-        answer(command, buf_slice(&out), code);
-        return;
-    }
-    test.json = command->json;
-    (void)wire_call_fds(relay, WIRE_RELAY_TEST, &test, &fd, fd >= 0 ? 1 : 0, CONTROL_FORWARD_MS, on_forwarded,
-                        command);
+    const struct control_sink sink = sink_of(command);
+    control_queue(command->q, command->arguments + 1, command->count - 1, command->json, &sink);
 }
 
 static void cmd_relay(struct command *command)
 {
     if (command->count > 1 && slice_eq(command->arguments[1], SLICE("test"))) {
-        relay_test(command);
+        const struct control_sink sink = sink_of(command);
+        relay_trial_begin(command->q, command->arguments + 1, command->count - 1, command->json, &sink);
         return;
     }
     AUTO_BUF struct buf out = buf_new(OUTPUT_MAX);

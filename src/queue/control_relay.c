@@ -1,13 +1,8 @@
-/* control_relay.c: what the relays may still take today, mail that went past the queue, a trial. Called by
+/* control_relay.c: what the relays may still take today, and mail that went past the queue. Called by
  * control.c with the administrator's words. */
 #include "queue/control_relay.h"
 
-#include "base/clock.h"
-#include "base/io.h"
 #include "base/log.h"
-#include "grammar/address.h"
-#include "grammar/date.h"
-#include "queue/bounce.h"
 #include "queue/print.h"
 #include "queue/queue_clock.h"
 #include "queue/relay_quota.h"
@@ -132,82 +127,4 @@ uint32_t control_relay(struct queue *q, const struct slice *arguments, size_t co
         return count_past(q, arguments[1], arguments[2], json, out);
     buf_add_str(out, "usage: relay list | test [NAME] [--to ADDRESS] | count NAME N\n");
     return 2;
-}
-
-/* ---- test ---- */
-
-static void write_message(struct queue *q, struct slice from, struct slice to, struct slice relay,
-                          struct buf *out)
-{
-    char id[QUEUE_ID_LEN + 1];
-    queue_id_next(&q->ids, clock_unix_ms(), id);
-    buf_addf(out, "Date: %s\r\nFrom: <%.*s>\r\nTo: <%.*s>\r\n", date_format_rfc5322(clock_unix_s(), 0).text,
-             SLICE_ARG(from), SLICE_ARG(to));
-    buf_addf(out, "Subject: Test of the relay %.*s\r\nMessage-ID: <%s.test@%.*s>\r\n", SLICE_ARG(relay), id,
-             SLICE_ARG(q->settings->hostname));
-    buf_addf(out,
-             "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
-             "Content-Type: text/plain; charset=us-ascii\r\n\r\n"
-             "This message was sent by `rockdove relay test` on %.*s.\r\n"
-             "That it is here means that the relay takes our mail and passes it on.\r\n",
-             SLICE_ARG(q->settings->hostname));
-}
-
-static bool make_message(struct queue *q, struct wire_relay_test *test, struct slice relay, int *fd)
-{
-    AUTO_BUF struct buf text = buf_new(8192);
-    AUTO_FD int made = -1;
-    write_message(q, test->sender, test->to, relay, &text);
-    if (!buf_ok(&text) || io_memfd("relay-test", &made, NULL) || io_write_all(made, buf_slice(&text), NULL) ||
-        io_seal(made, NULL))
-        return false;
-    test->size = text.len;
-    *fd = made;
-    made = -1;
-    return true;
-}
-
-static bool read_words(const struct slice *arguments, size_t count, struct slice *name, struct slice *to)
-{
-    *name = *to = SLICE_EMPTY;
-    for (size_t i = 1; i < count; i++) {
-        bool option = slice_eq(arguments[i], SLICE("--to"));
-        if (option ? ++i == count || to->len : name->len > 0)
-            return false;
-        *(option ? to : name) = arguments[i];
-    }
-    if (!name->len)
-        *name = SLICE("default");
-    return true;
-}
-
-bool control_relay_test(struct queue *q, const struct slice *arguments, size_t count, struct arena *arena,
-                        struct wire_relay_test *test, int *fd, struct buf *out, uint32_t *code)
-{
-    struct slice name, to;
-    struct address address;
-    *fd = -1;
-    *code = 2;
-    if (!read_words(arguments, count, &name, &to)) {
-        buf_add_str(out, "usage: relay test [NAME] [--to ADDRESS]\n");
-        return false;
-    }
-    if (to.len && address_parse_in(arena, to, 0, &address, NULL) != ERR_OK) {
-        buf_add_str(out, "the address behind --to is none\n");
-        return false;
-    }
-    *code = 1;
-    int index = settings_relay_by_name(q->settings, name);
-    if (index < 0) {
-        buf_add_str(out, "there is no relay of this name\n");
-        return false;
-    }
-    *test = (struct wire_relay_test){.relay = (uint32_t)index,
-                                     .sender = bounce_postmaster_in(q, arena),
-                                     .to = to.len ? address.text : SLICE_EMPTY};
-    if (to.len && !make_message(q, test, name, fd)) {
-        buf_add_str(out, "the message could not be made\n");
-        return false;
-    }
-    return true;
 }

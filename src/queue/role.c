@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "queue/bounce.h"
 #include "queue/control.h"
+#include "queue/relay_trial.h"
 #include "queue/keys.h"
 #include "queue/routes.h"
 #include "queue/schedule.h"
@@ -46,6 +47,7 @@ static void *load(struct role_run *run, struct why *why)
     list_init(&q->local);
     list_init(&q->tellings);
     list_init(&q->drops);
+    list_init(&q->trials);
     read_boot(q->boot);
     q->clock = mem_zero(1, sizeof *q->clock);
     q->routes = routes_build(q, false);
@@ -134,6 +136,7 @@ static void commit(void *ctx)
     }
     schedule_reload(q);
     relay_quotas_reload(q);
+    relay_trials_go_on(q, true);
 }
 
 static void forget_next(void *ctx)
@@ -141,6 +144,7 @@ static void forget_next(void *ctx)
     struct queue *q = ctx;
     table_free(&q->next_table);
     routes_free(&q->next_routes);
+    relay_trials_go_on(q, false);
 }
 
 /* ---- peers ---- */
@@ -261,6 +265,7 @@ static void free_queue(void *ctx)
     spool_close(&q->spool);
     bounces_free(&q->bounces);
     keys_free(&q->keys);
+    relay_trials_free(q);
     control_free(&q->control);
     loop_timer_free(&q->drain_timer);
     LIST_EACH(&q->open, node)

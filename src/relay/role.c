@@ -36,11 +36,14 @@ static bool on_test(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
 {
     struct relay *relay = ctx;
     const struct wire_relay_test *m = message;
-    struct test_login_setup setup = {.settings = relay->settings,
-                                     .relay = settings_relay_at(relay->settings, m->relay),
-                                     .tls = relay->tls};
-    if (setup.relay &&
-        !secrets_of_relay(relay->secrets, relay->settings, m->relay, &setup.login, &setup.login_flaw))
+    /* Queue asks when it has heard of the end of a reload; we may hear of it after the question. */
+    bool next = relay->next_secrets != NULL;
+    const struct settings *settings = next ? role_next_settings(relay->run) : relay->settings;
+    const struct secrets *secrets = next ? relay->next_secrets : relay->secrets;
+    struct test_login_setup setup = {.settings = settings,
+                                     .relay = settings_relay_at(settings, m->relay),
+                                     .tls = next ? relay->next_tls : relay->tls};
+    if (setup.relay && !secrets_of_relay(secrets, settings, m->relay, &setup.login, &setup.login_flaw))
         setup.login = (struct sasl_login){0};
     return test_login_begin(relay->tests, link, packet, m, &setup);
 }

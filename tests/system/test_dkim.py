@@ -9,6 +9,7 @@ import mail
 import pytest
 from peers.dnszone import txt
 from peers.opendkim import verify
+from rockdove import free_port
 
 DOMAINS = ("example.test", "twokeys.test", "wrong.test", "absent.test")
 
@@ -31,6 +32,7 @@ def ed25519_key(file):
 
 
 RECORDS = {}
+TRIAL = free_port()
 
 
 def WORLD(certs, folder):
@@ -47,7 +49,7 @@ def WORLD(certs, folder):
         zones[domain] = "".join(f"{name[:-len(domain) - 1]} TXT {txt(text)}\n" for name, text in RECORDS.items() if name.endswith("." + domain))
     keys = [("example.test", "mail", "example.key"), ("twokeys.test", "rsa", "rsa.key"), ("twokeys.test", "ed", "ed.key"),
             ("wrong.test", "mail", "wrong.key"), ("absent.test", "mail", "absent.key")]
-    return {"zones": zones, "domains": [{"name": name} for name in (*DOMAINS, "nokey.test")],
+    return {"zones": zones, "relays": [{"name": "trial", "host": "[127.0.0.1]", "port": TRIAL, "tls": "none"}], "domains": [{"name": name} for name in (*DOMAINS, "nokey.test")],
             "dkim": [{"domain": domain, "selector": selector, "key_file": folder / file} for domain, selector, file in keys]}
 
 
@@ -63,6 +65,13 @@ def more_accounts(module_world):
 
 def judged(world, message, **more):
     return verify(world.folder / "opendkim", message.data, {**RECORDS, **more})
+
+
+def test_a_trial_of_a_relay_is_signed_like_other_mail(world):
+    relay = world.server_at("127.0.0.1", TRIAL)
+    world.server.command("relay", "test", "trial", "--to", "me@far.example")
+    got = relay.wait_messages(1)[0]
+    assert got.sender == "postmaster@example.test" and judged(world, got) == [("pass", "example.test", "mail", "rsa-sha256")]
 
 
 def test_a_signature_opendkim_accepts(world):

@@ -331,12 +331,22 @@ def test_relay_test(relay_world):
     assert not world.relay.kept
     done = world.server.command("relay", "test", "--to", "me@far.example")
     assert world.relay.wait_messages(1)[0].to == ["me@far.example"]
+
+
+def test_relay_test_takes_the_secret_as_it_is_now(relay_world):
+    """Whoever has just written the file wants to know whether it is right: nothing is waited for, and old secrets are not tried."""
+    world = relay_world(watch_files="1h")
     world.sasl.write_text(f"{USER}:wrong\n")
-    deadline = time.monotonic() + 30  # the file is looked at now and then
-    while (done := world.server.command("relay", "test", check=False)).returncode == 0:
-        assert time.monotonic() < deadline, done
-        time.sleep(1)
+    done = world.server.command("relay", "test", check=False)
     assert done.returncode == 1 and "535" in done.stdout + done.stderr, done
+    world.sasl.write_text(f"{USER}:{SECRET}\n")
+    assert "accepted" in world.server.command("relay", "test").stdout
+    reloads = world.server.log().count("supervisor.reloaded")
+    assert world.server.command("relay", "test").returncode == 0
+    assert world.server.log().count("supervisor.reloaded") == reloads == 2, "nothing changed, nothing is read again"
+    (world.server.home / "accounts.json").write_text("nonsense")
+    done = world.server.command("relay", "test", check=False)
+    assert "the log says why" in done.stdout and "accepted" in done.stdout, done
 
 
 def test_relay_test_of_a_relay_that_is_not_there(relay_world):
