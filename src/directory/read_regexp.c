@@ -2,11 +2,12 @@
  * (docker-mailserver uses it as that) and regexp_table(5) have them. The file is the operator's; nothing in
  * it is trusted to be well-formed.
  *
- *   line    = match / if / endif                    a line that begins with a blank goes on with the one
- * before match   = *"!" expr 1*WSP target *(("," / WSP) target) if      = "if" 1*WSP *"!" expr what stands up
- * to its "endif" is asked only where it holds expr    = delim *(%x5C any / other) delim *flag    delim: any
- * byte but letters, digits, blanks target  = text with "$1" / "${1}" / "$(1)" for groups, "$$" for a dollar
- * sign
+ *   line   = match / if / endif       a line that begins with a blank goes on with the one before
+ *   match  = *"!" expr 1*WSP target *(("," / WSP) target)
+ *   if     = "if" *WSP *"!" expr      what stands up to its "endif" is asked only where it holds
+ *   expr   = delim *(%x5C any / other) delim *flag
+ *   delim  = any byte but letters, digits, blanks, "\"
+ *   target = text; "$1" / "${1}" / "$(1)" are groups, "$$" is a dollar sign
  */
 #include "directory/input_list.h"
 
@@ -200,8 +201,11 @@ static void read_if(struct regexp_reader *r, const struct directory_place *place
     add_rule(r, entry);
 }
 
-static void read_endif(struct regexp_reader *r, const struct directory_place *place)
+static void read_endif(struct regexp_reader *r, const struct directory_place *place, struct slice behind)
 {
+    if (slice_trim(behind).len)
+        problem_add(r->lines.input->problems, PROBLEM_WARNING, place->file, place->line,
+                    SLICE("write it on its own line"), "what follows \"endif\" is ignored");
     if (r->depth == 0) {
         complain(r, place, "remove the line", "\"endif\" without \"if\"");
         return;
@@ -210,16 +214,22 @@ static void read_endif(struct regexp_reader *r, const struct directory_place *pl
     add_rule(r, new_rule(r, DIRECTORY_RULE_ENDIF, place));
 }
 
+/* As in Postfix: any case, and no letter or digit right behind it; an expression may. */
+static bool begins_with(struct slice line, struct slice word)
+{
+    return slice_istarts(line, word) && (line.len == word.len || !ascii_is_alnum(line.ptr[word.len]));
+}
+
 static void read_logical_line(struct regexp_reader *r, const struct directory_place *place, struct slice line)
 {
-    struct slice word = slice_sub(line, 0, 2), whole = slice_trim(line);
+    const struct slice begin = SLICE("if"), end = SLICE("endif");
     if (line.len > DIRECTORY_LINE_MAX)
         complain(r, place, "write several rules",
                  "with the lines that go on with it, this is too long; ignored");
-    else if (slice_ieq(whole, SLICE("endif")))
-        read_endif(r, place);
-    else if (slice_ieq(word, SLICE("if")) && line.len > 2 && ascii_is_space(line.ptr[2]))
-        read_if(r, place, slice_from(line, 2));
+    else if (begins_with(line, end))
+        read_endif(r, place, slice_from(line, end.len));
+    else if (begins_with(line, begin))
+        read_if(r, place, slice_from(line, begin.len));
     else
         read_match(r, place, line);
 }

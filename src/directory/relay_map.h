@@ -2,8 +2,8 @@
  * relay takes the mail of which sender. The reader is pure and tolerant as its siblings in input.h. Used by
  * queue and the commands.
  *
- *   line = key [WSP (host / "[" host "]") [":" port]]      key: "@domain" or "user@domain"; nothing behind
- * it: no relay
+ *   line = key [WSP (host / "[" host "]") [":" port]]      nothing behind the key: no relay
+ *   key  = "@domain" / "user@domain"
  */
 #ifndef DIRECTORY_RELAY_MAP_H
 #define DIRECTORY_RELAY_MAP_H

@@ -2,10 +2,10 @@
  * postfix-sasl-password.cf, or from a file with nothing but "user:password". Pure; used by relay, which alone
  * holds them, and by `rockdove check`.
  *
- *   line = key 1*WSP user ":" password     key: "@domain" / "user@domain" (of the sender) / "[host]:port" /
- * "host:port" /
- *                                               "[host]" / "host"
+ *   line = key 1*WSP user ":" password
  *        / user ":" password               for every sender and relay
+ *   key  = "@domain" / "user@domain"       of the sender
+ *        / "[host]:port" / "host:port" / "[host]" / "host"
  *
  * A password may hold blanks and colons; of XOAUTH2 it is the token. No text of a line ever gets into a
  * problem.

@@ -2,9 +2,10 @@
  * Called by auth, for queue.
  *
  *   SRS0  = "SRS0" sep hash "=" stamp "=" host "=" user
- *   SRS1  = "SRS1" sep hash "=" host "=" rest              rest: what stood behind "SRS0" at `host`, its sep
- * included sep   = "=" / "-" / "+" hash  = 4base64char   of HMAC-SHA1 over lower(stamp host user), or
- * lower(host rest) stamp = 2base32char   days since 1970, modulo 1024
+ *   SRS1  = "SRS1" sep hash "=" host "=" rest    rest: what stood behind "SRS0" at `host`, with its sep
+ *   sep   = "=" / "-" / "+"
+ *   hash  = 4base64char     of HMAC-SHA1 over lower(stamp host user), or lower(host rest)
+ *   stamp = 2base32char     days since 1970, modulo 1024
  */
 #include "policy/srs.h"
 

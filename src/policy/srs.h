@@ -42,10 +42,13 @@ const char *srs_status_text(enum srs_status status);
 bool srs_is_address(struct slice address);
 
 /* The sender a message from `sender` is forwarded with, `srs_domain` being ours (a host name in A-labels),
- * `now` seconds since 1970: user@remote            -> SRS0=HHHH=TT=remote=user@srs_domain SRS0=xxx@first ->
- * SRS1=HHHH=first==xxx@srs_domain SRS1=hhhh=first==xxx@y -> SRS1=HHHH=first==xxx@srs_domain The null sender,
- * senders at srs_domain, and what we signed ourselves come back unchanged. Senders of our other domains must
- * not be given to it: the caller knows them (directory_is_domain()). The result lives in the arena.
+ * `now` seconds since 1970:
+ *   user@remote            -> SRS0=HHHH=TT=remote=user@srs_domain
+ *   SRS0=xxx@first         -> SRS1=HHHH=first==xxx@srs_domain
+ *   SRS1=hhhh=first==xxx@y -> SRS1=HHHH=first==xxx@srs_domain
+ * The null sender, senders at srs_domain, and what we signed ourselves come back unchanged. Senders of our
+ * other domains must not be given to it: the caller knows them (directory_is_domain()). The result lives in
+ * the arena.
  *
  * RFC 5321 asks servers to take local parts of 64 octets; longer ones are written like PostSRSd writes them
  * (real servers take them), up to an address of ADDRESS_MAX. SRS_TOO_LONG, SRS_MALFORMED: forward with the

@@ -19,10 +19,12 @@ struct edit {
 };
 
 /* Decides about the whole `header` (empty line included) of a message that came as task->kind:
- *   BODY_MX          a stranger's Return-Path, X-Spam…, Authentication-Results in our name (RFC 8601 section
- * 5) go BODY_SUBMISSION  these go, and Bcc and what betrays the client; Date and Message-ID are added (RFC
- * 6409 section 8) BODY_APPEND      nothing changes A message without any header gets the empty line it needs
- * behind our own fields. */
+ *   BODY_MX          a stranger's Return-Path, X-Spam…, Authentication-Results in our name go
+ *                    (RFC 8601 section 5)
+ *   BODY_SUBMISSION  these go, and Bcc and what betrays the client; Date and Message-ID are added
+ *                    (RFC 6409 section 8)
+ *   BODY_APPEND      nothing changes
+ * A message without any header gets the empty line it needs behind our own fields. */
 void edit_header_in(struct arena *arena, const struct wire_scan_task *task, struct slice header,
                     struct edit *edit);
 

@@ -52,16 +52,19 @@ static const char rules[] = "# what Postfix reads too\n"
                             "/^Case@y\\.test$/i erik@y.test\n"
                             "/^dollar@y\\.test$/ a$$b@far.test\n"
                             "if /@y\\.test$/\n"
-                            "if !/^no/\n"
+                            "IF!/^no/\n"
                             "!/^(in|no)/ out@far.test\n"
                             "/^in/ in@far.test\n"
-                            "endif\n"
+                            "endif # what is not negated\n"
                             "/^no-(.*)@(.*)$/ $1@other.$2, $3x@far.test\n"
                             "endif\n"
                             "/^(alice|bob)@x\\.test$/ $1@x.test archive@far.test\n"
                             "/^(bad)(none)?@x\\.test$/ $2@far.test\n"
                             "/^(sp)am@/ $1@far.test\n"
-                            "/^spam@/ bob@x.test\n";
+                            "/^spam@/ bob@x.test\n"
+                            "if/^only@/\n"
+                            "/@x\\.test$/ only@far.test\n"
+                            "EndIf\n";
 
 static void test_routes(void **state)
 {
@@ -96,6 +99,7 @@ static void test_routes(void **state)
         {"no-one@y.test", ">one@other.y.test"},
         {"bad@x.test", ">bad@far.test"}, /* "@far.test" alone means the same user there */
         {"erik@y.test", "erik@y.test"},
+        {"only@x.test", ">only@far.test"},
         {"two@y.test", ">keep@far.test erik@y.test"},
         {"someone@far.test", "REMOTE >someone@far.test"},
         {"Some.One@FAR.test", "REMOTE >Some.One@far.test"},
@@ -178,8 +182,14 @@ static void test_problems(void **state)
                     "endif\n"                          /* 15 */
                     "/dead1/ missing@y.test\n"         /* 16 */
                     "/^(bob|alice)@/ erik@y.test\n"    /* 17 */
-                    "if /z/\n"                         /* 18 */
-                    "/^\\C/ alice@x.test\n");          /* 19 */
+                    "/^\\C/ alice@x.test\n"            /* 18 */
+                    "if/^guarded/\n"                   /* 19 */
+                    "endif more\n"                     /* 20 */
+                    "if\n"                             /* 21 */
+                    "ENDIF\n"                          /* 22 */
+                    "iffy\n"                           /* 23 */
+                    "endifs\n"                         /* 24 */
+                    "if /z/\n");                       /* 25 */
     assert_said(&f, "regexp.cf:1: error: no expression between delimiters", 1);
     assert_said(&f, "regexp.cf:2: error: no expression between delimiters", 1);
     assert_said(&f, "regexp.cf:3: error: missing closing parenthesis (at byte 3 of the expression)", 1);
@@ -194,8 +204,14 @@ static void test_problems(void **state)
     assert_said(&f, "regexp.cf:14: warning: what follows the expression of \"if\" is ignored", 1);
     assert_said(&f, "regexp.cf:16: error: target missing@y.test reaches nobody", 1);
     assert_said(&f, "regexp.cf:17: warning: this expression matches the account ", 1);
-    assert_said(&f, "regexp.cf:18: error: \"if\" without \"endif\"", 1);
-    assert_said(&f, "regexp.cf:19: error: ", 1);
+    assert_said(&f, "regexp.cf:18: error: ", 1);
+    assert_said(&f, "regexp.cf:19: ", 0);
+    assert_said(&f, "regexp.cf:20: warning: what follows \"endif\" is ignored", 1);
+    assert_said(&f, "regexp.cf:21: error: no expression between delimiters", 1);
+    assert_said(&f, "regexp.cf:22: ", 0);
+    assert_said(&f, "regexp.cf:23: error: no expression between delimiters", 1);
+    assert_said(&f, "regexp.cf:24: error: no expression between delimiters", 1);
+    assert_said(&f, "regexp.cf:25: error: \"if\" without \"endif\"", 1);
     assert_said(&f, "virtual.cf:1: error: alias a*@x.test reaches nobody", 1);
     assert_said(&f, "virtual.cf:3: warning: alias b*@x.test is also in virtual.cf:2", 1);
     assert_string_equal(route_text(&f, "guarded@x.test"), "UNKNOWN");
