@@ -31,10 +31,9 @@ static void test_a_minute(void **state)
         {1000000, 10, true, 0},    /* all at once */
         {1000000, 1, false, 6000}, /* one flows back every six seconds */
         {1003000, 1, false, 3000},   {1006000, 1, true, 0},     {1006001, 1, false, 5999},
-        {1030000, 4, false, 6000},                           /* three are there */
+        {1030000, 5, false, 6000},                           /* four are there */
         {1030000, 4, true, 0},       {1100000, 10, true, 0}, /* never more than a minute's worth */
-        {1100000, 10, false, 60000}, {1160000, 30, true, 0}, /* more than there can be: three minutes' worth
-                                                              */
+        {1100000, 10, false, 60000}, {1160000, 30, true, 0}, /* three minutes' worth */
         {1160000, 1, false, 126000}, {1280000, 1, false, 6000}, {1286000, 1, true, 0},
     };
     struct limits *l = limits_new(10);
