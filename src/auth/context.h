@@ -4,6 +4,7 @@
 
 #include "auth/accounts.h"
 #include "auth/dkim.h"
+#include "auth/door.h"
 #include "auth/gateways.h"
 #include "auth/memory.h"
 #include "auth/sasl.h"
@@ -160,6 +161,7 @@ struct auth {
     uint32_t epochs[ROLE_COUNT];
     struct auth_grants grants;
     struct dkim_ring *dkim, *next_dkim;
+    struct auth_door door;
     struct loop_pool *signers;
     struct srs_secrets srs; /* slices of the file handed in */
     struct auth_gateways gateways;

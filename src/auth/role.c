@@ -267,6 +267,8 @@ static void on_peer(void *ctx, enum role peer, bool up)
     }
     if (peer == ROLE_SMTP || peer == ROLE_IMAP || peer == ROLE_HTTP)
         tell_mechanisms(auth, peer);
+    if (peer == ROLE_SMTP)
+        auth_door_give(auth);
     if (peer == ROLE_QUEUE)
         tell_accounts(auth);
     if (peer == ROLE_QUEUE)
@@ -299,6 +301,7 @@ static void free_auth(void *ctx)
     accounts_free(&auth->next_accounts);
     memory_free(&auth->memory);
     auth_grants_free(&auth->grants);
+    auth_door_free(&auth->door);
     idmap_free(&auth->by_id);
     free(auth);
 }
@@ -312,6 +315,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_DKIM_SIGN, dkim_on_sign},
     {WIRE_SRS, srs_on_address},
     {WIRE_GATEWAY_SEEN, auth_gateways_on_seen},
+    {WIRE_DOOR_SAVE, auth_door_on_save},
     {WIRE_NONE, NULL},
 };
 
