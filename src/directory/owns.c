@@ -58,7 +58,8 @@ static bool owns_key(struct owning *o, struct slice key, unsigned depth)
         return owns;
     if (domain && domain->catch_all)
         return owns_target(o, domain->catch_all, key, depth);
-    return slice_eq(table_key_local(key), SLICE("postmaster")) && slice_eq(table->postmaster, o->account);
+    return domain && slice_eq(table_key_local(key), SLICE("postmaster")) &&
+           slice_eq(table->postmaster, o->account);
 }
 
 static bool is_granted(const struct directory_table *table, struct slice account, struct slice key)

@@ -218,11 +218,12 @@ static void finish_alias(struct line_reader *reader, struct directory_alias_entr
 void directory_read_virtual(struct directory_input *input, struct slice text, struct slice file)
 {
     struct line_reader reader = line_reader_new(input, text, file);
-    struct directory_alias_entry *entry = NULL;
+    struct directory_alias_entry *entry = NULL; /* of the line that may go on; NULL: it cannot be read */
     struct slice line, key;
-    while (line_reader_next(&reader, &line)) {
-        if (entry && ascii_is_space(line.ptr[0])) {
-            add_targets(&reader, entry, line);
+    for (bool any = false; line_reader_next(&reader, &line); any = true) {
+        if (any && ascii_is_space(line.ptr[0])) {
+            if (entry)
+                add_targets(&reader, entry, line);
             continue;
         }
         finish_alias(&reader, entry);

@@ -42,7 +42,9 @@ static const char aliases[] = "*-generated@x.test alice@x.test\n"
                               "al*@x.test alice@x.test spam@x.test\n"
                               "\"q*\"@x.test alice@x.test\n"
                               "@x.test spam@x.test\n"
-                              "two@y.test keep@far.test, KEEP@far.test, \"keep\"@FAR.TEST, erik@y.test\n";
+                              "two@y.test keep@far.test, KEEP@far.test, \"keep\"@FAR.TEST, erik@y.test\n"
+                              "theirs@y.test postmaster@far.test\n"
+                              "ours@y.test postmaster@x.test\n";
 
 static const char rules[] = "# what Postfix reads too\n"
                             "/^test[0-9]+@x\\.test$/ alice@x.test\n"
@@ -140,14 +142,24 @@ static void test_owns(void **state)
         const char *account, *address;
         bool owns;
     } rows[] = {
-        {"alice@x.test", "a-generated@x.test", true}, {"bob@x.test", "a-generated@x.test", false},
-        {"spam@x.test", "a-generated@x.test", false}, {"spam@x.test", "free@x.test", true},
+        {"alice@x.test", "a-generated@x.test", true},
+        {"bob@x.test", "a-generated@x.test", false},
+        {"spam@x.test", "a-generated@x.test", false},
+        {"spam@x.test", "free@x.test", true},
         {"bob@x.test", "shop-a-b@x.test", true}, /* beside a target elsewhere */
-        {"alice@x.test", "test1@x.test", true},       {"bob@x.test", "test1@x.test", false},
-        {"erik@y.test", "john.smith@y.test", true},   {"erik@y.test", "free@y.test", false},
-        {"erik@y.test", "any@new.test", true},        {"alice@x.test", "bob@x.test", false},
-        {"spam@x.test", "alice@x.test", false},       {"bob@x.test", "spam@x.test", false},
-        {"erik@y.test", "two@y.test", true},          {"alice@x.test", "archive@far.test", false},
+        {"alice@x.test", "test1@x.test", true},
+        {"bob@x.test", "test1@x.test", false},
+        {"erik@y.test", "john.smith@y.test", true},
+        {"erik@y.test", "free@y.test", false},
+        {"erik@y.test", "any@new.test", true},
+        {"alice@x.test", "bob@x.test", false},
+        {"spam@x.test", "alice@x.test", false},
+        {"bob@x.test", "spam@x.test", false},
+        {"erik@y.test", "two@y.test", true},
+        {"alice@x.test", "archive@far.test", false},
+        {"alice@x.test", "theirs@y.test", false}, /* she is our postmaster, not theirs */
+        {"spam@x.test", "ours@y.test", true},     /* the catch-all's */
+        {"alice@x.test", "postmaster@mail.x.test", true},
     };
     struct fixture f = fixture_new(accounts, aliases, rules);
     (void)state;

@@ -187,7 +187,8 @@ static void test_problems(void **state)
         "a@x.test|1\nA@X.test|2\na@x.test|1\nno-at|1\nb@x.test|\nc@x.test\n|x\n",
         "i@x.test a@x.test\ni@x.test b@far.test\n@x.test a@x.test\n@x.test q@x.test\nj@x.test\nk@x.test "
         "plain\n"
-        "bad@@x.test a@x.test\nm@x.test a@x.test\n  ,b@far.test\n# c\n\n\tc@far.test\n,\n|x y@z\n");
+        "bad@@x.test a@x.test\nm@x.test a@x.test\n  ,b@far.test\n# c\n\n\tc@far.test\n,\n|x y@z\n"
+        "also@@x.test a@x.test\n n@x.test b@far.test\n");
     assert_said(&f,
                 "accounts.cf:2: error: account A@X.test is also in accounts.cf:1 with another password; the "
                 "first counts",
@@ -202,6 +203,8 @@ static void test_problems(void **state)
     assert_said(&f, "virtual.cf:6: error: target \"plain\" is no address", 1);
     assert_said(&f, "virtual.cf:7: error: alias \"bad@@x.test\" is no address", 1);
     assert_string_equal(route_text(&f, "m@x.test"), "a@x.test >b@far.test >c@far.test");
+    /* what goes on with a line that cannot be read is no alias of its own */
+    assert_string_equal(route_text(&f, "n@x.test"), "a@x.test"); /* the catch-all */
     arena_free(&f.arena);
 }
 
