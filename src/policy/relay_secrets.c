@@ -182,10 +182,15 @@ static const struct relay_secret *of_sender(const struct relay_secrets *secrets,
                                             struct slice sender)
 {
     struct address address;
+    struct slice user, tag;
     if (sender.len == 0 || address_parse_in(scratch, sender, ADDRESS_ALLOW_UTF8, &address, NULL) != ERR_OK)
         return NULL;
     struct slice key = address_key_in(scratch, &address);
     const struct relay_secret *secret = map_get(secrets->by_key, key);
+    if (!secret && address_split_tag(address.local, '+', &user, &tag)) {
+        struct address base = address_with_local_in(scratch, &address, user);
+        secret = map_get(secrets->by_key, address_key_in(scratch, &base));
+    }
     return secret ? secret : map_get(secrets->by_key, slice_from(key, (size_t)slice_rfind(key, '@')));
 }
 

@@ -32,9 +32,9 @@ struct relay_secrets *relay_secrets_new_in(struct arena *arena);
 bool relay_secrets_read(struct relay_secrets *secrets, struct slice text, struct slice file,
                         struct problems *problems);
 size_t relay_secrets_count(const struct relay_secrets *secrets);
-/* What to log in with: the line of the sender's address, of the sender's domain, of host and port, of the
- * host, the line for everybody; NULL when there is none of these. `sender` may be empty (and is for a relay
- * that is not per sender); `host` without brackets. Compared without case. */
+/* What to log in with: the line of the sender's address (also without plus-tag), of the sender's domain, of
+ * host and port, of the host, the line for everybody; NULL when there is none of these. `sender` may be empty
+ * (and is for a relay that is not per sender); `host` without brackets. Compared without case. */
 const struct relay_secret *relay_secrets_find(const struct relay_secrets *secrets, struct slice sender,
                                               struct slice host, uint16_t port);
 
