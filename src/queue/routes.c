@@ -21,6 +21,12 @@ struct routes {
     const struct settings *settings;
     struct map *senders, *recipients; /* address or domain to a struct rule */
     struct relay_map *map;            /* of all files */
+    struct map *levels;               /* "[host]:587" to a struct level */
+};
+
+/* What TLS must be to a host of the relay maps. */
+struct level {
+    enum settings_map_tls tls;
 };
 
 struct rule {
@@ -60,6 +66,27 @@ static void add_rule(struct routes *routes, struct map *map, struct slice text,
         log_warn("queue.routes", LOG_CSTR("why", "too many rules"));
 }
 
+static struct slice place_in(struct arena *arena, const struct relay_map_entry *line)
+{
+    return arena_printf(arena, line->bracketed ? "[%.*s]:%u" : "%.*s:%u", SLICE_ARG(line->host), line->port);
+}
+
+/* The lines from `first` on are of a file with this level; where files differ the strictest counts. */
+static void add_levels(struct routes *routes, size_t first, enum settings_map_tls tls)
+{
+    for (size_t i = first; i < relay_map_count(routes->map); i++) {
+        struct slice place = place_in(routes->arena, relay_map_at(routes->map, i));
+        struct level *level = map_get(routes->levels, place);
+        if (!level) {
+            level = ARENA_NEW(routes->arena, struct level);
+            if (!map_put(routes->levels, place, level))
+                return; /* there are as many as lines */
+        }
+        if (tls > level->tls)
+            level->tls = tls;
+    }
+}
+
 static void read_maps(struct routes *routes, struct queue *q, bool next)
 {
     struct problems *problems = problems_new_in(routes->arena);
@@ -67,11 +94,13 @@ static void read_maps(struct routes *routes, struct queue *q, bool next)
     for (uint32_t i = 0; i < routes->settings->relay_maps.count; i++) {
         const struct role_file *file =
             next ? role_next_file(q->run, SUP_FILE_RELAY_MAP, i) : role_file(q->run, SUP_FILE_RELAY_MAP, i);
+        size_t first = relay_map_count(routes->map);
         if (file && !file->missing.len)
             relay_map_read(routes->map, file->content, file->path, problems);
         else
             log_error("queue.routes", LOG_STR("file", file ? file->path : SLICE("?")),
                       LOG_STR("why", file ? file->missing : SLICE("not handed in")));
+        add_levels(routes, first, routes->settings->relay_maps.items[i].tls);
     }
     for (size_t i = 0; i < problems->count && i < ROUTES_PROBLEMS; i++)
         log_warn("queue.routes", LOG_STR("file", problems->items[i].file),
@@ -85,6 +114,7 @@ struct routes *routes_build(struct queue *q, bool next)
     routes->settings = next ? role_next_settings(q->run) : role_settings(q->run);
     routes->senders = map_new(ROUTES_RULES_MAX);
     routes->recipients = map_new(ROUTES_RULES_MAX);
+    routes->levels = map_new(RELAY_MAP_ENTRIES_MAX);
     for (size_t i = 0; i <= routes->settings->relays.count; i++) {
         const struct settings_relay *relay = settings_relay_at(routes->settings, i);
         for (size_t j = 0; relay && j < relay->senders.count; j++)
@@ -102,6 +132,7 @@ void routes_free(struct routes **routes)
         return;
     map_free(&(*routes)->senders);
     map_free(&(*routes)->recipients);
+    map_free(&(*routes)->levels);
     arena_free(&(*routes)->arena);
     free(*routes);
     *routes = NULL;
@@ -140,7 +171,7 @@ void routes_find(const struct routes *routes, struct slice sender, struct slice 
     if (relay)
         add_relay(relay, sender, key);
     else if (line && line->host.len)
-        buf_addf(key, line->bracketed ? "map:[%.*s]:%u" : "map:%.*s:%u", SLICE_ARG(line->host), line->port);
+        buf_addf(key, "map:%.*s", SLICE_ARG(place_in(arena, line)));
     else
         add_direct(arena, recipient, key);
 }
@@ -156,8 +187,9 @@ static bool read_relay(const struct routes *routes, struct slice name, bool rese
 }
 
 /* "[host]:587", "host:25" */
-static bool read_map(struct slice text, struct route *route)
+static bool read_map(const struct routes *routes, struct slice text, struct route *route)
 {
+    const struct level *level = map_get(routes->levels, text);
     ptrdiff_t colon = slice_rfind(text, ':');
     uint64_t port;
     if (colon < 1 || !slice_u64(slice_from(text, (size_t)colon + 1), 65535, &port))
@@ -166,8 +198,12 @@ static bool read_map(struct slice text, struct route *route)
     bool no_mx = slice_starts(host, SLICE("[")) && slice_ends(host, SLICE("]"));
     if (no_mx)
         host = slice_sub(host, 1, host.len - 2);
-    *route = (struct route){
-        .kind = RELAY_ROUTE_MAP, .relay = UINT32_MAX, .host = host, .port = (uint32_t)port, .no_mx = no_mx};
+    *route = (struct route){.kind = RELAY_ROUTE_MAP,
+                            .relay = UINT32_MAX,
+                            .host = host,
+                            .port = (uint32_t)port,
+                            .no_mx = no_mx,
+                            .tls = level ? level->tls : SETTINGS_MAP_AUTO};
     return true;
 }
 
@@ -179,7 +215,7 @@ bool routes_read(const struct routes *routes, struct slice key, struct route *ro
     if (slice_eq(kind, SLICE("relay")) || slice_eq(kind, SLICE("reserve")))
         return read_relay(routes, rest, kind.len > 5, route);
     if (slice_eq(kind, SLICE("map")))
-        return read_map(rest, route);
+        return read_map(routes, rest, route);
     *route = (struct route){.kind = RELAY_ROUTE_DIRECT, .host = rest};
     return slice_eq(kind, SLICE("direct")) && rest.len;
 }

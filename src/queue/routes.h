@@ -11,7 +11,8 @@
 #include "queue/context.h"
 
 #define ROUTES_LOCAL   "local"
-#define ROUTES_KEY_MAX 320 /* bytes of a key */
+#define ROUTES_TOLD    "told" /* delivered or relayed: nothing is sent any more but the news of it */
+#define ROUTES_KEY_MAX 320    /* bytes of a key */
 
 struct routes;
 
@@ -23,6 +24,7 @@ struct route {
     struct slice host; /* RELAY_ROUTE_DIRECT: domain or address literal; RELAY_ROUTE_MAP: host, no brackets */
     uint32_t port;     /* RELAY_ROUTE_MAP */
     bool no_mx;        /* RELAY_ROUTE_MAP: the host stood in brackets */
+    uint32_t tls;      /* RELAY_ROUTE_MAP: enum settings_map_tls */
     bool reserved;     /* RELAY_ROUTE_RELAY: a sender for whom part of the quota is kept */
 };
 

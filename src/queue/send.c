@@ -284,7 +284,8 @@ static void ask_relay(struct job *job)
         relay_recipient_add(&recipients, &recipient);
     }
     const struct wire_relay_send send = {.route = job->route.kind,
-                                         .relay = job->route.relay,
+                                         .relay = job->route.kind == RELAY_ROUTE_MAP ? job->route.tls
+                                                                                     : job->route.relay,
                                          .port = job->route.port,
                                          .no_mx = job->route.no_mx,
                                          .smtputf8 = needs_utf8(job),

@@ -226,7 +226,7 @@ static void make_key(struct job *job, const struct wire_relay_send *m)
     uint64_t who = slice_hash(way->login.secret, slice_hash(way->login.user, KEY_HASH_SEED));
     struct slice host = relay_job_key_host(way->question.name);
     way->key = arena_printf(job->p.mail.arena, "%.*s|%u|%u|%u|%u|%llx", SLICE_ARG(host), way->question.port,
-                            m->route, m->route == RELAY_ROUTE_RELAY ? m->relay : 0, way->question.requiretls,
+                            m->route, m->route == RELAY_ROUTE_DIRECT ? 0 : m->relay, way->question.requiretls,
                             (unsigned long long)who);
 }
 
@@ -268,6 +268,14 @@ static bool find_relay(struct job *job, const struct wire_relay_send *m)
     return true;
 }
 
+/* The level the relay map's settings ask for; where they ask for none a password makes the difference. */
+static enum settings_relay_tls map_level(uint32_t said, bool login)
+{
+    if (said >= SETTINGS_MAP_NONE && said <= SETTINGS_MAP_VERIFY)
+        return (enum settings_relay_tls)(said - SETTINGS_MAP_NONE);
+    return login ? SETTINGS_RELAY_REQUIRED : SETTINGS_RELAY_OPPORTUNISTIC;
+}
+
 static bool find_way(struct job *job, const struct wire_relay_send *m)
 {
     const struct relay *relay = job->relay;
@@ -279,10 +287,8 @@ static bool find_way(struct job *job, const struct wire_relay_send *m)
         break;
     case RELAY_ROUTE_MAP:
         secrets_of_map(relay->secrets, m->sender, m->host, (uint16_t)m->port, &way->login);
-        /* A password is never sent to whoever sits in between. */
         way->question = resolve_question_map(job->host, (uint16_t)m->port, m->no_mx,
-                                             way->login.user.len ? SETTINGS_RELAY_REQUIRED
-                                                                 : SETTINGS_RELAY_OPPORTUNISTIC);
+                                             map_level(m->relay, way->login.user.len > 0));
         break;
     default:
         way->question = resolve_question_direct(relay->settings, job->host, m->requiretls);

@@ -207,6 +207,12 @@ static void check_relay(struct check *c, size_t index, const struct settings_rel
 static void check_outbound(struct check *c)
 {
     const struct settings *s = c->settings;
+    for (size_t i = 0; i < s->relay_maps.count; i++) {
+        const struct settings_relay_map *map = &s->relay_maps.items[i];
+        if (map->sasl_file.len && (map->tls == SETTINGS_MAP_NONE || map->tls == SETTINGS_MAP_OPPORTUNISTIC))
+            PROBLEM(c, PROBLEM_WARNING, &map->tls, "write tls: required, tls: verify, or nothing",
+                    "relay map %.*s: without TLS we do not log in there", SLICE_ARG(map->file));
+    }
     for (size_t i = 0; i <= s->relays.count; i++) {
         const struct settings_relay *relay = settings_relay_at(s, i);
         if (relay)

@@ -23,6 +23,14 @@ enum settings_relay_tls {
     SETTINGS_RELAY_REQUIRED,
     SETTINGS_RELAY_VERIFY
 };
+/* `auto`: required with a password, else opportunistic; the others are settings_relay_tls + 1. */
+enum settings_map_tls {
+    SETTINGS_MAP_AUTO,
+    SETTINGS_MAP_NONE,
+    SETTINGS_MAP_OPPORTUNISTIC,
+    SETTINGS_MAP_REQUIRED,
+    SETTINGS_MAP_VERIFY
+};
 
 extern const char *const settings_service_names[]; /* "mx", "submission", "imap", "metrics", NULL */
 
@@ -88,6 +96,7 @@ struct settings_relay {
 /* docker-mailserver's postfix-relaymap.cf and postfix-sasl-password.cf. */
 struct settings_relay_map {
     struct slice file, sasl_file;
+    enum settings_map_tls tls; /* to the hosts of this file */
 };
 
 /* An account may send as these too: whole addresses, or "@domain". */

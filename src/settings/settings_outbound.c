@@ -4,6 +4,7 @@
 
 static const char *const relay_auth_names[] = {"auto", "plain", "login", "scram-sha-256", "xoauth2", NULL};
 static const char *const relay_tls_names[] = {"none", "opportunistic", "required", "verify", NULL};
+static const char *const map_tls_names[] = {"auto", "none", "opportunistic", "required", "verify", NULL};
 
 static const struct conf_field relay_fields[] = {
     {.name = "name",
@@ -107,6 +108,13 @@ static const struct conf_field relay_map_fields[] = {
      F(struct settings_relay_map, sasl_file),
      .help = "Lines `@domain user:password`, `user@domain user:password` or `[host]:port user:password`.",
      .example = "/etc/rockdove/postfix-sasl-password.cf"},
+    {.name = "tls",
+     .kind = CONF_ENUM,
+     F(struct settings_relay_map, tls),
+     .names = map_tls_names,
+     .fallback = "auto",
+     .help = "To the hosts of this file, as in `relay`. `auto`: required where there is a password, else "
+             "opportunistic. A host in several files has the strictest."},
 };
 const struct conf_table settings_relay_map_table =
     CONF_TABLE(relay_map_fields, struct settings_relay_map, NULL);

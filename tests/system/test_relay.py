@@ -309,6 +309,22 @@ def test_docker_mailservers_files(two):
     assert not two.second.kept
 
 
+@pytest.mark.parametrize("level,cert,goes", [("verify", "good", True), ("verify", "self", False), ("required", "self", True), ("required", None, False),
+                                             ("opportunistic", None, True), ("auto", None, True), ("none", "good", True)])
+def test_tls_to_the_hosts_of_a_relay_map(two, level, cert, goes):
+    if cert:
+        two.first.use_cert(two.certs.issue("first.test", f"IP:{two.first.host}", stem="first") if cert == "good" else two.certs.make("first.test"))
+    (two.folder / "relaymap.cf").write_text(f"@example.test [{two.first.host}]:{two.first.port}\n")
+    two.options["relay_maps"] = [{"file": two.folder / "relaymap.cf", "tls": level}]
+    two.start()
+    go(two)
+    if goes:
+        assert bool(two.first.wait_messages(1)[0].session.tls) == (cert is not None and level != "none")
+    else:
+        two.wait_row("someone@far.away.example", state="deferred")
+        assert not two.first.offered and not any(line.startswith("MAIL") for session in two.first.sessions for line in session.commands)
+
+
 def test_only_one_relay_keeps_a_message(two):
     """A relay that refuses one message for now has not failed: it is asked again, or another one is, and one of them gets it."""
     two.options["relay"] = two.plain(two.first, next="backup")

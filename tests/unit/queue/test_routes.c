@@ -14,11 +14,19 @@ static const char yaml[] = OUT_YAML "relay: { host: relay.example.net, daily: 10
                                     "recipients: [ partner.example, b\xc3\xbc"
                                     "cher.example ] }\n"
                                     "relay_maps:\n"
-                                    "  - { file: /relaymap.cf }\n";
+                                    "  - { file: /relaymap.cf }\n"
+                                    "  - { file: /strict.cf, tls: verify }\n"
+                                    "  - { file: /lax.cf, tls: none }\n";
 static const struct rig_file files[] = {{SUP_FILE_RELAY_MAP, 0, "/relaymap.cf",
                                          "@mapped.example [smarthost.example.net]:587\n"
                                          "one@mapped.example plain.example.net:2525\n"
                                          "@direct.example\n"},
+                                        {SUP_FILE_RELAY_MAP, 1, "/strict.cf",
+                                         "@a.example plain.example.net:2525\n"
+                                         "@b.example [strict.example.net]:587\n"},
+                                        {SUP_FILE_RELAY_MAP, 2, "/lax.cf",
+                                         "@c.example plain.example.net:2525\n"
+                                         "@d.example [lax.example.net]:25\n"},
                                         {0}};
 static const char yaml_direct[] = OUT_YAML;
 
@@ -121,6 +129,30 @@ static void read_keys(void **state)
     out_free(o);
 }
 
+/* What TLS must be to a host of a relay map; in several files: the strictest. */
+static void map_levels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        enum settings_map_tls tls;
+    } rows[] = {
+        {"map:[smarthost.example.net]:587", SETTINGS_MAP_AUTO},
+        {"map:plain.example.net:2525", SETTINGS_MAP_VERIFY},
+        {"map:[plain.example.net]:2525", SETTINGS_MAP_AUTO},
+        {"map:[strict.example.net]:587", SETTINGS_MAP_VERIFY},
+        {"map:[strict.example.net]:25", SETTINGS_MAP_AUTO},
+        {"map:[lax.example.net]:25", SETTINGS_MAP_NONE},
+    };
+    struct out *o = out_new(yaml, files);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct route route;
+        assert_true(routes_read(o->q->routes, slice_of(rows[i].key), &route));
+        assert_int_equal(route.tls, rows[i].tls);
+    }
+    out_free(o);
+}
+
 /* default -> second -> direct -> nothing */
 static void takes_over(void **state)
 {
@@ -162,6 +194,7 @@ static void reload(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(find), cmocka_unit_test(read_keys),
-                                       cmocka_unit_test(takes_over), cmocka_unit_test(reload)};
+                                       cmocka_unit_test(map_levels), cmocka_unit_test(takes_over),
+                                       cmocka_unit_test(reload)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
