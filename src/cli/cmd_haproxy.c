@@ -314,7 +314,6 @@ static void put_head(struct buf *out, const struct cli *cli, const struct settin
     buf_addf(out,
              "# For the listeners of %s. Try it with: haproxy -c -f FILE\n"
              "# proxy_trusted_networks there must hold the addresses this HAProxy connects from%s.\n"
-             "global\n    maxconn 20000\n"
              "defaults\n    mode tcp\n"
              "    option redispatch 1   # a server that went down between two checks costs no client its "
              "connection\n"

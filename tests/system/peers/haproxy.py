@@ -1,4 +1,4 @@
-"""A real HAProxy in front: one frontend per pool, each with its server line chosen by the test."""
+"""A real HAProxy in front: one frontend per pool, each with its server line chosen by the test, or a configuration as it stands."""
 import csv
 import io
 import os
@@ -41,6 +41,9 @@ class HAProxy:
     def __init__(self, home, pools, free_port):
         self.home, self.pools, self.process = Path(home), pools, None
         self.home.mkdir(parents=True, exist_ok=True)
+        if isinstance(pools, str):  # a whole configuration; only the stats socket is put before it
+            (self.home / "mail.cfg").write_text("global\n    stats socket unix@./hap.sock mode 600 level admin\n" + pools)
+            return
         self.ports = {}
         text = HEAD
         for pool in pools:
