@@ -70,6 +70,12 @@ static bool is_used_up(struct queue *q, struct slice key)
     return quota.limit && quota.used + (route.reserved ? 0 : quota.reserve) >= quota.limit;
 }
 
+/* Delivered or relayed, and only the notification is owed. */
+static bool is_told(const struct rows_row *row)
+{
+    return slice_eq(row->route, SLICE(ROUTES_TOLD));
+}
+
 static enum queue_state state_of(struct queue *q, const struct rows_row *row, const char **why)
 {
     uint64_t until;
@@ -78,7 +84,9 @@ static enum queue_state state_of(struct queue *q, const struct rows_row *row, co
         return QUEUE_HELD;
     if (row->claimed == SPOOL_CLAIMED)
         return QUEUE_SENDING;
-    if (!row->local) {
+    if (is_told(row)) {
+        *why = "done, its sender is to be told";
+    } else if (!row->local) {
         *why = schedule_route_state(q, row->route, &until);
         if (slice_eq(slice_of(*why), SLICE("waiting for quota")))
             return QUEUE_QUOTA;
@@ -589,6 +597,8 @@ static bool concerned(const struct run *run, const struct rows_row *row)
         return row->claimed != SPOOL_HELD;
     case QUEUE_RELEASE:
         return row->claimed == SPOOL_HELD;
+    case QUEUE_BOUNCE:
+        return !is_told(row);
     default:
         return true;
     }

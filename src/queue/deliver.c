@@ -197,7 +197,8 @@ static void start_row(struct queued *message, struct queued_row *row)
 static bool start_rows(struct queued *message)
 {
     for (; message->next < message->count; message->next++) {
-        if (!message->rows[message->next].local)
+        const struct queued_row *row = &message->rows[message->next];
+        if (!row->local || row->state != ROW_WAITING)
             continue;
         if (message->running >= QUEUE_PARALLEL_MAX || message->q->local_running >= QUEUE_LOCAL_MAX)
             return true;
@@ -233,12 +234,24 @@ void deliver_enter(struct queue *q, struct queued *message)
         leave(message);
 }
 
+/* Rows an earlier process has finished but for the notification. */
+static void tell_news(struct queued *message)
+{
+    struct settling s;
+    settle_begin(&s, message);
+    for (uint32_t i = 0; i < message->count; i++)
+        if (settle_is_told(&message->rows[i]))
+            settle_told(&s, &message->rows[i]);
+    settle_finish(&s);
+}
+
 void deliver_begin(struct queue *q, struct queued *message)
 {
     bool none = !message->count;
     deliver_enter(q, message);
     if (none)
         return;
+    tell_news(message);
     list_push_back(&q->local, &message->local_node);
     schedule_add(q, message);
     deliver_pump(q);

@@ -53,7 +53,8 @@ void schedule_add(struct queue *q, struct queued *message)
 {
     struct vec rows = VEC_NEW(struct queued_row *, QUEUE_TXN_TARGETS);
     for (uint32_t i = 0; i < message->count; i++) {
-        struct queued_row **row = message->rows[i].local ? NULL : vec_push(&rows);
+        const struct queued_row *one = &message->rows[i];
+        struct queued_row **row = one->local || one->state != ROW_WAITING ? NULL : vec_push(&rows);
         if (row)
             *row = &message->rows[i];
     }

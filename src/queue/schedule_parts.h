@@ -23,7 +23,7 @@ enum shut { OPEN, SHUT_FAILED, SHUT_QUOTA, SHUT_LOGIN };
 struct destination {
     struct slice key; /* the bytes stand behind the struct */
     struct route route;
-    bool local;
+    bool local; /* needs no relay */
     struct destination_pace pace;
     enum shut shut;
     uint64_t shut_until_ms; /* queue_now_ms() */

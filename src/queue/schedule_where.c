@@ -53,7 +53,7 @@ void schedule_forget_idle(struct queue *q, bool all)
 
 void schedule_read_key(struct schedule *s, struct destination *d)
 {
-    d->local = slice_eq(d->key, SLICE(ROUTES_LOCAL));
+    d->local = slice_eq(d->key, SLICE(ROUTES_LOCAL)) || slice_eq(d->key, SLICE(ROUTES_TOLD));
     if (!d->local && !routes_read(s->q->routes, d->key, &d->route))
         d->route =
             (struct route){.kind = RELAY_ROUTE_DIRECT}; /* of settings that are gone; rows are placed anew */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "queue/bounce.h"
+#include "queue/routes.h"
 #include "queue/schedule.h"
 #include "settings/metrics.h"
 
@@ -22,7 +23,8 @@ void settle_begin(struct settling *s, struct queued *message)
 {
     *s = (struct settling){.message = message,
                            .results = VEC_NEW(struct spool_result, QUEUE_TXN_TARGETS),
-                           .bounces = VEC_NEW(struct settle_bounce, QUEUE_TXN_TARGETS)};
+                           .bounces = VEC_NEW(struct settle_bounce, QUEUE_TXN_TARGETS),
+                           .news = VEC_NEW(struct settle_bounce, QUEUE_TXN_TARGETS)};
 }
 
 /* ---- answers ---- */
@@ -57,22 +59,36 @@ static struct spool_result *add_result(struct settling *s, struct queued_row *ro
     return result;
 }
 
-static void add_bounce(struct settling *s, struct queued_row *row, enum dsn_action action,
+static void add_bounce(struct vec *list, struct queued_row *row, enum dsn_action action,
                        enum dsn_reason reason)
 {
-    struct settle_bounce *bounce = vec_push(&s->bounces);
+    struct settle_bounce *bounce = vec_push(list);
     if (!bounce)
         abort();
     *bounce = (struct settle_bounce){.row = row, .action = action, .reason = reason};
     row->state = ROW_ENDING;
 }
 
+/* That it is done is on disk before the notification is begun: however often that fails, and whenever the
+ * process dies, the message is not sent again for its sake. */
 void settle_done(struct settling *s, struct queued_row *row, bool tell, enum dsn_action action)
 {
-    if (tell && dsn_wanted(row->notify, action))
-        add_bounce(s, row, action, DSN_REASON_NONE);
-    else
+    if (!tell || !dsn_wanted(row->notify, action)) {
         (void)add_result(s, row, SPOOL_ROW_END);
+        return;
+    }
+    (void)add_result(s, row, SPOOL_ROW_TOLD);
+    add_bounce(&s->news, row, action, DSN_REASON_NONE);
+}
+
+bool settle_is_told(const struct queued_row *row)
+{
+    return slice_eq(row->route, SLICE(ROUTES_TOLD));
+}
+
+void settle_told(struct settling *s, struct queued_row *row)
+{
+    add_bounce(&s->news, row, row->local ? DSN_DELIVERED : DSN_RELAYED, DSN_REASON_NONE);
 }
 
 bool settle_later(struct settling *s, struct queued_row *row, uint64_t wait_ms)
@@ -105,7 +121,7 @@ void settle_back(struct settling *s, struct queued_row *row, uint64_t route_due_
 
 void settle_failed(struct settling *s, struct queued_row *row, enum dsn_reason reason)
 {
-    add_bounce(s, row, DSN_FAILED, reason);
+    add_bounce(&s->bounces, row, DSN_FAILED, reason);
 }
 
 /* ---- rows that are told of ---- */
@@ -219,22 +235,22 @@ void settle_stop(struct queue *q)
     }
 }
 
-static void tell_all(struct queued *message, const struct settle_bounce *rows, size_t count)
+/* NULL: there is nobody to tell. */
+static struct telling *telling_of(struct queued *message, const struct vec *bounces)
 {
-    if (!count)
-        return;
-    struct telling *t = telling_new(message, count);
-    memcpy(t->rows, rows, count * sizeof *rows);
-    tell(t);
+    if (!bounces->len)
+        return NULL;
+    struct telling *t = telling_new(message, bounces->len);
+    memcpy(t->rows, bounces->items, bounces->len * sizeof t->rows[0]);
+    return t;
 }
 
 void settle_warn(struct queued *message)
 {
-    struct settle_bounce *rows = mem_zero(message->count + 1, sizeof *rows);
+    struct telling *t = telling_new(message, message->count);
     for (uint32_t i = 0; i < message->count; i++)
-        rows[i] = (struct settle_bounce){.row = &message->rows[i], .action = DSN_DELAYED};
-    tell_all(message, rows, message->count);
-    free(rows);
+        t->rows[i] = (struct settle_bounce){.row = &message->rows[i], .action = DSN_DELAYED};
+    tell(t);
 }
 
 /* ---- the end ---- */
@@ -242,29 +258,50 @@ void settle_warn(struct queued *message)
 struct ended {
     struct queued *message;
     uint32_t rows;
+    struct telling *news;
 };
 
 static void on_results(void *ctx, enum err err, bool gone)
 {
     struct ended *ended = ctx;
+    struct queued *message = ended->message;
+    uint32_t rows = ended->rows;
     (void)err;
     if (gone)
-        deliver_drop_file(ended->message->q, ended->message->id);
-    deliver_ended(ended->message, ended->rows);
+        deliver_drop_file(message->q, message->id);
+    if (ended->news && !message->q->drained)
+        tell(ended->news);
     free(ended);
+    deliver_ended(message, rows);
+}
+
+/* Rows that leave the message when the results are on disk. */
+static uint32_t count_ended(const struct vec *results)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < results->len; i++)
+        count += VEC_AT(results, struct spool_result, i)->what != SPOOL_ROW_TOLD;
+    return count;
 }
 
 void settle_finish(struct settling *s)
 {
     struct queued *m = s->message;
+    struct telling *news = telling_of(m, &s->news), *failed = telling_of(m, &s->bounces);
     if (s->results.len || s->usage.used || s->attempted) {
         struct ended *ended = s->results.len ? mem_alloc(sizeof *ended) : NULL;
-        if (ended)
-            *ended = (struct ended){.message = m, .rows = (uint32_t)s->results.len};
+        if (ended) {
+            *ended = (struct ended){.message = m, .rows = count_ended(&s->results), .news = news};
+            news = NULL;
+        }
         spool_results(m->q->spool, m->id, s->results.items, s->results.len, &s->usage,
                       s->attempted ? &s->attempt : NULL, ended ? on_results : NULL, ended);
     }
-    tell_all(m, s->bounces.items, s->bounces.len);
+    if (news)
+        tell(news);
+    if (failed)
+        tell(failed);
     vec_free(&s->results);
     vec_free(&s->bounces);
+    vec_free(&s->news);
 }

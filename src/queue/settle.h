@@ -13,7 +13,8 @@
 struct settling {
     struct queued *message;
     struct vec results; /* struct spool_result */
-    struct vec bounces; /* struct settle_bounce */
+    struct vec bounces; /* struct settle_bounce: failed */
+    struct vec news;    /* struct settle_bounce: done, told of when that is on disk */
     struct relay_usage usage;
     bool attempted;
     struct spool_attempt attempt;
@@ -25,6 +26,10 @@ void settle_answer(struct queued *message, struct queued_row *row, uint32_t code
                    struct slice text, struct slice remote);
 /* Done. `told`: nobody further on tells the sender, who may want to hear of it; `action` says what. */
 void settle_done(struct settling *s, struct queued_row *row, bool tell, enum dsn_action action);
+/* True: the row was done before, only its sender is still to be told (ROUTES_TOLD). settle_told() does that.
+ */
+bool settle_is_told(const struct queued_row *row);
+void settle_told(struct settling *s, struct queued_row *row);
 /* Once more after `wait_ms`, but the message is too old then: bounced. True: it waits. */
 bool settle_later(struct settling *s, struct queued_row *row, uint64_t wait_ms);
 /* Once more when the route is looked at again; the answer is kept, it is no attempt. */

@@ -105,12 +105,13 @@ void spool_put(struct spool *spool, const struct spool_put *put, spool_done *don
 /* What became of rows of one message. */
 enum spool_what {
     SPOOL_ROW_END,   /* done: it goes */
+    SPOOL_ROW_TOLD,  /* done, but its sender is to be told: stays claimed, on the route ROUTES_TOLD */
     SPOOL_ROW_LATER, /* waits until due_ms, with the answer it got */
     SPOOL_ROW_BACK   /* was not tried: waits as before */
 };
 struct spool_result {
     enum spool_what what;
-    const struct queued_row *row; /* attempts, route, code, enhanced, text, remote are kept (LATER) */
+    const struct queued_row *row; /* attempts, code, enhanced, text, remote are kept (LATER, TOLD), route (LATER) */
     uint64_t due_ms;
     uint64_t route_due_ms; /* when its route is to be looked at (LATER, BACK) */
 };

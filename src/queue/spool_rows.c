@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "queue/relay_quota.h"
+#include "queue/routes.h"
 #include "queue/spool.h"
 
 #define RESULTS_ARENA_MAX (64u << 20)
@@ -67,6 +68,16 @@ static enum err run_later(struct db *db, struct slice id, const struct result *r
                : db_run(db, SPOOL_ROUTE_DUE_SQL, DB_ARGS(DB_TEXT(r->route), DB_U64(r->route_due_ms)), why);
 }
 
+static enum err run_told(struct db *db, struct slice id, const struct result *r, struct why *why)
+{
+    return db_run(db,
+                  "UPDATE queue_recipient SET attempts = ?, error = ?, code = ?, enhanced = ?, remote = ?,"
+                  " route = '" ROUTES_TOLD "' WHERE message = ? AND ordinal = ?",
+                  DB_ARGS(DB_U64(r->attempts), DB_TEXT(r->text), DB_U64(r->code), DB_TEXT(r->enhanced),
+                          DB_TEXT(r->remote), DB_TEXT(id), DB_U64(r->ordinal)),
+                  why);
+}
+
 static enum err run_back(struct db *db, struct slice id, const struct result *r, struct why *why)
 {
     enum err err =
@@ -81,6 +92,8 @@ static enum err run_result(struct db *db, struct slice id, const struct result *
     switch (r->what) {
     case SPOOL_ROW_LATER:
         return run_later(db, id, r, why);
+    case SPOOL_ROW_TOLD:
+        return run_told(db, id, r, why);
     case SPOOL_ROW_BACK:
         return run_back(db, id, r, why);
     case SPOOL_ROW_END:

@@ -12,6 +12,7 @@
 #include "queue/spool.h"
 #include "settings/metrics.h"
 
+#define NOTIFY_NEVER        1
 #define ATTEMPTS_KEPT_HOURS (30u * 24u)
 #define USAGE_KEPT_MS       (8 * RELAY_QUOTA_DAY_MS)
 
@@ -47,6 +48,10 @@ static void on_expired(void *ctx, struct queued *message)
     for (uint32_t i = 0; i < message->count; i++) {
         struct queued_row *row = &message->rows[i];
         enum dsn_reason reason;
+        if (settle_is_told(row)) {
+            settle_told(&s, row);
+            continue;
+        }
         explain(message, row, &reason);
         log_info("queue.expired", LOG_STR("id", message->id), LOG_STR("session", message->session),
                  LOG_STR("to", row->target), LOG_STR("route", row->route), LOG_STR("reply", row->text));
@@ -66,6 +71,8 @@ static void on_late(void *ctx, struct queued *message)
     for (uint32_t i = 0; i < message->count; i++) {
         enum dsn_reason reason;
         explain(message, &message->rows[i], &reason);
+        if (settle_is_told(&message->rows[i]))
+            message->rows[i].notify = NOTIFY_NEVER; /* it is not late */
     }
     settle_warn(message);
 }

@@ -404,6 +404,20 @@ static inline uint64_t out_number(struct out *o, const char *sql)
     return ask.number;
 }
 
+static inline enum err out_run_exec(struct db *db, struct spool_op *op, struct why *why)
+{
+    return db_exec(db, CONTAINER_OF(op, struct out_ask, op)->sql, why);
+}
+
+/* Statements without rows. */
+static inline void out_exec(struct out *o, const char *sql)
+{
+    struct out_ask ask = {.op = {.run = out_run_exec, .finish = out_end_ask}, .sql = sql};
+    spool_submit(o->q->spool, &ask.op);
+    rig_until(o->rig, &ask.done);
+    assert_int_equal(ask.op.err, ERR_OK);
+}
+
 /* Turns until the number is `wanted`. */
 static inline void out_until_number(struct out *o, const char *sql, uint64_t wanted)
 {

@@ -174,22 +174,6 @@ static void senders_in_turn(void **state)
 
 /* ---- what is due ---- */
 
-struct filling {
-    struct spool_op op;
-    const char *sql;
-    bool done;
-};
-
-static enum err run_fill(struct db *db, struct spool_op *op, struct why *why)
-{
-    return db_exec(db, CONTAINER_OF(op, struct filling, op)->sql, why);
-}
-
-static void end_fill(struct spool_op *op)
-{
-    CONTAINER_OF(op, struct filling, op)->done = true;
-}
-
 /* `count` messages to example.net wait; that of number i is due at `due` + i * `step`. */
 static void fill(struct out *o, unsigned count, uint64_t due, int step)
 {
@@ -209,11 +193,7 @@ static void fill(struct out *o, unsigned count, uint64_t due, int step)
         " (SELECT min(due) FROM queue_recipient)); DROP TABLE n",
         count - 1, (unsigned long long)queue_now_ms(o->q), (unsigned long long)due, step);
     buf_add_byte(&sql, '\0');
-    struct filling filling = {.op = {.run = run_fill, .finish = end_fill},
-                              .sql = (const char *)buf_slice(&sql).ptr};
-    spool_submit(o->q->spool, &filling.op);
-    rig_until(o->rig, &filling.done);
-    assert_int_equal(filling.op.err, ERR_OK);
+    out_exec(o, (const char *)buf_slice(&sql).ptr);
     schedule_look(o->q);
 }
 

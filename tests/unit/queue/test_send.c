@@ -226,13 +226,77 @@ static void quota(void **state)
     out_free(o);
 }
 
+/* The news of a success cannot be written: only that is tried again, also by the next process. */
+static void only_the_news_again(void **state)
+{
+    (void)state;
+    static const struct out_mail wants = {
+        .sender = "john@example.org", .to = {"a@example.net", "b@example.net"}, .notify = 2};
+    const struct out_answer half[] = {out_sent, out_later};
+    struct out *o = out_new(yaml_slow, NULL);
+    o->body_fails = true;
+    const char *id = out_mail(o, &wants);
+    out_reply(o, out_take(o, 0, NULL), half, 2);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 1 AND route = 'told' AND ordinal = 0 AND code = 250", 1);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND route = 'direct:example.net'", 1);
+    rig_for(o->rig, 50);
+    assert_true(o->bodies > 0 && o->deliveries == 0);
+    out_restart(o, yaml_slow, NULL); /* still fails */
+    out_until_number(o, OUT_ROWS " WHERE claimed = 1 AND route = 'told'", 1);
+    o->body_fails = false;
+    out_restart(o, yaml_slow, NULL);
+    out_until_number(o, OUT_ROWS " WHERE message <> '' AND route = 'told'", 0);
+    rig_for(o->rig, 50);
+    assert_int_equal(o->count, 0); /* nothing was sent */
+    assert_int_equal(o->deliveries, 1);
+    assert_true(holds(o, "Action: relayed") && holds(o, "a@example.net") && holds(o, id));
+    assert_false(holds(o, "b@example.net"));
+    assert_int_equal(out_number(o, OUT_ROWS), 1);
+    out_free(o);
+}
+
+/* Such a row does not expire as failed, and is not late. */
+static void news_do_not_expire(void **state)
+{
+    (void)state;
+    static const char quick[] = OUT_YAML "queue: { retry_first: 200ms, expire: 2s, warn: 500ms }\n";
+    static const struct out_mail wants = {
+        .sender = "john@example.org", .to = {"a@example.net"}, .notify = 14};
+    struct out *o = out_new(yaml_slow, NULL);
+    o->body_fails = true;
+    (void)out_mail(o, &wants);
+    (void)out_take(o, 0, &out_sent);
+    out_until_number(o, OUT_ROWS " WHERE route = 'told'", 1);
+    out_exec(o, "UPDATE queue_recipient SET claimed = 2"); /* held, so that the start does not take it */
+    out_restart(o, quick, NULL);
+    o->body_fails = false;
+    o->bodies = 0;
+    out_exec(o,
+             "UPDATE queue_recipient SET claimed = 0; DELETE FROM queue_route"); /* found by its age alone */
+    out_until_number(o, "SELECT count(*) FROM queue_message WHERE warned = 1", 1);
+    assert_int_equal(o->bodies, 0);
+    out_until_number(o, OUT_ROWS, 0);
+    assert_int_equal(o->bodies, 1);
+    assert_true(holds(o, "Action: relayed") && !holds(o, "Action: failed"));
+    assert_int_equal(o->count, 0);
+    out_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sent),          cmocka_unit_test(each_row_its_own), cmocka_unit_test(tried_again),
-        cmocka_unit_test(odd_results),   cmocka_unit_test(relay_dies),       cmocka_unit_test(queue_dies),
-        cmocka_unit_test(seven_bit),     cmocka_unit_test(no_file),          cmocka_unit_test(quota),
+        cmocka_unit_test(sent),
+        cmocka_unit_test(each_row_its_own),
+        cmocka_unit_test(tried_again),
+        cmocka_unit_test(odd_results),
+        cmocka_unit_test(relay_dies),
+        cmocka_unit_test(queue_dies),
+        cmocka_unit_test(seven_bit),
+        cmocka_unit_test(no_file),
+        cmocka_unit_test(quota),
         cmocka_unit_test(login_refused),
+        cmocka_unit_test(only_the_news_again),
+        cmocka_unit_test(news_do_not_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
