@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "relay/resolve_dns.h"
+#include "settings/metrics.h"
 
 #define FIRST_MS    3000  /* other roles come up first */
 #define RETRY_MS    60000 /* after DNS gave no answer */
@@ -142,6 +143,12 @@ const struct netaddr *identity_addresses(const struct identity *identity, size_t
 
 /* ---- the verdict ---- */
 
+static void count_state(const struct identity *id)
+{
+    for (unsigned i = 0; i < IDENTITY_STATE_COUNT; i++)
+        metric_set(METRIC_RELAY_IDENTITY, i, i == (unsigned)id->state);
+}
+
 static void say(struct identity *id, enum identity_state state, const char *what, const struct netaddr *addr,
                 const struct rdata_name *other)
 {
@@ -185,6 +192,7 @@ static void look_done(struct identity *id)
         judge_sources(id);
     judge_reverses(id);
     collect_own(id);
+    count_state(id);
     loop_timer_set(id->timer, id->state == IDENTITY_UNKNOWN ? RETRY_MS : IDENTITY_PERIOD_MS);
     if (id->state == before)
         return;
@@ -312,6 +320,7 @@ struct identity *identity_new(struct loop *loop, struct ipc_link *dns, const str
     id->timer = loop_timer_new(loop, on_timer, id);
     read_interfaces(id);
     collect_own(id);
+    count_state(id);
     return id;
 }
 

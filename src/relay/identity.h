@@ -1,6 +1,7 @@
 /* identity.h: is the name we say in EHLO ours? It should lead to the addresses we connect from, and they back
  * to it (forward-confirmed reverse DNS); many servers refuse mail otherwise. Looked at in the background, at
- * the start and every hour; what is wrong is logged when it changes. Nothing waits for it.
+ * the start and every hour; what is wrong is logged when it changes, and stands in a metric. Nothing waits
+ * for it.
  */
 #ifndef RELAY_IDENTITY_H
 #define RELAY_IDENTITY_H

@@ -40,6 +40,9 @@ static const char *const relay_connections[] = {"opened", "reused", "failed", NU
 static const char *const relay_recipients[] = {"sent",  "later",   "refused", "seven_bit",
                                                "login", "unknown", NULL};
 static const char *const relay_stages[] = {"lookup", "connect", "envelope", "text", "final", NULL};
+/* enum identity_state of relay/identity.h, in its order. */
+static const char *const identities[] = {"unknown",   "good",          "no_address", "no_ptr",
+                                         "other_ptr", "other_address", NULL};
 static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt",  "data",
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
@@ -171,6 +174,9 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
       LABEL("outcome", relay_recipients)),
     M(METRIC_RELAY_SECONDS, "relay_seconds", "Time of sending a message, by stage.", BUCKETS(relay_times),
       LABEL("stage", relay_stages)),
+    M(METRIC_RELAY_IDENTITY, "relay_identity",
+      "1 for how DNS agrees with the name we say in EHLO and the addresses we call from, 0 for the others.",
+      GAUGE, LABEL("state", identities)),
     M(METRIC_HTTP_REQUESTS, "http_requests_total", "HTTP requests by class of the answer.",
       LABEL("class", classes)),
     M(METRIC_ROLE_RESTARTS, "role_restarts_total", "Roles started again after they died or hung.",

@@ -88,6 +88,7 @@ enum metric_id {
     METRIC_RELAY_CONNECTIONS_OPEN, /* gauge */
     METRIC_RELAY_RECIPIENTS,       /* label: outcome (enum metric_relay_recipient) */
     METRIC_RELAY_SECONDS,          /* label: stage (enum metric_relay_stage) */
+    METRIC_RELAY_IDENTITY, /* gauge, 1 for what holds; label: enum identity_state of relay/identity.h */
 
     /* http */
     METRIC_HTTP_REQUESTS, /* label: class 2 3 4 5 -> index class - 2 */

@@ -349,6 +349,13 @@ def test_the_name_in_ehlo(world):
     assert remote.sessions[0].ehlo_name == "mail.example.test"
 
 
+def test_what_dns_says_of_our_name_is_a_metric(world):
+    """It is looked up in the background soon after the start; nobody asks for a PTR record of an address of this host alone."""
+    world.server.wait_log(r"relay\.identity .*state=good", timeout=10)
+    states = {name: value for name, value in world.server.metrics().items() if name.startswith("rockdove_relay_identity{")}
+    assert [name for name, value in states.items() if value] == ['rockdove_relay_identity{state="good"}'] and len(states) == 6, states
+
+
 def test_source_address(make_world):
     world = make_world(direct={"source_ipv4": "127.0.9.9"}).start()
     remote = world.remote()

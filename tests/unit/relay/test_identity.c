@@ -3,6 +3,7 @@
 
 #include "relay/dkim_check.h"
 #include "relay/identity.h"
+#include "settings/metrics.h"
 
 static struct settings settings_for(const char *ehlo, const char *source)
 {
@@ -52,6 +53,8 @@ static void test_states(void **state)
         fake_for(&dns, 60);
         assert_string_equal(identity_state_name(identity_state(id)), identity_state_name(rows[i].state));
         assert_true(slice_eq(identity_text(id), slice_of(rows[i].text)));
+        for (unsigned s = 0; s < IDENTITY_STATE_COUNT; s++)
+            assert_int_equal(metric_get(METRIC_RELAY_IDENTITY, s), s == rows[i].state);
         const struct netaddr *own = identity_addresses(id, &count);
         bool found = false;
         struct netaddr eight;
@@ -161,6 +164,7 @@ static void test_dkim(void **state)
 
 int main(void)
 {
+    assert_int_equal(metric_attach(&metrics_table, -1, "relay", NULL), ERR_OK);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_dkim),
