@@ -62,7 +62,7 @@ struct dkim_signature {
     enum dkim_algorithm algorithm; /* DKIM_UNKNOWN: an a= we do not verify (rsa-sha1: RFC 8301 section 3.1) */
     enum dkim_canon header_canon, body_canon;
     struct slice domain, selector; /* d=, s=: well-formed host names, as written */
-    struct slice identity;         /* i=, decoded; "@d" when absent */
+    struct slice identity;         /* i=, decoded, its domain in A-labels; "@d" when absent */
     struct slice *names;           /* h= */
     size_t name_count;
     struct slice body_hash; /* bh=, decoded */

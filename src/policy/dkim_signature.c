@@ -72,12 +72,32 @@ static enum err parse_selector(struct arena *arena, const struct dkim_tag *tag,
     return parse_host(arena, tag->value, "s", &signature->selector, why);
 }
 
+static struct slice identity_host(struct slice identity)
+{
+    return slice_from(identity, (size_t)(slice_rfind(identity, '@') + 1));
+}
+
+/* Its domain may hold U-labels (RFC 8616 section 5), and is compared with that of d=. */
+static enum err keep_identity(struct arena *arena, struct buf *identity, struct dkim_signature *signature,
+                              struct why *why)
+{
+    struct slice host = identity_host(buf_slice(identity)), alabel;
+    if (host.len == identity->len)
+        return err_set(why, ERR_BAD, "i= has no domain");
+    if (!slice_is_ascii(host) && domain_to_alabel_in(arena, host, &alabel, NULL) == ERR_OK) {
+        buf_truncate(identity, identity->len - host.len);
+        buf_add(identity, alabel);
+    }
+    signature->identity = arena_dup(arena, buf_slice(identity));
+    return buf_ok(identity) ? ERR_OK : err_set(why, ERR_BAD, "i= is too long");
+}
+
 /* dkim-quoted-printable (section 2.11): hex-octet = "=" 2HEXDIG; folding white space counts nothing. */
 static enum err parse_identity(struct arena *arena, const struct dkim_tag *tag,
                                struct dkim_signature *signature, struct why *why)
 {
     struct slice text = dkim_tag_squeeze_in(arena, tag->value);
-    AUTO_BUF struct buf decoded = buf_new(text.len + 1);
+    AUTO_BUF struct buf decoded = buf_new(text.len + DOMAIN_MAX);
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] != '=') {
             buf_add_byte(&decoded, text.ptr[i]);
@@ -90,8 +110,7 @@ static enum err parse_identity(struct arena *arena, const struct dkim_tag *tag,
         buf_add_byte(&decoded, (uint8_t)(high << 4 | low));
         i += 2;
     }
-    signature->identity = arena_dup(arena, buf_slice(&decoded));
-    return slice_rfind(signature->identity, '@') >= 0 ? ERR_OK : err_set(why, ERR_BAD, "i= has no domain");
+    return keep_identity(arena, &decoded, signature, why);
 }
 
 /* sig-h-tag = %x68 [FWS] "=" [FWS] hdr-name *( [FWS] ":" [FWS] hdr-name ), From among them (section 5.4) */
@@ -143,8 +162,10 @@ static enum err parse_expires(struct arena *arena, const struct dkim_tag *tag,
                               struct dkim_signature *signature, struct why *why)
 {
     (void)arena;
-    return slice_u64(tag->value, TIME_MAX, &signature->expires) ? ERR_OK
-                                                                : err_set(why, ERR_BAD, "x= is no time");
+    if (!slice_u64(tag->value, TIME_MAX, &signature->expires))
+        return err_set(why, ERR_BAD, "x= is no time");
+    signature->expires += signature->expires == 0; /* 0 is for "absent"; both are long past */
+    return ERR_OK;
 }
 
 static enum err parse_length(struct arena *arena, const struct dkim_tag *tag,
@@ -183,8 +204,7 @@ static const struct {
 /* The domain of i= is d= or lies below it. */
 static bool identity_fits(const struct dkim_signature *signature)
 {
-    struct slice host = slice_from(signature->identity, (size_t)slice_rfind(signature->identity, '@') + 1);
-    struct slice domain = signature->domain;
+    struct slice host = identity_host(signature->identity), domain = signature->domain;
     if (slice_ieq(host, domain))
         return true;
     return host.len > domain.len && slice_iends(host, domain) && host.ptr[host.len - domain.len - 1] == '.';

@@ -391,12 +391,23 @@ static void test_signature_field(void **state)
         {VALID "; x_own=1; l=0; q=dns/txt:x; t=1; x=2; z=From:a|To:b", true},
         {VALID "; q=dns/other", false},
         {VALID "; t=2; x=2", false},
+        {VALID "; t=2; x=0", false},
+        {VALID "; x=0", true},
         {VALID "; t=-1", false},
         {VALID "; l=99999999999999999999", false},
         {VALID "; c=relaxed", true},
         {VALID "; c=relaxed/nofws", false},
         {VALID "; i=a=40b@sub.example.org", true},
         {VALID "; i=@badexample.org", false},
+        {"v=1; a=rsa-sha256; d=b\xc3\xbc.example; s=s; h=from; i=a@b\xc3\xbc.example; "
+         "bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=; b=AAAA",
+         true},
+        {"v=1; a=rsa-sha256; d=xn--b-eha.example; s=s; h=from; i=a@sub.b\xc3\xbc.example; "
+         "bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=; b=AAAA",
+         true},
+        {"v=1; a=rsa-sha256; d=b\xc3\xbc.example; s=s; h=from; i=a@\xc3\xbc.example; "
+         "bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=; b=AAAA",
+         false},
         {VALID "; i=example.org", false},
         {VALID "; i=a=4@example.org", false},
         {VALID "; i=a@example.org=", false},
@@ -446,6 +457,9 @@ static void test_weak(void **state)
     assert_int_equal(dkim_record_parse_in(arena, SLICE(RFC6376_RECORD), &record, NULL), ERR_OK);
     const struct dkim_message message = {SLICE("DKIM-Signature: x\r\n"), NULL, 0};
     assert_int_equal(dkim_verify_in(arena, &signature, &record, &message, 0, NOW, NULL), DKIM_PERMERROR);
+    /* Expired for ever. */
+    assert_int_equal(dkim_signature_parse_in(arena, SLICE(VALID "; x=0"), &signature, NULL), ERR_OK);
+    assert_int_equal(dkim_verify_in(arena, &signature, &record, &message, 0, NOW, NULL), DKIM_POLICY);
     /* An RSA key of 512 bits. */
     assert_int_equal(verify(SLICE(RFC6376), SLICE(LETTER_BODY),
                             "v=DKIM1; p=MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBAKW7sTHuPVntJVeI3p6NuVjCj6UTfADe"
