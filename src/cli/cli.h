@@ -50,6 +50,11 @@ enum err cli_read_file(struct arena *arena, const char *path, size_t max, struct
 enum err cli_control(struct cli *cli, const struct settings *settings, const struct slice *arguments,
                      size_t count, int *exit_code, struct why *why) MUST_CHECK;
 
+/* The same, with the answer in JSON into `answer`, for a command that asks on the way; waits some seconds at
+ * most. */
+enum err cli_control_ask(const struct settings *settings, const struct slice *arguments, size_t count,
+                         struct buf *answer, int *exit_code, struct why *why) MUST_CHECK;
+
 /* Passes the command and its arguments on to the running server as they were typed; returns its exit code. */
 int cli_pass_on(struct cli *cli);
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cli/check_gateways.h"
 #include "cli/check_outbound.h"
 #include "cli/cli.h"
 #include "cli/directory.h"
@@ -88,6 +89,7 @@ int cmd_check(struct cli *cli)
         const struct directory_table *table = cli_directory(cli, settings, origin, problems);
         cli_check_outbound(cli, settings, origin, table, problems);
         cli_dkim_check(cli, settings, origin, table, problems);
+        cli_check_gateways(cli, settings, origin, problems);
     }
     check_kernel(problems);
     if (cli->json)

@@ -9,10 +9,12 @@
 #include "cli/cli.h"
 #include "wire/wire.h"
 
+#define ASK_DEADLINE_MS     5000
 #define CONTROL_DEADLINE_MS 600000 /* a rebuild, a trial login to a slow relay */
 
 struct call {
     struct loop *loop;
+    struct buf *into; /* NULL: printed */
     enum err err;
     int exit_code;
 };
@@ -24,7 +26,10 @@ static void on_output(void *ctx, enum err err, struct ipc_packet *packet)
     call->err = wire_answer(err, packet, WIRE_CONTROL_OUTPUT, &out);
     if (call->err == ERR_OK) {
         call->exit_code = (int)out.exit_code;
-        (void)fwrite(out.text.ptr, 1, out.text.len, out.exit_code ? stderr : stdout);
+        if (call->into)
+            buf_add(call->into, out.text);
+        else
+            (void)fwrite(out.text.ptr, 1, out.text.len, out.exit_code ? stderr : stdout);
     }
     if (call->err != ERR_OK || !packet->more)
         loop_stop(call->loop);
@@ -58,29 +63,52 @@ static enum err connect_to(struct slice data, int *result, struct why *why)
     return ERR_OK;
 }
 
-enum err cli_control(struct cli *cli, const struct settings *settings, const struct slice *arguments,
-                     size_t count, int *exit_code, struct why *why)
+/* One command and its whole answer. */
+static enum err run(const struct settings *settings, const struct wire_control *message, unsigned deadline_ms,
+                    struct call *call, struct why *why)
 {
     static const struct ipc_ops ops = {.packet = no_packets};
     int fd = -1;
     enum err err = connect_to(settings->data, &fd, why);
     if (err != ERR_OK)
         return err;
+    call->loop = loop_new();
+    call->err = ERR_LATER;
+    struct ipc_link *link = ipc_link_new(call->loop, role_name(ROLE_QUEUE), &ops, NULL);
+    ipc_link_attach(link, fd);
+    (void)wire_call(link, WIRE_CONTROL, message, deadline_ms, on_output, call);
+    loop_run(call->loop);
+    ipc_link_free(&link);
+    loop_free(&call->loop);
+    return call->err == ERR_OK ? ERR_OK : err_set(why, call->err, "the server did not answer");
+}
+
+static enum err ask(const struct settings *settings, const struct slice *arguments, size_t count, bool json,
+                    unsigned deadline_ms, struct call *call, struct why *why)
+{
     AUTO_BUF struct buf list = buf_new(WIRE_BLOB_MAX);
     for (size_t i = 0; i < count; i++)
         wire_strings_add(&list, arguments[i]);
-    struct call call = {.loop = loop_new(), .err = ERR_LATER};
-    struct ipc_link *link = ipc_link_new(call.loop, role_name(ROLE_QUEUE), &ops, NULL);
-    const struct wire_control message = {.json = cli->json, .arguments = buf_slice(&list)};
-    ipc_link_attach(link, fd);
-    if (buf_ok(&list)) {
-        (void)wire_call(link, WIRE_CONTROL, &message, CONTROL_DEADLINE_MS, on_output, &call);
-        loop_run(call.loop);
-    }
-    ipc_link_free(&link);
-    loop_free(&call.loop);
+    if (!buf_ok(&list))
+        return err_set(why, ERR_BAD, "too many words");
+    const struct wire_control message = {.json = json, .arguments = buf_slice(&list)};
+    return run(settings, &message, deadline_ms, call, why);
+}
+
+enum err cli_control(struct cli *cli, const struct settings *settings, const struct slice *arguments,
+                     size_t count, int *exit_code, struct why *why)
+{
+    struct call call = {0};
+    enum err err = ask(settings, arguments, count, cli->json, CONTROL_DEADLINE_MS, &call, why);
     *exit_code = call.exit_code;
-    if (call.err != ERR_OK)
-        return err_set(why, call.err, "the server did not answer");
-    return ERR_OK;
+    return err;
+}
+
+enum err cli_control_ask(const struct settings *settings, const struct slice *arguments, size_t count,
+                         struct buf *answer, int *exit_code, struct why *why)
+{
+    struct call call = {.into = answer};
+    enum err err = ask(settings, arguments, count, true, ASK_DEADLINE_MS, &call, why);
+    *exit_code = call.exit_code;
+    return err;
 }
