@@ -100,6 +100,17 @@ static struct slice content_in(struct buf *decoded, const struct mime_part *part
     return body;
 }
 
+/* A line end is CRLF; CR and LF alone are not. */
+static bool needs_escape(struct slice content, size_t at)
+{
+    uint8_t c = content.ptr[at];
+    if (c == '\r')
+        return at + 1 == content.len || content.ptr[at + 1] != '\n';
+    if (c == '\n')
+        return at == 0 || content.ptr[at - 1] != '\r';
+    return (!ascii_is_print(c) && c != '\t') || c == '=';
+}
+
 /* Text that people can still read becomes quoted-printable. */
 static bool wants_qp(const struct mime_part *part, struct slice content)
 {
@@ -107,8 +118,7 @@ static bool wants_qp(const struct mime_part *part, struct slice content)
     if (!mime_is(part, SLICE("text"), SLICE_EMPTY) && !mime_is(part, SLICE("message"), SLICE_EMPTY))
         return false;
     for (size_t i = 0; i < content.len; i++)
-        escapes +=
-            (!ascii_is_print(content.ptr[i]) && !ascii_is_space(content.ptr[i])) || content.ptr[i] == '=';
+        escapes += needs_escape(content, i);
     return escapes <= content.len / QP_SHARE;
 }
 

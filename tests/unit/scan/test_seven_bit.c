@@ -129,6 +129,23 @@ static void test_large(void **state)
     assert_true(slice_eq(buf_slice(&back), body));
 }
 
+/* Each line end that is not CRLF needs an escape: text full of them stays in its bounds too. */
+static void test_bare_line_ends(void **state)
+{
+    static const char ends[] = "\n\r";
+    (void)state;
+    for (size_t i = 0; ends[i]; i++) {
+        AUTO_ARENA struct arena *arena = arena_new(ARENA_MAX);
+        AUTO_BUF struct buf text = buf_new(4u << 20);
+        struct slice result;
+        buf_add_str(&text, HEAD "Content-Type: text/plain\r\n\r\n" CAFE);
+        while (text.len < 2u << 20)
+            buf_add_byte(&text, (uint8_t)ends[i]);
+        assert_int_equal(convert(arena, buf_slice(&text), &result, NULL), ERR_OK);
+        assert_int_equal(mime_parse_in(arena, result, NULL, NULL)->encoding, MIME_BASE64);
+    }
+}
+
 /* Beyond the bounds of the parser nothing can be converted part by part. */
 static void test_deep(void **state)
 {
@@ -148,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_large),
+        cmocka_unit_test(test_bare_line_ends),
         cmocka_unit_test(test_deep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
