@@ -2,6 +2,7 @@
 #ifndef RELAY_CONTEXT_H
 #define RELAY_CONTEXT_H
 
+#include "relay/crowdsec.h"
 #include "relay/dkim_check.h"
 #include "relay/https.h"
 #include "relay/identity.h"
@@ -19,6 +20,7 @@ struct relay {
     struct secrets *secrets, *next_secrets;
     struct https *https;
     struct sts *sts;
+    struct crowdsec *crowdsec;
     struct resolve *resolve;
     struct identity *identity;
     struct dkim_check *dkim_check;

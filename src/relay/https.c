@@ -1,5 +1,5 @@
 /* https.c: libcurl's multi interface on the role's loop. What web servers say is a stranger's; bounded here,
- * parsed by whoever asked. Called by sts.c. */
+ * parsed by whoever asked. Called by sts.c and crowdsec_call.c. */
 #include "relay/https.h"
 
 #include <openssl/err.h>
@@ -30,12 +30,14 @@ struct https_fetch {
     struct list node;
     struct https *https;
     https_done *done;
+    https_piece *piece;
     void *ctx;
     CURL *easy; /* NULL: waits */
-    struct curl_slist *pinned;
-    struct buf body;
-    size_t headers;
-    bool too_long;
+    struct curl_slist *pinned, *lines;
+    struct buf body, sent;
+    size_t headers, received, max;
+    uint64_t ms;
+    bool plain, literal, post, too_long, unread;
     char url[URL_MAX], pin[URL_MAX], error[CURL_ERROR_SIZE];
 };
 
@@ -70,12 +72,25 @@ static enum err read_bundle(struct slice pem, X509_STORE **result, struct why *w
 
 /* ---- one transfer ---- */
 
+static bool is_success(const struct https_fetch *fetch)
+{
+    long status = 0;
+    (void)curl_easy_getinfo(fetch->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+}
+
 static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 {
     struct https_fetch *fetch = arg;
-    buf_add(&fetch->body, slice_make(bytes, one * len));
-    fetch->too_long = !buf_ok(&fetch->body);
-    return fetch->too_long ? 0 : one * len; /* 0 ends the transfer */
+    fetch->received += one * len;
+    fetch->too_long = fetch->received > fetch->max;
+    if (fetch->too_long)
+        return 0; /* ends the transfer */
+    if (!fetch->piece)
+        buf_add(&fetch->body, slice_make(bytes, one * len));
+    else if (is_success(fetch))
+        fetch->unread = !fetch->piece(fetch->ctx, slice_make(bytes, one * len));
+    return fetch->unread ? 0 : one * len;
 }
 
 static size_t on_header(char *bytes, size_t one, size_t len, void *arg)
@@ -110,8 +125,9 @@ static bool set_target(struct https_fetch *f)
 #define SET(option, value) ok = ok && curl_easy_setopt(f->easy, option, value) == CURLE_OK
     SET(CURLOPT_URL, f->url);
     SET(CURLOPT_RESOLVE, f->pinned);
-    SET(CURLOPT_RESOLVER_START_FUNCTION, on_resolver);
-    SET(CURLOPT_PROTOCOLS_STR, "https");
+    if (!f->literal) /* which curl reads itself */
+        SET(CURLOPT_RESOLVER_START_FUNCTION, on_resolver);
+    SET(CURLOPT_PROTOCOLS_STR, f->plain ? "http" : "https");
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L); /* RFC 8461 section 3.3 */
@@ -119,8 +135,20 @@ static bool set_target(struct https_fetch *f)
     SET(CURLOPT_FRESH_CONNECT, 1L);
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_USERAGENT, "Rockdove");
-    SET(CURLOPT_TIMEOUT_MS, (long)HTTPS_TIMEOUT_MS);
+    SET(CURLOPT_TIMEOUT_MS, (long)f->ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    return ok;
+}
+
+static bool set_request(struct https_fetch *f)
+{
+    bool ok = true;
+    SET(CURLOPT_HTTPHEADER, f->lines);
+    if (f->post) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE, (long)f->sent.len);
+        SET(CURLOPT_POSTFIELDS, (const char *)f->sent.data);
+    }
     return ok;
 }
 
@@ -151,10 +179,10 @@ static void start(struct https_fetch *fetch)
     list_remove(&fetch->node);
     list_push_back(&https->running, &fetch->node);
     https->count++;
-    fetch->pinned = curl_slist_append(NULL, fetch->pin);
+    fetch->pinned = fetch->literal ? NULL : curl_slist_append(NULL, fetch->pin);
     fetch->easy = curl_easy_init();
-    if (!fetch->pinned || !fetch->easy || !set_target(fetch) || !set_security(fetch) ||
-        curl_multi_add_handle(https->multi, fetch->easy) != CURLM_OK)
+    if ((!fetch->literal && !fetch->pinned) || !fetch->easy || !set_target(fetch) || !set_request(fetch) ||
+        !set_security(fetch) || curl_multi_add_handle(https->multi, fetch->easy) != CURLM_OK)
         abort(); /* no memory, or a curl that is not the one we were built for */
 }
 
@@ -162,6 +190,14 @@ static void start_waiting(struct https *https)
 {
     while (https->count < HTTPS_AT_ONCE && !list_empty(&https->waiting))
         start(CONTAINER_OF(https->waiting.next, struct https_fetch, node));
+}
+
+/* They hold keys. */
+static void free_lines(struct https_fetch *fetch)
+{
+    for (struct curl_slist *line = fetch->lines; line; line = line->next)
+        mem_wipe(line->data, strlen(line->data));
+    curl_slist_free_all(fetch->lines);
 }
 
 static void fetch_free(struct https_fetch *fetch)
@@ -174,7 +210,11 @@ static void fetch_free(struct https_fetch *fetch)
         https->count--;
     }
     curl_slist_free_all(fetch->pinned);
+    free_lines(fetch);
     buf_free(&fetch->body);
+    if (fetch->sent.data)
+        mem_wipe(fetch->sent.data, fetch->sent.len);
+    buf_free(&fetch->sent);
     free(fetch);
 }
 
@@ -183,6 +223,24 @@ static bool is_tls_failure(CURLcode code)
     return code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
            code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR ||
            code == CURLE_SSL_INVALIDCERTSTATUS;
+}
+
+static void judge(const struct https_fetch *fetch, CURLcode code, struct https_answer *answer)
+{
+    bool success = answer->status == 200 || (fetch->post && answer->status / 100 == 2);
+    if (fetch->too_long) {
+        answer->outcome = HTTPS_LONG;
+        answer->text = "the answer is too long";
+    } else if (fetch->unread) {
+        answer->outcome = HTTPS_UNREAD;
+        answer->text = "the answer cannot be read";
+    } else if (code != CURLE_OK) {
+        answer->outcome = is_tls_failure(code) ? HTTPS_TLS : HTTPS_FAILED;
+        answer->text = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
+    } else if (!success) {
+        answer->outcome = HTTPS_STATUS;
+        answer->text = fetch->post ? "the status is not 2xx" : "the status is not 200";
+    }
 }
 
 static void finish(struct https_fetch *fetch, CURLcode code)
@@ -194,18 +252,7 @@ static void finish(struct https_fetch *fetch, CURLcode code)
     (void)curl_easy_getinfo(fetch->easy, CURLINFO_CONTENT_TYPE, &type);
     answer.status = (unsigned)status;
     answer.type = slice_sub(slice_of(type), 0, HTTPS_TYPE_MAX);
-    if (fetch->too_long)
-        answer.outcome = HTTPS_LONG;
-    else if (code != CURLE_OK)
-        answer.outcome = is_tls_failure(code) ? HTTPS_TLS : HTTPS_FAILED;
-    else if (status != 200)
-        answer.outcome = HTTPS_STATUS;
-    if (answer.outcome == HTTPS_LONG)
-        answer.text = "the answer is too long";
-    else if (answer.outcome == HTTPS_STATUS)
-        answer.text = "the status is not 200";
-    else if (code != CURLE_OK)
-        answer.text = fetch->error[0] ? fetch->error : curl_easy_strerror(code);
+    judge(fetch, code, &answer);
     fetch->done(fetch->ctx, &answer);
     fetch_free(fetch);
 }
@@ -346,20 +393,79 @@ static void write_pin(struct https_fetch *fetch, struct slice host, uint16_t por
         memcpy(fetch->pin, pin.data, pin.len);
 }
 
+static void add_line(struct https_fetch *fetch, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(fetch->lines, line);
+    if (!longer)
+        abort(); /* no memory */
+    fetch->lines = longer;
+}
+
+static void write_lines(struct https_fetch *fetch, struct slice headers)
+{
+    char text[HTTPS_HEADER_MAX + 1];
+    struct slice line;
+    while (slice_token(&headers, '\n', &line)) {
+        line = slice_sub(line, 0, HTTPS_HEADER_MAX);
+        memcpy(text, line.ptr, line.len);
+        text[line.len] = '\0';
+        add_line(fetch, text);
+    }
+    mem_wipe(text, sizeof text);
+    if (fetch->post) {
+        add_line(fetch, "Content-Type: application/json");
+        add_line(fetch, "Expect:"); /* curl would ask for leave first */
+    }
+}
+
+static void write_url(struct https_fetch *fetch, const struct https_request *r)
+{
+    AUTO_BUF struct buf url = buf_new(URL_MAX - 1);
+    buf_addf(&url, "%s://%.*s:%u%.*s", r->plain ? "http" : "https", SLICE_ARG(r->host), r->port,
+             SLICE_ARG(r->path));
+    if (buf_ok(&url)) /* past the bound there is none, and the fetch fails */
+        memcpy(fetch->url, url.data, url.len);
+}
+
+struct https_fetch *https_send(struct https *https, const struct https_request *r)
+{
+    struct https_fetch *fetch = mem_zero(1, sizeof *fetch);
+    struct netaddr address;
+    *fetch =
+        (struct https_fetch){.https = https,
+                             .done = r->done,
+                             .piece = r->piece,
+                             .ctx = r->ctx,
+                             .body = buf_new(r->max),
+                             .sent = buf_new(r->body.len),
+                             .max = r->max,
+                             .ms = r->ms,
+                             .plain = r->plain,
+                             .literal = slice_starts(r->host, SLICE("[")) || netaddr_parse(r->host, &address),
+                             .post = r->post};
+    buf_add(&fetch->sent, r->body);
+    write_url(fetch, r);
+    write_lines(fetch, r->headers);
+    write_pin(fetch, r->host, r->port, r->addresses, r->count);
+    list_push_back(&https->waiting, &fetch->node);
+    start_waiting(https);
+    return fetch;
+}
+
 struct https_fetch *https_get(struct https *https, struct slice host, uint16_t port,
                               const struct netaddr *addresses, size_t count, struct slice path, size_t max,
                               https_done *done, void *ctx)
 {
-    struct https_fetch *fetch = mem_zero(1, sizeof *fetch);
-    *fetch = (struct https_fetch){.https = https, .done = done, .ctx = ctx, .body = buf_new(max)};
-    AUTO_BUF struct buf url = buf_new(URL_MAX - 1);
-    buf_addf(&url, "https://%.*s:%u%.*s", SLICE_ARG(host), port, SLICE_ARG(path));
-    if (buf_ok(&url))
-        memcpy(fetch->url, url.data, url.len);
-    write_pin(fetch, host, port, addresses, count);
-    list_push_back(&https->waiting, &fetch->node);
-    start_waiting(https);
-    return fetch;
+    const struct https_request request = {.host = host,
+                                          .port = port,
+                                          .addresses = addresses,
+                                          .count = count,
+                                          .path = path,
+                                          .max = max,
+                                          .ms = HTTPS_TIMEOUT_MS,
+                                          .done = done,
+                                          .ctx = ctx};
+    return https_send(https, &request);
 }
 
 void https_cancel(struct https_fetch **fetch)

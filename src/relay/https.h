@@ -1,5 +1,6 @@
-/* https.h: fetching one small text over HTTPS, with libcurl on the role's loop. Addresses are given: curl
- * never resolves a name, opens a file or starts a thread. Called by sts.c.
+/* https.h: requests over HTTPS (and, where the caller has reasons, plain HTTP), with libcurl on the role's
+ * loop. Addresses are given: curl never resolves a name, opens a file or starts a thread. Called by sts.c and
+ * crowdsec_call.c.
  */
 #ifndef RELAY_HTTPS_H
 #define RELAY_HTTPS_H
@@ -12,6 +13,7 @@
 #define HTTPS_ADDRESSES_MAX 8     /* of one host that are tried */
 #define HTTPS_TIMEOUT_MS    60000 /* of everything (RFC 8461 section 3.3) */
 #define HTTPS_TYPE_MAX      128   /* bytes kept of Content-Type */
+#define HTTPS_HEADER_MAX    2200  /* bytes of one header line we send */
 
 struct https;
 struct https_fetch;
@@ -25,11 +27,12 @@ enum err https_update(struct https *https, struct slice bundle, struct why *why)
 void https_free(struct https **https);
 
 enum https_outcome {
-    HTTPS_OK,     /* status 200, body whole */
+    HTTPS_OK,     /* status 200 (or another 2xx), body whole */
     HTTPS_FAILED, /* no connection, a time-out, a protocol error */
     HTTPS_TLS,    /* the certificate, or the handshake */
     HTTPS_STATUS, /* another status: redirects are not followed */
-    HTTPS_LONG    /* the body went past the bound */
+    HTTPS_LONG,   /* the body went past the bound */
+    HTTPS_UNREAD  /* https_request.piece wanted no more */
 };
 
 struct https_answer {
@@ -45,6 +48,29 @@ typedef void https_done(void *ctx, const struct https_answer *answer);
 struct https_fetch *https_get(struct https *https, struct slice host, uint16_t port,
                               const struct netaddr *addresses, size_t count, struct slice path, size_t max,
                               https_done *done, void *ctx) __attribute__((returns_nonnull));
+/* A piece of the body of an answer with status 2xx, as it comes; false ends the transfer. */
+typedef bool https_piece(void *ctx, struct slice bytes);
+
+/* Texts are copied. */
+struct https_request {
+    bool plain;        /* http */
+    struct slice host; /* a checked domain name, or an address (as URLs have it: IPv6 in brackets) */
+    uint16_t port;
+    const struct netaddr *addresses; /* at least one; the one itself where `host` is an address */
+    size_t count;
+    struct slice path;    /* with its query */
+    struct slice headers; /* lines ended by LF, checked by the caller; may be empty */
+    bool post;
+    struct slice body;  /* JSON, where it is a POST */
+    size_t max;         /* bytes of the answer */
+    uint64_t ms;        /* for everything */
+    https_piece *piece; /* NULL: the body is gathered and given to `done` */
+    https_done *done;
+    void *ctx;
+};
+struct https_fetch *https_send(struct https *https, const struct https_request *request)
+    __attribute__((returns_nonnull));
+
 /* Before `done`: it will not be called. Clears the pointer; takes NULL. */
 void https_cancel(struct https_fetch **fetch);
 

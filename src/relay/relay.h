@@ -1,5 +1,5 @@
 /* relay.h: the only role that connects to other servers: SMTP for mail that leaves, HTTPS for MTA-STS
- * policies. Started by proc/. */
+ * policies, and CrowdSec's local API. Started by proc/. */
 #ifndef RELAY_RELAY_H
 #define RELAY_RELAY_H
 

@@ -54,10 +54,17 @@ static bool on_dkim_check(void *ctx, struct ipc_link *link, struct ipc_packet *p
     return dkim_check_begin(relay->dkim_check, link, packet, message);
 }
 
+static bool on_ban_report(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct relay *relay = ctx;
+    (void)link;
+    (void)packet;
+    return crowdsec_report(relay->crowdsec, message);
+}
+
 static const struct role_dispatch dispatch[] = {
-    {WIRE_RELAY_SEND, on_send}, {WIRE_RELAY_FORGET, on_forget},
-    {WIRE_RELAY_TEST, on_test}, {WIRE_DKIM_CHECK, on_dkim_check},
-    {WIRE_NONE, NULL},
+    {WIRE_RELAY_SEND, on_send},       {WIRE_RELAY_FORGET, on_forget},   {WIRE_RELAY_TEST, on_test},
+    {WIRE_DKIM_CHECK, on_dkim_check}, {WIRE_BAN_REPORT, on_ban_report}, {WIRE_NONE, NULL},
 };
 
 /* ---- life ---- */
@@ -71,6 +78,7 @@ static void free_relay(void *ctx)
     dkim_check_free(&relay->dkim_check);
     resolve_free(&relay->resolve);
     sts_free(&relay->sts);
+    crowdsec_free(&relay->crowdsec);
     identity_free(&relay->identity);
     https_free(&relay->https);
     secrets_free(&relay->secrets);
@@ -113,6 +121,12 @@ static void on_drain(void *arg)
     role_drained(relay->run);
 }
 
+static void update_crowdsec(struct relay *relay)
+{
+    crowdsec_update(relay->crowdsec, relay->settings, role_file(relay->run, SUP_FILE_CROWDSEC_KEY, 0),
+                    role_file(relay->run, SUP_FILE_CROWDSEC_MACHINE, 0));
+}
+
 static void make_parts(struct relay *relay)
 {
     struct loop *loop = relay->loop;
@@ -126,6 +140,8 @@ static void make_parts(struct relay *relay)
     const struct pool_setup setup = pool_setup_of(relay);
     relay->pool = pool_new(loop, &setup);
     relay->drain = loop_timer_new(loop, on_drain, relay);
+    relay->crowdsec = crowdsec_new(loop, relay->https, dns, role_link(relay->run, ROLE_AUTH));
+    update_crowdsec(relay);
 }
 
 static void *load(struct role_run *run, struct why *why)
@@ -150,6 +166,7 @@ static enum err start(void *ctx, struct why *why)
     struct relay *relay = ctx;
     (void)why;
     identity_begin(relay->identity);
+    crowdsec_begin(relay->crowdsec);
     return ERR_OK;
 }
 
@@ -205,6 +222,7 @@ static void commit(void *ctx)
     }
     const struct pool_setup setup = pool_setup_of(relay);
     pool_update(relay->pool, &setup);
+    update_crowdsec(relay);
 }
 
 static void on_peer(void *ctx, enum role peer, bool up)
@@ -212,6 +230,8 @@ static void on_peer(void *ctx, enum role peer, bool up)
     struct relay *relay = ctx;
     if (peer == ROLE_DNS && up)
         identity_begin(relay->identity);
+    if (peer == ROLE_AUTH && up)
+        crowdsec_auth_up(relay->crowdsec);
     if (peer != ROLE_QUEUE || up)
         return;
     relay_jobs_forget(relay);

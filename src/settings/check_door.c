@@ -1,15 +1,8 @@
 /* check_door.c: keys about strangers that do not fit each other: DNS lists, bans, CrowdSec. Called by
  * check.c. */
-#include <string.h>
-
 #include "grammar/domain.h"
+#include "grammar/http_url.h"
 #include "settings/check_inside.h"
-
-static bool has_prefix(struct slice text, const char *prefix)
-{
-    size_t len = strlen(prefix);
-    return text.len > len && memcmp(text.ptr, prefix, len) == 0;
-}
 
 static void check_lists(struct check *c)
 {
@@ -64,15 +57,20 @@ static void check_bans(struct check *c)
 static void check_crowdsec(struct check *c)
 {
     const struct settings *s = c->settings;
+    struct http_url url;
+    struct why why;
     if (!s->crowdsec.url.len) {
         if (s->crowdsec.key_file.len || s->crowdsec.machine.len)
             PROBLEM(c, PROBLEM_WARNING, &s->crowdsec, "add url: http://127.0.0.1:8080/",
                     "crowdsec has no effect without its url");
         return;
     }
-    if (!has_prefix(s->crowdsec.url, "http://") && !has_prefix(s->crowdsec.url, "https://"))
-        PROBLEM(c, PROBLEM_ERROR, &s->crowdsec.url, "write http://127.0.0.1:8080/",
-                "crowdsec.url does not begin with http:// or https://");
+    if (http_url_parse(s->crowdsec.url, &url, &why))
+        PROBLEM(c, PROBLEM_ERROR, &s->crowdsec.url, "write http://127.0.0.1:8080/", "crowdsec.url %s",
+                why.text);
+    else if (url.plain && url.address.family != NETADDR_NONE && !netaddr_is_private(&url.address))
+        PROBLEM(c, PROBLEM_ERROR, &s->crowdsec.url, "write https://, or an address of your own network",
+                "crowdsec.url: the key would travel in the clear");
     if (!s->crowdsec.key_file.len)
         PROBLEM(c, PROBLEM_ERROR, &s->crowdsec.url,
                 "add key_file: with the key that `cscli bouncers add` printed",
