@@ -8,14 +8,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "cli/dkim.h"
 #include "grammar/domain.h"
 #include "policy/dkim.h"
 
-#define KEY_MODE   0600
-#define TEXT_MAX   ((size_t)4 << 20)
-#define RECORD_MAX ((size_t)4 * DKIM_RECORD_MAX)
+#define KEY_MODE       0600
+#define TEXT_MAX       ((size_t)4 << 20)
+#define RECORD_MAX     ((size_t)4 * DKIM_RECORD_MAX)
+#define NAME_ARENA_MAX ((size_t)64 * 1024) /* PATH_MAX many times */
 
 /* What the command line asks for. */
 struct request {
@@ -26,17 +28,8 @@ struct request {
 
 static void put_json(struct buf *out, const char *name, struct slice value)
 {
-    buf_addf(out, "%s\"%s\":\"", out->len && out->data[out->len - 1] != '{' ? "," : "", name);
-    for (size_t i = 0; i < value.len; i++) {
-        uint8_t c = value.ptr[i];
-        if (c < 0x20)
-            buf_addf(out, "\\u%04x", c);
-        else if (c == '"' || c == '\\')
-            buf_addf(out, "\\%c", c);
-        else
-            buf_add_byte(out, c);
-    }
-    buf_add_byte(out, '"');
+    buf_addf(out, "%s\"%s\":", out->len && out->data[out->len - 1] != '{' ? "," : "", name);
+    buf_add_json_string(out, value);
 }
 
 /* The key's record in its three forms. */
@@ -96,6 +89,15 @@ static enum err write_all(int fd, struct slice bytes, const char *path, struct w
     return fsync(fd) == 0 ? ERR_OK : err_errno(why, errno, "%s", path);
 }
 
+/* The record may be published soon: the key must not be gone after a power failure. */
+static enum err sync_name(const char *path, struct why *why)
+{
+    AUTO_ARENA struct arena *arena = arena_new(NAME_ARENA_MAX);
+    struct slice name = slice_of(path);
+    size_t folder = (size_t)(slice_rfind(name, '/') + 1); /* with its slash */
+    return io_fsync_dir_at(AT_FDCWD, folder ? arena_cstr(arena, slice_sub(name, 0, folder)) : ".", why);
+}
+
 /* Never overwrites: an old key may still be needed, and could not be brought back. */
 static enum err write_key(const char *path, const struct dkim_key *key, struct why *why)
 {
@@ -111,6 +113,8 @@ static enum err write_key(const char *path, const struct dkim_key *key, struct w
         err = write_all(fd, buf_slice(&pem), path, why);
     if (fd >= 0 && close(fd) != 0 && !err)
         err = err_errno(why, errno, "%s", path);
+    if (fd >= 0 && !err)
+        err = sync_name(path, why);
     if (fd >= 0 && err)
         (void)unlink(path);
     mem_wipe(pem.data, pem.len);
@@ -155,6 +159,20 @@ static struct slice full_path(struct cli *cli, const char *path)
     return found;
 }
 
+/* `replaces`: the selector whose turn is over; empty for a first key. */
+static void put_made_json(struct buf *out, const struct dkim_key *key, struct slice domain,
+                          struct slice selector, struct slice path, struct slice replaces)
+{
+    buf_add_byte(out, '{');
+    put_json(out, "domain", domain);
+    put_json(out, "selector", selector);
+    put_json(out, "key_file", path);
+    if (replaces.len)
+        put_json(out, "replaces", replaces);
+    put_key_json(out, key, domain, selector);
+    buf_add_str(out, "}\n");
+}
+
 static int generate(struct cli *cli)
 {
     struct request request;
@@ -180,12 +198,7 @@ static int generate(struct cli *cli)
     AUTO_BUF struct buf out = buf_new(TEXT_MAX);
     struct slice path = full_path(cli, request.out);
     if (cli->json) {
-        buf_add_byte(&out, '{');
-        put_json(&out, "domain", domain);
-        put_json(&out, "selector", selector);
-        put_json(&out, "key_file", path);
-        put_key_json(&out, key, domain, selector);
-        buf_add_str(&out, "}\n");
+        put_made_json(&out, key, domain, selector, path, SLICE_EMPTY);
     } else {
         buf_addf(&out, "The private key is in %.*s; nobody but its owner reads it.\nPublish this record:\n\n",
                  SLICE_ARG(path));
@@ -281,17 +294,10 @@ static int rotate(struct cli *cli)
     }
     AUTO_BUF struct buf out = buf_new(TEXT_MAX);
     struct slice path = full_path(cli, request.out);
-    if (cli->json) {
-        buf_add_byte(&out, '{');
-        put_json(&out, "domain", domain);
-        put_json(&out, "selector", selector);
-        put_json(&out, "key_file", path);
-        put_json(&out, "replaces", old->selector);
-        put_key_json(&out, key, domain, selector);
-        buf_add_str(&out, "}\n");
-    } else {
+    if (cli->json)
+        put_made_json(&out, key, domain, selector, path, old->selector);
+    else
         put_steps(&out, old, key, domain, selector, path);
-    }
     dkim_key_free(&key);
     (void)fwrite(out.data, 1, out.len, stdout);
     return CLI_OK;
@@ -299,8 +305,8 @@ static int rotate(struct cli *cli)
 
 /* ---- listing ---- */
 
-static void put_row_json(struct buf *out, const struct settings_dkim *row, const struct dkim_key *key,
-                         const struct why *why, bool first)
+static void put_row_json(struct buf *out, const struct settings_dkim *row, struct slice domain,
+                         const struct dkim_key *key, const struct why *why, bool first)
 {
     buf_add_str(out, first ? "{" : ",{");
     put_json(out, "domain", row->domain);
@@ -308,14 +314,14 @@ static void put_row_json(struct buf *out, const struct settings_dkim *row, const
     put_json(out, "key_file", row->key_file);
     buf_addf(out, ",\"usable\":%s", key ? "true" : "false");
     if (key)
-        put_key_json(out, key, row->domain, row->selector);
+        put_key_json(out, key, domain, row->selector);
     else
         put_json(out, "why", slice_of(why->text));
     buf_add_byte(out, '}');
 }
 
-static void put_row(struct buf *out, const struct settings_dkim *row, const struct dkim_key *key,
-                    const struct why *why)
+static void put_row(struct buf *out, const struct settings_dkim *row, struct slice domain,
+                    const struct dkim_key *key, const struct why *why)
 {
     buf_addf(out, "%.*s, selector %.*s, %.*s: ", SLICE_ARG(row->domain), SLICE_ARG(row->selector),
              SLICE_ARG(row->key_file));
@@ -324,7 +330,7 @@ static void put_row(struct buf *out, const struct settings_dkim *row, const stru
         return;
     }
     buf_addf(out, "%s, %u bits\n", dkim_algorithm_name(dkim_key_algorithm(key)), dkim_key_bits(key));
-    put_records(out, key, row->domain, row->selector);
+    put_records(out, key, domain, row->selector);
 }
 
 /* What the running server knows besides: which key signs, and what DNS answered. */
@@ -354,13 +360,16 @@ static int list(struct cli *cli)
     for (size_t i = 0; i < settings->dkim.count; i++) {
         const struct settings_dkim *row = &settings->dkim.items[i];
         struct dkim_key *key = NULL;
+        struct slice domain; /* as its records are named */
         struct why why = {""};
+        if (domain_to_alabel_in(cli->arena, row->domain, &domain, NULL))
+            domain = row->domain;
         if (cli_dkim_key(cli, row->key_file, &key, &why))
             code = CLI_FAILED;
         if (cli->json)
-            put_row_json(&out, row, key, &why, i == 0);
+            put_row_json(&out, row, domain, key, &why, i == 0);
         else
-            put_row(&out, row, key, &why);
+            put_row(&out, row, domain, key, &why);
         dkim_key_free(&key);
     }
     if (cli->json)

@@ -4,6 +4,10 @@
 
 #include "cli/cli.h"
 #include "cli/directory.h"
+#include "grammar/address.h"
+
+/* Of all targets: an address of at most ADDRESS_MAX bytes, each six in JSON. */
+#define JSON_MAX ((size_t)DIRECTORY_EXPAND_MAX * (6 * ADDRESS_MAX + 64))
 
 static const char *const outcomes[] = {"deliver", "unknown", "remote", "too-many", "invalid"};
 
@@ -23,19 +27,16 @@ static void print_step(const struct directory_step *step)
 static int print_route(struct cli *cli, const struct directory_route *route, const char *address)
 {
     if (cli->json) {
-        /* Addresses the table holds went through the address parser: nothing to escape but quoted local
-         * parts. */
-        (void)printf("{\"outcome\":\"%s\",\"targets\":[", outcomes[route->outcome]);
+        AUTO_BUF struct buf out = buf_new(JSON_MAX);
+        buf_addf(&out, "{\"outcome\":\"%s\",\"targets\":[", outcomes[route->outcome]);
         for (size_t i = 0; i < route->count; i++) {
-            (void)printf("%s{\"local\":%s,\"address\":\"", i ? "," : "",
-                         route->targets[i].local ? "true" : "false");
-            for (size_t at = 0; at < route->targets[i].address.len; at++) {
-                uint8_t c = route->targets[i].address.ptr[at];
-                (void)printf(c == '"' || c == '\\' ? "\\%c" : "%c", c);
-            }
-            (void)printf("\"}");
+            buf_addf(&out, "%s{\"local\":%s,\"address\":", i ? "," : "",
+                     route->targets[i].local ? "true" : "false");
+            buf_add_json_string(&out, route->targets[i].address);
+            buf_add_byte(&out, '}');
         }
-        (void)printf("]}\n");
+        buf_add_str(&out, "]}\n");
+        (void)fwrite(out.data, 1, out.len, stdout);
     } else {
         (void)printf("%s: %s\n", address, outcomes[route->outcome]);
         for (size_t i = 0; i < route->step_count; i++)
