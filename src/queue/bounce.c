@@ -411,6 +411,7 @@ static void fill(struct bounce *b, struct slice postmaster)
     b->dsn.envid = b->message.envid;
     b->dsn.arrival = wall_s(b, b->message.created_ms);
     b->dsn.message_id = b->message.message_id;
+    b->dsn.subject = b->message.subject;
     b->dsn.eightbit = b->message.eightbit;
     b->dsn.smtputf8 = b->message.smtputf8;
     b->received = arena_printf(b->arena, "Received: by %.*s (Rockdove) id %s;\r\n\t%s\r\n",
@@ -531,7 +532,8 @@ static void on_soon(void *arg)
 static void copy_message(struct bounce *b, const struct bounce_message *m)
 {
     struct slice *texts[] = {&b->message.id,         &b->message.sender,  &b->message.session,
-                             &b->message.message_id, &b->message.account, &b->message.envid};
+                             &b->message.message_id, &b->message.account, &b->message.envid,
+                             &b->message.subject};
     b->message = *m;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_dup(b->arena, *texts[i]);

@@ -22,6 +22,7 @@
 /* The message, as its row has it. Times are those of queue_now_ms(). */
 struct bounce_message {
     struct slice id, sender, session, message_id;
+    struct slice subject; /* empty: not known */
     struct slice account; /* who submitted it; empty: it came from outside */
     struct slice envid;
     uint32_t ret; /* 0 none, 1 FULL, 2 HDRS */

@@ -17,7 +17,7 @@
 /* What is found out on the way. In the transaction's arena. */
 struct leaving {
     struct txn *txn;
-    struct slice message_id, signature, hold;
+    struct slice message_id, subject, signature, hold;
     bool eightbit, utf8_header;
 };
 
@@ -187,6 +187,7 @@ static void on_file(void *ctx, enum err err, struct ipc_packet *packet)
                                           .signature = leaving->signature,
                                           .account = txn->account,
                                           .message_id = leaving->message_id,
+                                          .subject = leaving->subject,
                                           .hold = leaving->hold,
                                           .size = txn->size,
                                           .eightbit = leaving->eightbit,
@@ -342,6 +343,7 @@ static void with_facts(struct txn *txn, const struct wire_body_facts *facts)
     struct leaving *leaving = ARENA_NEW(txn->arena, struct leaving);
     *leaving = (struct leaving){.txn = txn,
                                 .message_id = arena_dup(txn->arena, facts->message_id),
+                                .subject = arena_dup(txn->arena, header_subject(facts->dkim_fields)),
                                 .eightbit = facts->eightbit,
                                 .utf8_header = facts->utf8_header};
     if (!txn->submission || !leaves(txn)) {

@@ -173,7 +173,7 @@ struct queued {
     struct list local_node; /* in q->local */
     struct queue *q;
     struct arena *arena;
-    struct slice id, sender, session, account, envid, message_id;
+    struct slice id, sender, session, account, envid, message_id, subject;
     struct slice received,
         signature; /* what stands in front: for local rows received; for remote ones both */
     uint32_t ret;

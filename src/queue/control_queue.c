@@ -499,6 +499,7 @@ static void bounce_group(struct run *run, size_t first, size_t count)
                                            .sender = m->sender,
                                            .session = m->session,
                                            .message_id = m->message_id,
+                                           .subject = m->subject,
                                            .account = m->account,
                                            .envid = m->envid,
                                            .ret = m->ret,
@@ -578,9 +579,9 @@ static void keep_row(struct run *run, const struct rows_row *row)
 {
     struct rows_row *kept = &run->rows[run->key_count];
     *kept = *row;
-    struct slice *texts[] = {&kept->id,         &kept->sender, &kept->session, &kept->account, &kept->envid,
-                             &kept->message_id, &kept->target, &kept->address, &kept->orcpt,   &kept->error,
-                             &kept->enhanced,   &kept->remote, &kept->route,   &kept->hold};
+    struct slice *texts[] = {&kept->subject, &kept->id,         &kept->sender, &kept->session, &kept->account,
+                             &kept->envid,   &kept->message_id, &kept->target, &kept->address, &kept->orcpt,
+                             &kept->error,   &kept->enhanced,   &kept->remote, &kept->route,   &kept->hold};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_dup(run->page, *texts[i]);
     run->keys[run->key_count++] =

@@ -312,6 +312,7 @@ static struct queued *make_queued(struct queue *q, const struct spool_message *f
     m->account = arena_dup(arena, from->account);
     m->envid = arena_dup(arena, from->mail->envid);
     m->message_id = arena_dup(arena, from->message_id);
+    m->subject = arena_dup(arena, from->subject);
     m->received = arena_dup(arena, from->received);
     m->signature = arena_dup(arena, from->signature);
     m->ret = from->mail->ret;

@@ -1,5 +1,6 @@
-/* header.c: writes Return-Path, Delivered-To and Received. What the client said of itself (helo, names) is
- * made printable here once more: these lines are part of stored mail. Pure; called by commit.c. */
+/* header.c: writes Return-Path, Delivered-To and Received, and finds the Subject. What the client said of
+ * itself (helo, names) is made printable here once more: these lines are part of stored mail. Pure; called by
+ * commit.c. */
 #include "queue/header.h"
 
 #include "grammar/date.h"
@@ -98,4 +99,20 @@ void header_add_delivery(struct buf *out, struct slice sender, struct slice acco
     add_path(out, sender);
     buf_add_str(out, "\r\n");
     header_add_delivered_to(out, account);
+}
+
+struct slice header_subject(struct slice dkim_fields)
+{
+    const struct slice name = SLICE("subject:");
+    struct slice rest = dkim_fields, line;
+    while (slice_token(&rest, '\n', &line)) {
+        if (!slice_starts(line, name))
+            continue;
+        line = slice_trim(slice_from(line, name.len));
+        if (line.len > HEADER_SUBJECT_MAX)
+            for (line.len = HEADER_SUBJECT_MAX; line.len && (line.ptr[line.len] & 0xc0) == 0x80;)
+                line.len--;
+        return line;
+    }
+    return SLICE_EMPTY;
 }

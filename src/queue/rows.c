@@ -24,7 +24,7 @@ struct read_op {
     "SELECT r.message, r.ordinal, m.sender, m.session, m.account, m.envid, m.message_id, m.created, m.size," \
     " m.ret, m.smtputf8, m.eightbit, m.requiretls, r.kind, r.target, r.address, r.orcpt, r.notify, "         \
     "r.claimed,"                                                                                             \
-    " r.due, r.attempts, r.error, r.code, r.enhanced, r.remote, r.route, r.hold"                             \
+    " r.due, r.attempts, r.error, r.code, r.enhanced, r.remote, r.route, r.hold, m.subject"                  \
     " FROM queue_recipient r JOIN queue_message m ON m.id = r.message"
 #define ORDER " ORDER BY r.message, r.ordinal LIMIT ?3"
 
@@ -33,8 +33,8 @@ static struct rows_row *add_row(struct read_op *r, const struct db_rows *rows)
     struct rows_row *row = &r->page.rows[r->page.count++];
     struct slice *texts[] = {&row->id,         &row->sender, &row->session, &row->account, &row->envid,
                              &row->message_id, &row->target, &row->address, &row->orcpt,   &row->error,
-                             &row->enhanced,   &row->remote, &row->route,   &row->hold};
-    static const int columns[] = {0, 2, 3, 4, 5, 6, 14, 15, 16, 21, 23, 24, 25, 26};
+                             &row->enhanced,   &row->remote, &row->route,   &row->hold,    &row->subject};
+    static const int columns[] = {0, 2, 3, 4, 5, 6, 14, 15, 16, 21, 23, 24, 25, 26, 27};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = arena_dup(r->arena, slice_sub(db_slice(rows, columns[i]), 0, WIRE_NAME_MAX));
     row->ordinal = (uint32_t)db_u64(rows, 1);

@@ -11,7 +11,7 @@
 
 /* One recipient with its message. Times are those of queue_now_ms(). */
 struct rows_row {
-    struct slice id, sender, session, account, envid, message_id; /* of the message */
+    struct slice id, sender, session, account, envid, message_id, subject; /* of the message */
     uint64_t created_ms, size;
     uint32_t ret;
     bool smtputf8, eightbit, requiretls;

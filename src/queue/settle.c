@@ -188,6 +188,7 @@ static void tell(void *arg)
                                            .eightbit = m->eightbit,
                                            .requiretls = m->requiretls,
                                            .message_id = m->message_id,
+                                           .subject = m->subject,
                                            .created_ms = m->created_ms,
                                            .size = m->size};
     size_t count = t->count - t->at;

@@ -6,7 +6,8 @@
  *
  * The tables (schema 3), for whoever writes operations of his own (spool_submit):
  *   queue_message    id, sender, received, signature, session, account, envid, ret, smtputf8, eightbit,
- *                    utf8_header, requiretls, size, created, client, message_id, warned
+ *                    utf8_header, requiretls, size, created, client, message_id, warned,
+ *                    subject (plain text, for notifications)
  *   queue_recipient  message, ordinal, kind (0 local, 1 remote), target, address, orcpt, notify,
  *                    claimed (SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD), due, attempts, error (text of the
  *                    last answer), code, enhanced, remote, sender, route, priority, hold (reason)
@@ -51,7 +52,7 @@ struct spool_message {
     struct slice received;              /* our header block, whole lines */
     struct slice signature; /* DKIM-Signature fields, put in front of `received` for remote rows */
     struct slice account;   /* submitter, or empty */
-    struct slice message_id;
+    struct slice message_id, subject;
     struct slice hold; /* not empty: its rows are born held, for this reason */
     uint64_t size;
     bool eightbit, utf8_header;   /* as scan found */
@@ -111,7 +112,8 @@ enum spool_what {
 };
 struct spool_result {
     enum spool_what what;
-    const struct queued_row *row; /* attempts, code, enhanced, text, remote are kept (LATER, TOLD), route (LATER) */
+    const struct queued_row
+        *row; /* attempts, code, enhanced, text, remote are kept (LATER, TOLD), route (LATER) */
     uint64_t due_ms;
     uint64_t route_due_ms; /* when its route is to be looked at (LATER, BACK) */
 };

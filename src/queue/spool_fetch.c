@@ -59,7 +59,7 @@ static enum err read_head(struct db *db, struct queued *m, struct why *why)
     struct db_rows rows;
     enum err err = db_query(db,
                             "SELECT sender, received, signature, session, account, envid, ret, smtputf8,"
-                            " eightbit, utf8_header, requiretls, size, created, message_id, warned,"
+                            " eightbit, utf8_header, requiretls, size, created, message_id, warned, subject,"
                             " (SELECT count(*) FROM queue_recipient WHERE message = id)"
                             " FROM queue_message WHERE id = ?",
                             DB_ARGS(DB_TEXT(m->id)), &rows, why);
@@ -81,7 +81,8 @@ static enum err read_head(struct db *db, struct queued *m, struct why *why)
         m->created_ms = db_u64(&rows, 12);
         m->message_id = arena_dup(m->arena, db_slice(&rows, 13));
         m->warned = db_u64(&rows, 14) != 0;
-        m->all = (uint32_t)db_u64(&rows, 15);
+        m->subject = arena_dup(m->arena, db_slice(&rows, 15));
+        m->all = (uint32_t)db_u64(&rows, 16);
     }
     return db_end(&rows, why);
 }

@@ -111,13 +111,13 @@ static enum err put_message(struct db *db, const struct spool_put *put, struct w
     const struct queued *m = put->message;
     return db_run(db,
                   "INSERT INTO queue_message (id, sender, received, signature, session, account, envid, ret,"
-                  " smtputf8, eightbit, utf8_header, requiretls, size, created, client, message_id)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  " smtputf8, eightbit, utf8_header, requiretls, size, created, client, message_id, subject)"
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                   DB_ARGS(DB_TEXT(m->id), DB_TEXT(m->sender), DB_BLOB(m->received), DB_BLOB(m->signature),
                           DB_TEXT(m->session), DB_TEXT(m->account), DB_TEXT(m->envid), DB_U64(m->ret),
                           DB_U64(m->smtputf8), DB_U64(m->eightbit), DB_U64(m->utf8_header),
                           DB_U64(m->requiretls), DB_U64(m->size), DB_U64(m->created_ms), DB_TEXT(put->client),
-                          DB_TEXT(m->message_id)),
+                          DB_TEXT(m->message_id), DB_TEXT(m->subject)),
                   why);
 }
 

@@ -45,7 +45,8 @@ static const struct db_step steps[] = {
             "CREATE TABLE queue_clock (one INTEGER PRIMARY KEY, correction INTEGER NOT NULL,"
             " clock_offset INTEGER NOT NULL, seen INTEGER NOT NULL, boot TEXT NOT NULL);"},
     /* Rows from before step 2 leave with the message's sender, not with none. */
-    {.sql = "UPDATE queue_recipient SET sender = (SELECT sender FROM queue_message WHERE id = message)"
+    {.sql = "ALTER TABLE queue_message ADD COLUMN subject TEXT NOT NULL DEFAULT '';"
+            "UPDATE queue_recipient SET sender = (SELECT sender FROM queue_message WHERE id = message)"
             " WHERE kind = 1 AND sender = '';"},
 };
 const struct db_schema spool_schema = {.name = "queue database", .steps = steps, .count = ARRAY_LEN(steps)};

@@ -37,6 +37,7 @@ def test_a_failure_is_told_to_the_sender(world):
     assert entry["Diagnostic-Code"].startswith("smtp;") and "550 5.1.1 no such user here" in entry["Diagnostic-Code"]
     assert remote.address() in note.text and len(note.text) > 200 and "no such user here" in note.text
     assert b"about the roof" in note.returned
+    assert re.search(r"^ +Subject: about the roof\s*$", note.text, re.M), note.text
     world.wait_gone(remote.address())
 
 

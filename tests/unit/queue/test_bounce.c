@@ -294,6 +294,42 @@ static void to_remote_sender(void **state)
     rig_free(rig);
 }
 
+/* The message is named by its Subject where that is known and plain; it is a stranger's text. */
+static void names_the_subject(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *subject, *line; /* NULL: not named */
+    } rows[] = {
+        {"Lunch tomorrow", "    Subject: Lunch tomorrow\r\n"},
+        {"Lunch\r\nBcc: x@example.net", "    Subject: Lunch Bcc: x@example.net\r\n"},
+        {"a\x1b[31mb\xe2\x80\xae", "    Subject: a?[31mb?\r\n"},
+        {"=?utf-8?q?Gr=C3=BC=C3=9Fe?=", NULL},
+        {"\xff\xfe", NULL},
+        {"", NULL},
+    };
+    static struct fake f;
+    struct rig *rig = start(&f, yaml);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct bounce_message m = message_of_john;
+        m.subject = slice_of(rows[i].subject);
+        assert_int_equal(bounce(rig, &m, &refused, 1), ERR_OK);
+        if (rows[i].line ? !holds(&f, rows[i].line) : holds(&f, "    Subject: "))
+            fail_msg("row %zu: %s", i, f.body);
+    }
+    /* letters beyond ASCII: the text part says how it is written, no header field holds them */
+    struct bounce_message m = message_of_john;
+    m.subject = SLICE("Gr\xc3\xbc\xc3\x9f"
+                      "e");
+    assert_int_equal(bounce(rig, &m, &refused, 1), ERR_OK);
+    struct slice body = slice_make(f.body, f.body_len);
+    ptrdiff_t text = slice_search(body, SLICE("\r\n\r\n"));
+    assert_true(slice_is_ascii(slice_sub(body, 0, (size_t)text)));
+    assert_true(holds(&f, "charset=utf-8") && holds(&f, "    Subject: Gr=C3=BC=C3=9Fe\r\n"));
+    assert_true(holds(&f, "Content-Transfer-Encoding: quoted-printable"));
+    rig_free(rig);
+}
+
 static void who_wants_it(void **state)
 {
     (void)state;
@@ -561,9 +597,11 @@ static void missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(to_local_sender), cmocka_unit_test(to_remote_sender), cmocka_unit_test(who_wants_it),
-        cmocka_unit_test(alias),           cmocka_unit_test(to_postmaster),    cmocka_unit_test(failures),
-        cmocka_unit_test(many_rows),       cmocka_unit_test(many_at_once),     cmocka_unit_test(signing),
+        cmocka_unit_test(to_local_sender), cmocka_unit_test(to_remote_sender),
+        cmocka_unit_test(who_wants_it),    cmocka_unit_test(names_the_subject),
+        cmocka_unit_test(alias),           cmocka_unit_test(to_postmaster),
+        cmocka_unit_test(failures),        cmocka_unit_test(many_rows),
+        cmocka_unit_test(many_at_once),    cmocka_unit_test(signing),
         cmocka_unit_test(first_answer),    cmocka_unit_test(missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

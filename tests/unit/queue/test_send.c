@@ -259,7 +259,7 @@ static void only_the_news_again(void **state)
 static void news_do_not_expire(void **state)
 {
     (void)state;
-    static const char quick[] = OUT_YAML "queue: { retry_first: 200ms, expire: 2s, warn: 500ms }\n";
+    static const char quick[] = OUT_YAML "queue: { retry_first: 200ms, expire: 4s, warn: 500ms }\n";
     static const struct out_mail wants = {
         .sender = "john@example.org", .to = {"a@example.net"}, .notify = 14};
     struct out *o = out_new(yaml_slow, NULL);

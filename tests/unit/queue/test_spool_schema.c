@@ -58,7 +58,7 @@ static void columns(void **state)
          " AND size = 100 AND client = '192.0.2.1' AND session = 'sess00000001'",
          1},
         {"SELECT count(*) FROM queue_message WHERE signature = x'' AND utf8_header = 0 AND message_id = ''"
-         " AND warned = 0",
+         " AND warned = 0 AND subject = ''",
          2},
         {"SELECT count(*) FROM queue_recipient WHERE ordinal = 0 AND target = 'jane@example.org' AND address "
          "="
