@@ -12,10 +12,24 @@
 
 #define CREDENTIALS_MAX 12000 /* octets of a decoded SASL message */
 
-/* A question to auth. It outlives the session that asked it: a grant that comes too late is given back. */
+#define LOGGED_USER_MAX 256
+
+/* A failed login, for the log. */
+struct failure {
+    char session[IMAP_SESSION_ID + 1], mechanism[33];
+    struct netaddr_text client;
+    size_t user_len;
+    uint8_t user[LOGGED_USER_MAX];
+    bool tls;
+    struct compat_line line; /* empty: no tool is to see it */
+};
+
+/* A question to auth. It outlives the session that asked it: a grant that comes too late is given back, and
+ * whoever does not wait for the answer, which a wrong password delays, has still guessed. */
 struct auth_call {
     struct imap *imap;
     struct session *session; /* NULL: gone */
+    struct failure *failure; /* of a session that is gone, should it turn out to be one */
 };
 
 struct login {
@@ -23,6 +37,7 @@ struct login {
     char mechanism[33];
     struct slice user; /* as claimed, for the log */
     uint64_t exchange; /* of auth, while it goes on */
+    bool tls;
 };
 
 static struct login *login_of(struct session *s)
@@ -30,29 +45,44 @@ static struct login *login_of(struct session *s)
     return s->run->state;
 }
 
-static void log_failure(struct session *s, const char *why)
+/* A tool that bans must never see our own monitors, clients and load balancers. */
+static bool is_stranger(const struct session *s)
+{
+    return !s->probe && !s->trusted && compat_may_ban(role_settings(s->imap->run), &s->client);
+}
+
+/* What is said of a failed login, when the session may be gone. */
+static void note_failure(struct session *s, struct failure *failure)
 {
     struct login *login = login_of(s);
     uint64_t ms = clock_mono_ms() - s->started_ms;
-    struct compat_line line;
-    bool tls = stream_is_tls(s->stream);
-    struct slice client = slice_of(s->client_text.text);
-    if (s->probe || s->trusted || settings_is_proxy(role_settings(s->imap->run), &s->client)) {
-        log_info("imap.login_failed", LOG_CSTR("session", s->id), LOG_STR("client", client),
-                 LOG_STR("user", login->user), LOG_CSTR("why", why));
-        return;
-    }
-    compat_imap_failed(&line, client, slice_of(s->server_ip), login->user, slice_of(login->mechanism),
-                       s->failures, (unsigned)(ms / 1000), tls);
-    log_warn("imap.login_failed", LOG_CSTR("session", s->id), LOG_STR("client", client),
-             LOG_STR("user", login->user), LOG_CSTR("mechanism", login->mechanism), LOG_BOOL("tls", tls),
-             LOG_CSTR("why", why), LOG_COMPAT_LINE(&line));
+    memcpy(failure->session, s->id, sizeof failure->session);
+    memcpy(failure->mechanism, login->mechanism, sizeof failure->mechanism);
+    failure->client = s->client_text;
+    failure->user_len = login->user.len < sizeof failure->user ? login->user.len : sizeof failure->user;
+    if (failure->user_len)
+        memcpy(failure->user, login->user.ptr, failure->user_len);
+    failure->tls = login->tls; /* the stream may be gone */
+    failure->line.len = 0;
+    if (is_stranger(s))
+        compat_imap_failed(&failure->line, slice_of(s->client_text.text), slice_of(s->server_ip), login->user,
+                           slice_of(login->mechanism), s->failures + 1, (unsigned)(ms / 1000), failure->tls);
+}
+
+static void log_failure(const struct failure *f, const char *why)
+{
+    log_event(f->line.len ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "imap.login_failed",
+              LOG_CSTR("session", f->session), LOG_CSTR("client", f->client.text),
+              LOG_STR("user", slice_make(f->user, f->user_len)), LOG_CSTR("mechanism", f->mechanism),
+              LOG_BOOL("tls", f->tls), LOG_CSTR("why", why), LOG_COMPAT_LINE(&f->line));
 }
 
 static void login_failed(struct session *s)
 {
+    struct failure failure;
+    note_failure(s, &failure);
+    log_failure(&failure, "wrong name or password");
     s->failures++;
-    log_failure(s, "wrong name or password");
     imap_session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
     if (s->failures >= IMAP_LOGIN_FAILURES)
         imap_session_bye(s, "Too many failed logins");
@@ -77,7 +107,10 @@ static void login_ok(struct session *s, const struct wire_auth_result *result)
     s->grant = result->grant;
     s->account = mem_dup(result->account.ptr, result->account.len);
     if (!count_user(s)) {
-        log_failure(s, "too many connections of this user and address");
+        struct failure limited;
+        note_failure(s, &limited);
+        limited.line.len = 0; /* the password was right */
+        log_failure(&limited, "too many connections of this user and address");
         imap_session_done(s, "NO [LIMIT] Too many connections of this user from your address");
         imap_session_bye(s, "Too many connections");
         return;
@@ -113,8 +146,11 @@ static void cancel_exchange(struct session *s)
 static void session_ended(struct session *s)
 {
     struct login *login = login_of(s);
-    if (login->call)
+    if (login->call) {
         login->call->session = NULL;
+        login->call->failure = mem_zero(1, sizeof *login->call->failure);
+        note_failure(s, login->call->failure);
+    }
     cancel_exchange(s);
 }
 
@@ -208,8 +244,11 @@ static void on_result(void *ctx, enum err err, struct ipc_packet *packet)
         answered(s, &result);
         imap_session_leave(s);
     } else {
+        if (result.status == AUTH_FAILED && call->failure)
+            log_failure(call->failure, "wrong name or password, and gone before the answer");
         give_back(call->imap, &result);
     }
+    free(call->failure);
     free(call);
 }
 
@@ -226,6 +265,7 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
     struct login *login = login_of(s);
     for (size_t i = 0; i < mechanism.len && i + 1 < sizeof login->mechanism; i++)
         login->mechanism[i] = (char)ascii_upper(mechanism.ptr[i]);
+    login->tls = stream_is_tls(s->stream);
     s->run->stop = session_ended;
     const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
                                             .tls = stream_is_tls(s->stream) || s->insecure_auth,

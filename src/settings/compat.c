@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "grammar/domain.h"
+
 #define COMPAT_WORD_MAX  128 /* of one client-chosen value */
 #define COMPAT_REPLY_MAX 200
 
@@ -43,14 +45,11 @@ static void put_reply(struct compat_line *line, struct slice reply)
     }
 }
 
-/* The parsers know letters, digits, dots and hyphens in names; any other makes the line useless, so: unknown.
- */
+/* The parsers know host names of labels of letters, digits and hyphens; any other, or one that is cut, makes
+ * the line useless, so: unknown. */
 static bool is_plain_name(struct slice name)
 {
-    for (size_t i = 0; i < name.len; i++)
-        if (!ascii_is_alnum(name.ptr[i]) && name.ptr[i] != '.' && name.ptr[i] != '-')
-            return false;
-    return name.len > 0 && name.len <= 253;
+    return name.len <= COMPAT_WORD_MAX && domain_is_ldh(name);
 }
 
 /* name[ip] */
@@ -63,6 +62,14 @@ static void put_client(struct compat_line *line, struct slice ip, struct slice n
     put(line, "[");
     put_word(line, ip);
     put(line, "]");
+}
+
+bool compat_may_ban(const struct settings *settings, const struct netaddr *client)
+{
+    return (client->family == NETADDR_V4 || client->family == NETADDR_V6) && !netaddr_is_loopback(client) &&
+           !settings_is_trusted(settings, client) && !settings_is_proxy(settings, client) &&
+           !settings_networks_have(settings->ban_policy.except.items, settings->ban_policy.except.count,
+                                   client);
 }
 
 const char *compat_smtp_program(const struct settings_listener *listener)

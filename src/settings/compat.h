@@ -21,6 +21,11 @@ struct compat_line {
 };
 #define LOG_COMPAT_LINE(line) LOG_COMPAT((line)->program, slice_make((line)->text, (line)->len))
 
+/* Is this the address of somebody whom a tool that reads such lines may ban? Not this machine, own networks,
+ * load balancers and listed monitors: without this no line is written. The caller adds what only he knows:
+ * health checks, gateways that hide their clients. */
+bool compat_may_ban(const struct settings *settings, const struct netaddr *client);
+
 /* Which of Postfix's daemons the listener would be: "postfix/smtpd", "postfix/submission/smtpd",
  * "postfix/smtps/smtpd". */
 const char *compat_smtp_program(const struct settings_listener *listener);

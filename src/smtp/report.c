@@ -3,14 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smtp/gateway.h"
 #include "smtp/session.h"
 
 #define ID(s) LOG_STR("session", slice_make((s)->id, SMTP_ID_LEN))
 
-/* A tool that bans must never see our own monitors, clients and load balancers. */
+/* A tool that bans must never see our own monitors, clients and load balancers, nor an address behind which
+ * many hide. */
 static bool is_stranger(const struct smtp_session *s)
 {
-    return !s->trusted && !s->probe && !s->from_proxy;
+    const struct netaddr *client = stream_client(s->stream);
+    return !s->trusted && !s->probe && !s->from_proxy && compat_may_ban(s->smtp->settings, client) &&
+           !smtp_gateway_is(s->smtp, client);
 }
 
 static struct slice client(const struct smtp_session *s)
