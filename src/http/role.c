@@ -105,8 +105,17 @@ static bool on_mechanisms(void *ctx, struct ipc_link *link, struct ipc_packet *p
     return true;
 }
 
+static bool on_bans(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct http *http = ctx;
+    (void)link;
+    (void)message;
+    return service_take_bans(&http->service, packet);
+}
+
 static const struct role_dispatch dispatch[] = {
     {WIRE_AUTH_MECHANISMS, on_mechanisms},
+    {WIRE_BAN_LIST, on_bans},
     {WIRE_NONE, NULL},
 };
 

@@ -178,10 +178,19 @@ static bool on_mechanisms(void *ctx, struct ipc_link *link, struct ipc_packet *p
     return true;
 }
 
+static bool on_bans(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct imap *imap = ctx;
+    (void)link;
+    (void)message;
+    return service_take_bans(&imap->service, packet);
+}
+
 static const struct role_dispatch dispatch[] = {
     {WIRE_MBOX_CHANGED, on_mbox_changed},
     {WIRE_STORE_STATE, on_store_state},
     {WIRE_AUTH_MECHANISMS, on_mechanisms},
+    {WIRE_BAN_LIST, on_bans},
     {WIRE_NONE, NULL},
 };
 

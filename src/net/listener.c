@@ -39,6 +39,7 @@ struct listener {
     struct loop_timer *pause, *trim;
     bool trim_armed;
     struct list preambles;
+    size_t waiting; /* of them */
     const struct listener_ops *ops;
     void *ctx;
 };
@@ -56,6 +57,7 @@ struct preamble {
 static void preamble_free(struct preamble *p)
 {
     list_remove(&p->node);
+    p->listener->waiting--;
     loop_timer_free(&p->patience);
     stream_free(&p->stream);
     free(p);
@@ -85,6 +87,15 @@ static void arrived(struct preamble *p)
     l->ops->arrived(l->ctx, stream, &arrival);
 }
 
+static void turn_away(struct preamble *p, const char *text)
+{
+    if (p->arrival.settings->tls != SETTINGS_TLS_IMPLICIT) {
+        stream_write(p->stream, slice_of(text));
+        stream_finish(&p->stream);
+    }
+    preamble_free(p);
+}
+
 /* Behind the header, or where none is expected. */
 static void protocol_begins(struct preamble *p)
 {
@@ -93,6 +104,12 @@ static void protocol_begins(struct preamble *p)
     loop_timer_free(&p->patience);
     p->arrival.trusted = settings_is_trusted(l->settings, stream_client(p->stream));
     stream_set_deadline(p->stream, 0);
+    const char *refusal =
+        l->ops->refusal && !p->arrival.probe ? l->ops->refusal(l->ctx, p->stream, &p->arrival) : NULL;
+    if (refusal) {
+        turn_away(p, refusal);
+        return;
+    }
     if (p->arrival.settings->tls == SETTINGS_TLS_IMPLICIT && l->tls)
         stream_begin_tls(p->stream, l->tls, l->settings->timeouts.handshake);
     else
@@ -209,6 +226,7 @@ static void begin(struct listener *l, int fd, const struct netaddr *peer)
     p->from_proxy = settings_is_proxy(l->settings, peer);
     p->stream = stream_new(l->loop, fd, peer, &preamble_ops, p);
     list_push_back(&l->preambles, &p->node);
+    l->waiting++;
     enum settings_proxy proxy = l->mine->proxy;
     if (proxy == SETTINGS_PROXY_OFF || (proxy == SETTINGS_PROXY_OPTIONAL && !p->from_proxy)) {
         protocol_begins(p);
@@ -358,6 +376,11 @@ void listener_update(struct listener *l, uint32_t index, const struct settings *
         p->arrival.index = index;
         p->arrival.settings = l->mine;
     }
+}
+
+size_t listener_waiting(const struct listener *l)
+{
+    return l->waiting;
 }
 
 void listener_free(struct listener **ref)

@@ -27,6 +27,10 @@ enum listener_loss {
 };
 
 struct listener_ops {
+    /* May this one come in? Asked once its true address is known, before TLS; not where the arrival is a
+     * probe. NULL: yes. Otherwise it is closed, and told this first (constant; may be empty) where the server
+     * speaks first and in the clear. May be NULL. */
+    const char *(*refusal)(void *ctx, struct stream *stream, const struct listener_arrival *arrival);
     /* A connection is ready (TLS done where implicit). The owner sets its callbacks with stream_set_owner().
      */
     void (*arrived)(void *ctx, struct stream *stream, const struct listener_arrival *arrival);
@@ -46,6 +50,8 @@ void listener_update(struct listener *listener, uint32_t index, const struct set
                      struct tls_context *tls);
 /* After a reload: the same address under another descriptor. */
 void listener_set_fd(struct listener *listener, int fd);
+/* Connections in their preamble. */
+size_t listener_waiting(const struct listener *listener);
 /* Stops accepting; connections in their preamble are closed. Clears the pointer; takes NULL. */
 void listener_free(struct listener **listener);
 

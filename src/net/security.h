@@ -45,7 +45,8 @@ struct security_event {
     const struct compat_line *compat; /* its form for tools that read Postfix's log, or NULL */
 };
 #define SECURITY_DETAIL_MAX 200u
-/* Counts, logs, tells auth (but OFFENCE_BANNED, which is worth nothing). */
+/* Counts, logs, tells auth (but OFFENCE_BANNED, which is worth nothing). `security` may be NULL: the role
+ * ends. */
 void security_report(struct security *security, const struct security_event *event);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "net/admission.h"
 
 #define PROBED_LATELY_MS                                                                                     \
     60000u /* a load balancer that has not looked for so long does not wait for our news */
@@ -109,7 +110,12 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
         s->ops->lost(s->ctx, arrival, client, loss, text);
 }
 
-static const struct listener_ops listener_ops = {.arrived = on_arrived, .lost = on_lost};
+static const char *on_asked(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
+{
+    return admission_refusal(ctx, stream, arrival);
+}
+
+static const struct listener_ops listener_ops = {.refusal = on_asked, .arrived = on_arrived, .lost = on_lost};
 
 static void free_doors(struct service_door *doors, size_t count)
 {
@@ -154,6 +160,14 @@ static struct service_door open_door(struct service *s, uint32_t index, int fd, 
     return door;
 }
 
+size_t service_waiting(const struct service *s)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < s->door_count; i++)
+        waiting += s->doors[i].listener ? listener_waiting(s->doors[i].listener) : 0;
+    return waiting;
+}
+
 void service_open(struct service *s)
 {
     const struct settings *settings = role_settings(s->run);
@@ -176,11 +190,13 @@ void service_init(struct service *s, struct loop *loop, const struct service_ops
 {
     *s = (struct service){.loop = loop, .ops = ops, .ctx = ctx};
     list_init(&s->sessions);
+    admission_init(s);
 }
 
 enum err service_load(struct service *s, struct role_run *run, struct why *why)
 {
     s->run = run;
+    admission_use(s, role_settings(run));
     return load_tls(s, role_settings(run), role_file, &s->tls, why);
 }
 
@@ -192,6 +208,7 @@ enum err service_prepare(struct service *s, struct why *why)
 
 void service_commit(struct service *s)
 {
+    admission_use(s, role_settings(s->run));
     tls_context_free(&s->tls);
     s->tls = s->next_tls;
     s->next_tls = NULL;
@@ -286,4 +303,5 @@ void service_free(struct service *s)
     loop_timer_free(&s->notice_timer);
     tls_context_free(&s->tls);
     tls_context_free(&s->next_tls);
+    admission_free(s);
 }

@@ -8,7 +8,9 @@
 #define NET_SERVICE_H
 
 #include "base/coll.h"
+#include "net/limits.h"
 #include "net/listener.h"
+#include "net/security.h"
 #include "role/role.h"
 
 /* A listener's settings in a form that outlives a reload, for sessions that keep what they arrived with:
@@ -29,22 +31,31 @@ struct service_ops {
     /* As in struct listener_ops. May be NULL. */
     void (*lost)(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
                  enum listener_loss loss, const char *text);
+    /* Behind this private address stand many clients that cannot be told apart: no limit of an address holds
+     * for it. May be NULL: there are none. */
+    bool (*is_gateway)(void *ctx, const struct netaddr *client);
     /* The role drains: end the sessions that do nothing just now, or (`over`: their time is up) all. Called
      * once each. NULL: a drain waits for no session. */
     void (*send_away)(void *ctx, bool over);
 };
 
 struct service_door;
+struct ban_list;
 
 struct service {
     struct loop *loop;
-    struct role_run *run;    /* NULL in unit tests: nobody is told then */
-    struct tls_context *tls; /* for the next handshake; NULL where no listener of ours does TLS */
-    struct list sessions;    /* what service_enter() was given */
+    struct role_run *run;      /* NULL in unit tests: nobody is told then */
+    struct tls_context *tls;   /* for the next handshake; NULL where no listener of ours does TLS */
+    struct security *security; /* what strangers do that they should not */
+    struct list sessions;      /* what service_enter() was given */
     size_t session_count;
     bool leaving; /* a drain is announced: to a load balancer's checks only (arrival->probe) */
     bool draining;
-    /* service.c's own */
+    struct limits *limits; /* of addresses, accounts, domains: connections here, the rest by the role */
+    /* service.c's and admission.c's own */
+    const struct settings *settings; /* NULL in unit tests */
+    struct ban_list *bans;
+    struct map *networks; /* connections of each (struct network) */
     const struct service_ops *ops;
     void *ctx;
     struct tls_context *next_tls;
@@ -69,6 +80,11 @@ void service_open(struct service *service);
 enum err service_prepare(struct service *service, struct why *why) MUST_CHECK;
 void service_commit(struct service *service);
 void service_abort(struct service *service);
+
+/* Handles WIRE_BAN_LIST: for the role's dispatch. */
+bool service_take_bans(struct service *service, struct ipc_packet *packet) MUST_CHECK;
+/* No limit of an address holds for this client: own networks, load balancers, this machine, gateways. */
+bool service_is_exempt(const struct service *service, const struct netaddr *client);
 
 /* A session begins, ends (its struct is still there). The end of the last one ends a drain. */
 void service_enter(struct service *service, struct list *node);

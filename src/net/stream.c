@@ -141,7 +141,15 @@ static void destroy(struct stream *s)
     stream_tls_free(s);
     buf_free(&s->in);
     (void)close(s->fd);
+    if (s->closed)
+        s->closed(s->closed_arg);
     free(s);
+}
+
+void stream_on_close(struct stream *s, void (*closed)(void *arg), void *arg)
+{
+    s->closed = closed;
+    s->closed_arg = arg;
 }
 
 void stream_free(struct stream **ref)

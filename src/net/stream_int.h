@@ -80,6 +80,8 @@ struct stream {
     size_t raw_at;
     char *tls_text;
     struct netaddr client;
+    void (*closed)(void *arg);
+    void *closed_arg;
 };
 
 /* stream_io.c */

@@ -40,10 +40,16 @@ static void send_away(void *ctx, bool all)
     }
 }
 
+static bool is_gateway(void *ctx, const struct netaddr *client)
+{
+    return smtp_gateway_is(ctx, client);
+}
+
 static const struct service_ops service_ops = {
     .services = SERVICE_SET(SETTINGS_MX) | SERVICE_SET(SETTINGS_SUBMISSION),
     .arrived = on_arrived,
     .lost = on_lost,
+    .is_gateway = is_gateway,
     .send_away = send_away,
 };
 
@@ -195,8 +201,17 @@ static void free_role(void *ctx)
     smtp_free(ctx);
 }
 
+static bool on_bans(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct smtp *smtp = ctx;
+    (void)link;
+    (void)message;
+    return service_take_bans(&smtp->service, packet);
+}
+
 static const struct role_dispatch dispatch[] = {
     {WIRE_AUTH_MECHANISMS, on_mechanisms},
+    {WIRE_BAN_LIST, on_bans},
     {WIRE_NONE, NULL},
 };
 

@@ -22,6 +22,8 @@ struct fixture {
     /* what arrived last */
     struct stream *stream;
     bool arrived, lost, ended;
+    struct netaddr asked;
+    unsigned questions;
     unsigned arrivals, losses;
     struct listener_arrival arrival;
     enum listener_loss loss;
@@ -72,7 +74,18 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
     f->loss = loss;
 }
 
-static const struct listener_ops ops = {.arrived = on_arrived, .lost = on_lost};
+static const char *refuses; /* what on_asked() answers */
+
+static const char *on_asked(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
+{
+    struct fixture *f = ctx;
+    assert_false(arrival->probe);
+    f->asked = *stream_client(stream);
+    f->questions++;
+    return refuses;
+}
+
+static const struct listener_ops ops = {.refusal = on_asked, .arrived = on_arrived, .lost = on_lost};
 
 static void setup(struct fixture *f, enum settings_proxy proxy, struct tls_context *tls)
 {
@@ -455,6 +468,44 @@ static void test_reload(void **state)
     teardown(&f);
 }
 
+/* Asked with the true address, before a handshake; told in the clear or not at all; probes are not asked. */
+static void test_refusals(void **state)
+{
+    (void)state;
+    static const char header[] = "PROXY TCP4 203.0.113.5 192.0.2.1 4711 25\r\n";
+    struct pem pem = make_cert("mail.example.test");
+    for (int i = 0; i < 4; i++) {
+        bool implicit = i & 1, probe = i & 2;
+        struct fixture f;
+        char got[100];
+        setup(&f, SETTINGS_PROXY_REQUIRED, implicit ? make_context(&pem, 1) : NULL);
+        refuses = "421 4.7.0 No\r\n";
+        int fd = dial(&f);
+        const void *bytes = probe ? (const void *)local_header : header;
+        size_t len = probe ? LOCAL_LEN : sizeof header - 1;
+        assert_int_equal(write(fd, bytes, len), len);
+        run_for(f.loop, 50);
+        set_nonblocking(fd);
+        ssize_t n = read(fd, got, sizeof got);
+        assert_int_equal(f.questions, !probe);
+        assert_int_equal(f.losses, 0);
+        if (probe) {
+            assert_true(implicit ? n < 0 : n == 11);
+        } else {
+            assert_int_equal(f.asked.bytes[0], 203);
+            assert_int_equal(n, implicit ? 0 : 14);
+            assert_int_equal(f.arrivals, 0);
+            assert_int_equal(listener_waiting(f.listener), 0);
+            assert_true(implicit || read(fd, got, sizeof got) == 0);
+        }
+        refuses = NULL;
+        (void)close(fd);
+        teardown(&f);
+        tls_context_free(&f.tls);
+    }
+    free_cert(&pem);
+}
+
 static void test_free_with_preambles(void **state)
 {
     (void)state;
@@ -487,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_bad_pairs),
         cmocka_unit_test(test_out_of_descriptors),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_free_with_preambles),
     };
     struct why why;
