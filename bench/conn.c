@@ -92,6 +92,14 @@ void conn_open(struct conn *conn, const struct conn_ops *ops, uint16_t port, boo
     watch(conn, EPOLL_CTL_ADD);
 }
 
+void conn_secure(struct conn *conn)
+{
+    conn->ssl = SSL_new(tls_context);
+    SSL_set_fd(conn->ssl, conn->fd);
+    SSL_set_connect_state(conn->ssl);
+    conn->tls = conn->handshaking = true;
+}
+
 void conn_use_cert(const char *cert, const char *key)
 {
     server_context = SSL_CTX_new(TLS_server_method());
@@ -339,7 +347,8 @@ bool conn_loop(const bool *done, double seconds)
     double end = conn_now() + seconds;
     while (!*done && conn_now() < end) {
         struct epoll_event events[EVENTS_AT_ONCE];
-        int count = epoll_wait(poll_fd, events, EVENTS_AT_ONCE, 200);
+        double left = (end - conn_now()) * 1000 + 1;
+        int count = epoll_wait(poll_fd, events, EVENTS_AT_ONCE, left < 200 ? (int)left : 200);
         for (int i = 0; i < count && !*done; i++) {
             char *what = events[i].data.ptr;
             struct conn *conn = events[i].data.ptr;
