@@ -5,7 +5,7 @@ import os
 
 from common import show
 
-NAMES = ("start", "memory", "logins", "inbound", "outbound")
+NAMES = ("start", "memory", "logins", "inbound", "outbound", "door")
 
 
 def main():

@@ -18,7 +18,7 @@ from peers.postdove import DOMAIN, PostDove  # noqa: E402
 from rockdove import Server, children, free_port  # noqa: E402
 from wire import Imap  # noqa: E402
 
-TOOLS = TOP / "build" / "bench"
+TOOLS = Path(os.environ.get("BENCH_TOOLS", TOP / "build" / "bench"))
 PASSWORD = "secret"
 TICKS = os.sysconf("SC_CLK_TCK")
 LISTENERS = ("mx", "submission", "imap", "imaps", "metrics")
@@ -166,7 +166,7 @@ def wait_count(server, wanted, timeout=120):
 class Row:
     """One line of the table. higher: a larger number is better. target: a text, met: whether it holds (or None)."""
 
-    def __init__(self, what, unit, ours, peer, higher=True, ratio_target=None, limit=None):
+    def __init__(self, what, unit, ours, peer, higher=True, ratio_target=None, limit=None, exactly=None):
         self.what, self.unit = what, unit
         self.ours = statistics.median(ours) if ours else None
         self.peer = statistics.median(peer) if peer else None
@@ -180,6 +180,8 @@ class Row:
         if limit:
             self.target = f"<= {limit:g}"
             self.met = None if self.ours is None else self.ours <= limit
+        if exactly is not None:
+            self.target, self.met = f"{exactly:g}", self.ours == exactly
 
 
 def show(rows):
