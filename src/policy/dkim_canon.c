@@ -112,8 +112,9 @@ static void take_back(struct buf *out, size_t len)
     buf_truncate(out, len);
 }
 
-/* Adds all instances of a name, the lowest first, and one more that is not there. A name that does not fit is
- * left out altogether. Answers whether there is one and it is signed. */
+/* Adds all instances of a name, the lowest first, and one more that is not there. Of too many the lowest are
+ * signed, and no more is named: a verifier would find the next one. A name that does not fit is left out
+ * altogether. Answers whether there is one and it is signed. */
 static bool sign_name(struct dkim_fields *header, struct slice name, bool always, struct buf *names,
                       struct buf *fields)
 {
@@ -123,7 +124,8 @@ static bool sign_name(struct dkim_fields *header, struct slice name, bool always
         dkim_canon_field(DKIM_RELAXED, field, fields);
         count++;
     }
-    add_names(name, count || always ? count + 1 : 0, names);
+    bool all = count < DKIM_INSTANCES_MAX || !dkim_fields_take(header, name);
+    add_names(name, count || always ? count + all : 0, names);
     if (buf_ok(fields) && buf_ok(names))
         return count > 0;
     take_back(fields, fields_before);

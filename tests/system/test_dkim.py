@@ -100,6 +100,11 @@ def test_what_is_changed_on_the_way_does_not_pass(world, change):
     assert [result for result, *_ in judged(world, got)] != ["pass"]
 
 
+def odd(user, to, fields):
+    """A message with these fields in place of its Subject."""
+    return mail.plain(sender=user, to=to).replace(b"Subject: hello", fields)
+
+
 MESSAGES = {
     "empty body": lambda user, to: mail.plain(sender=user, to=to, body=""),
     "no last line end": lambda user, to: mail.plain(sender=user, to=to, body="no end"),
@@ -110,6 +115,20 @@ MESSAGES = {
     "dots": lambda user, to: mail.plain(sender=user, to=to, body="..\r\n.x\r\n...\r\n"),
     "large": lambda user, to: mail.plain(sender=user, to=to, body="".join(f"line {n} of many\r\n" for n in range(200000))),
     "multipart": lambda user, to: mail.multipart().replace(b"stranger@remote.test", user.encode()),
+    "nothing but line ends": lambda user, to: mail.plain(sender=user, to=to, body="\r\n\r\n\r\n"),
+    "nothing but blanks": lambda user, to: mail.plain(sender=user, to=to, body=" \t \r\n\t\r\n \r\n"),
+    "one blank": lambda user, to: mail.plain(sender=user, to=to, body=" "),
+    "blanks at line ends": lambda user, to: mail.plain(sender=user, to=to, body="a \t\r\n \t b\t\tc \r\n\t\r\nend \r\n \r\n\r\n"),
+    "other white space in the body": lambda user, to: mail.plain(sender=user, to=to, body="a \v b \f\r\n\f\r\n"),
+    "blanks around a value": lambda user, to: odd(user, to, b"SUBJECT:  \t odd  one \t"),
+    "a fold that is blank": lambda user, to: odd(user, to, b"Subject: a\r\n \t \r\n b\r\n\t"),
+    "an empty value": lambda user, to: odd(user, to, b"Subject:\r\nReply-To:\r\n \r\nKeywords:"),
+    "a value of folds": lambda user, to: odd(user, to, b"Subject:\r\n a\r\n  b\r\n\tc"),
+    "fields more than once": lambda user, to: odd(user, to, b"Subject: 1\r\nsubject: 2\r\nReply-To: a@far.example\r\nSUBJECT: 3\r\nReply-To: b@far.example"),
+    "a field too often": lambda user, to: odd(user, to, b"\r\n".join(b"Reply-To: a%d@far.example" % n for n in range(30))),
+    "a field too long": lambda user, to: odd(user, to, b"Cc: " + b",\r\n ".join(b"somebody%d@far.example" % n for n in range(1500))),
+    "quoted commas and comments": lambda user, to: mail.plain(sender=user, to=f'"a, (b) \\" c" (x; y=z) <{to}>'),
+    "long lines": lambda user, to: mail.plain(sender=user, to=to, body=("x" * 997 + "\r\n") * 3 + " " * 998 + "\r\n"),
     "bcc": lambda user, to: mail.plain(sender=user, to=to, Bcc="hidden@far.example"),
 }
 

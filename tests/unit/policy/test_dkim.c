@@ -8,7 +8,7 @@
 
 #include "grammar/base64.h"
 #include "grammar/header.h"
-#include "policy/dkim.h"
+#include "policy/dkim_inside.h"
 
 #define ARENA_MAX ((size_t)32 << 20)
 #define NOW       1600000000u
@@ -244,6 +244,40 @@ static void test_summary(void **state)
 }
 
 /* A field too long is not signed, one too many is left alone; without From nothing is. */
+static size_t times(struct slice names, struct slice wanted)
+{
+    struct slice name;
+    size_t count = 0;
+    while (slice_token(&names, ':', &name))
+        count += slice_eq(name, wanted);
+    return count;
+}
+
+/* A name in h= without a field of ours behind it must find none in the message either (section 5.4.2). */
+static void test_summary_instances(void **state)
+{
+    (void)state;
+    for (size_t there = 0; there < 3 * DKIM_INSTANCES_MAX; there++) {
+        AUTO_BUF struct buf header = buf_new(1 << 16);
+        struct dkim_summary summary;
+        buf_add_str(&header, "From: a@b\r\n");
+        for (size_t i = 0; i < there; i++)
+            buf_addf(&header, "Cc: %zu@example.org\r\n", i);
+        assert_int_equal(dkim_summarize_in(arena, buf_slice(&header), NULL, 0, &summary, NULL), ERR_OK);
+        assert_int_equal(times(summary.names, SLICE("cc")),
+                         there <= DKIM_INSTANCES_MAX ? there + 1 : DKIM_INSTANCES_MAX);
+        struct dkim_fields fields = dkim_fields_in(arena, buf_slice(&header));
+        struct slice names = summary.names, name;
+        AUTO_BUF struct buf taken = buf_new(1 << 16);
+        while (slice_token(&names, ':', &name)) {
+            const struct header_field *field = dkim_fields_take(&fields, name);
+            if (field)
+                dkim_canon_field(DKIM_RELAXED, field, &taken);
+        }
+        assert_true(slice_eq(buf_slice(&taken), summary.fields));
+    }
+}
+
 static void test_summary_bounds(void **state)
 {
     (void)state;
@@ -500,6 +534,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_body, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_body, setup, teardown),
         cmocka_unit_test_setup_teardown(test_summary, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_summary_instances, setup, teardown),
         cmocka_unit_test_setup_teardown(test_summary_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_signing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_known_signature, setup, teardown),
