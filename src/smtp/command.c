@@ -56,9 +56,9 @@ bool smtp_command_is_rcpt(struct slice input)
 
 static void refuse(struct smtp_session *s, enum smtp_verb verb, const struct smtp_reply_text *wrong)
 {
-    if (verb == SMTP_HTTP) {
-        smtp_session_close(s, NULL,
-                           NULL); /* a web page that makes its reader's browser talk to us gets no answer */
+    if (verb == SMTP_HTTP) { /* a web page that makes its reader's browser talk to us gets no answer */
+        s->told = smtp_offence(s, OFFENCE_PROTOCOL_ABUSE, SLICE("HTTP"), NULL);
+        smtp_session_close(s, NULL, NULL);
         return;
     }
     if (verb == SMTP_RCPT && s->txn.id) {

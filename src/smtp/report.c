@@ -48,8 +48,8 @@ void smtp_report_session(const struct smtp_session *s, const char *end)
 {
     if (stream_was_silent(s->stream) && !s->probe)
         metric_inc(METRIC_HEALTH_CHECKS);
-    if (s->probe || stream_was_silent(s->stream))
-        return;
+    if (s->probe || s->told || s->waiting || stream_was_silent(s->stream))
+        return; /* who left before the greeting is only counted */
     if (!is_vanished(s, end)) {
         log_info("smtp.session", SESSION_FIELDS(s, end));
         return;

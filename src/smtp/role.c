@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "smtp/gateway.h"
+#include "smtp/greet.h"
 #include "smtp/session.h"
 
 #define ADDRESSES_MAX 100000u /* clients counted at once */
@@ -63,6 +64,7 @@ struct smtp *smtp_new(struct loop *loop, const struct settings *settings)
     smtp->scratch = arena_new(SMTP_SCRATCH_MAX);
     smtp->addresses = map_new(ADDRESSES_MAX);
     smtp->gateways = smtp_gateways_new();
+    smtp->greeter = smtp_greeter_new(smtp);
     service_init(&smtp->service, loop, &service_ops, smtp);
     return smtp;
 }
@@ -77,6 +79,7 @@ void smtp_free(struct smtp *smtp)
         struct smtp_session *s = CONTAINER_OF(node, struct smtp_session, node);
         smtp_session_free(&s);
     }
+    smtp_greeter_free(&smtp->greeter);
     map_free(&smtp->addresses);
     smtp_gateways_free(&smtp->gateways);
     arena_free(&smtp->scratch);
@@ -104,6 +107,7 @@ static enum err start(void *ctx, struct why *why)
 {
     struct smtp *smtp = ctx;
     (void)why;
+    smtp_greeter_start(smtp->greeter);
     service_open(&smtp->service);
     return ERR_OK;
 }
@@ -118,6 +122,7 @@ static void commit(void *ctx)
 {
     struct smtp *smtp = ctx;
     smtp->settings = role_settings(smtp->run);
+    smtp_greeter_start(smtp->greeter);
     service_commit(&smtp->service);
 }
 
@@ -188,11 +193,22 @@ static bool on_mechanisms(void *ctx, struct ipc_link *link, struct ipc_packet *p
     return smtp_take_mechanisms(ctx, message);
 }
 
+static bool on_saved(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct smtp *smtp = ctx;
+    (void)link;
+    (void)packet;
+    if (!smtp_greeter_take(smtp->greeter, message))
+        log_warn("smtp.known", LOG_CSTR("why", "what was saved of known clients cannot be read"));
+    return true;
+}
+
 /* ---- the end ---- */
 
 static void drain(void *ctx, uint64_t ms)
 {
     struct smtp *smtp = ctx;
+    smtp_greeter_save(smtp->greeter);
     service_drain(&smtp->service, ms);
 }
 
@@ -211,6 +227,7 @@ static bool on_bans(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
 
 static const struct role_dispatch dispatch[] = {
     {WIRE_AUTH_MECHANISMS, on_mechanisms},
+    {WIRE_DOOR_SAVED, on_saved},
     {WIRE_BAN_LIST, on_bans},
     {WIRE_NONE, NULL},
 };

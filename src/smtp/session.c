@@ -13,10 +13,10 @@ static const struct stream_ops session_ops;
 const char *smtp_session_state_name(enum smtp_state state)
 {
     static const char *const names[SMTP_STATE_COUNT] = {
-        [SMTP_STATE_NEW] = "new",      [SMTP_STATE_READY] = "ready", [SMTP_STATE_MAIL] = "mail",
-        [SMTP_STATE_RCPT] = "rcpt",    [SMTP_STATE_DATA] = "data",   [SMTP_STATE_BDAT] = "bdat",
-        [SMTP_STATE_CHUNK] = "chunk",  [SMTP_STATE_AUTH] = "auth",   [SMTP_STATE_TLS] = "tls",
-        [SMTP_STATE_CLOSED] = "closed"};
+        [SMTP_STATE_GREET] = "greet", [SMTP_STATE_NEW] = "new",      [SMTP_STATE_READY] = "ready",
+        [SMTP_STATE_MAIL] = "mail",   [SMTP_STATE_RCPT] = "rcpt",    [SMTP_STATE_DATA] = "data",
+        [SMTP_STATE_BDAT] = "bdat",   [SMTP_STATE_CHUNK] = "chunk",  [SMTP_STATE_AUTH] = "auth",
+        [SMTP_STATE_TLS] = "tls",     [SMTP_STATE_CLOSED] = "closed"};
     return state < SMTP_STATE_COUNT ? names[state] : "?";
 }
 
@@ -52,6 +52,7 @@ static void make_id(char id[SMTP_ID_LEN])
 
 static void unlink_session(struct smtp_session *s)
 {
+    smtp_greet_abandon(s);
     smtp_auth_abandon(s);
     smtp_ptr_abandon(s);
     smtp_txn_reset(s);
@@ -98,16 +99,13 @@ void smtp_session_close(struct smtp_session *s, const char *status, const char *
     smtp_session_enter(s, SMTP_STATE_CLOSED);
 }
 
-static void greet(struct smtp_session *s)
+static void admit(struct smtp_session *s)
 {
     const char *full = smtp_limit_arrival(s);
-    struct slice host = s->smtp->settings->hostname;
-    if (full) {
+    if (full)
         smtp_session_close(s, "4.3.2", full);
-        return;
-    }
-    smtp_reply_addf(stream_output(s->stream), 220, NULL, "%.*s ESMTP Rockdove", SLICE_ARG(host));
-    smtp_ptr_begin(s);
+    else
+        smtp_greet_begin(s);
 }
 
 void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct listener_arrival *arrival,
@@ -132,7 +130,7 @@ void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct l
     metric_add(METRIC_CONNECTIONS, port->settings.service, 1);
     metric_add(METRIC_SESSIONS, port->settings.service, 1);
     stream_set_owner(stream, &session_ops, s);
-    greet(s);
+    admit(s);
     smtp_session_continue(s);
 }
 
@@ -151,6 +149,7 @@ static void bad_line(struct smtp_session *s, enum smtp_line_state state)
         break;
     case SMTP_LINE_BARE_LF:
     case SMTP_LINE_BARE_CR:
+        (void)smtp_offence(s, OFFENCE_PROTOCOL_ABUSE, SLICE("bare CR or LF"), NULL);
         smtp_send_error(s, 554, "5.5.2", "Lines end in CRLF: a bare CR or LF was sent");
         smtp_session_close(s, NULL, NULL);
         break;
@@ -214,6 +213,10 @@ static bool step(struct smtp_session *s)
     case SMTP_STATE_CLOSED:
     case SMTP_STATE_TLS:
         return false;
+    case SMTP_STATE_GREET:
+        return smtp_greet_early(s);
+    case SMTP_STATE_NEW:
+        return smtp_greet_is_lost(s) || take_line(s);
     case SMTP_STATE_DATA:
         return smtp_body_take_data(s);
     case SMTP_STATE_CHUNK:
@@ -231,8 +234,8 @@ static bool is_over(const struct smtp_session *s)
 
 static enum smtp_clock clock_of(const struct smtp_session *s)
 {
-    if (s->waits != SMTP_WAITS_NOT || s->starved || s->state == SMTP_STATE_TLS ||
-        s->state == SMTP_STATE_CLOSED)
+    if (s->waits != SMTP_WAITS_NOT || s->starved || s->state == SMTP_STATE_GREET ||
+        s->state == SMTP_STATE_TLS || s->state == SMTP_STATE_CLOSED)
         return SMTP_CLOCK_STOPPED;
     return takes_text(s->state) ? SMTP_CLOCK_TEXT : SMTP_CLOCK_COMMAND;
 }

@@ -54,13 +54,15 @@ struct smtp {
     struct service service;
     char mechanisms[SMTP_MECHANISMS_MAX + 1]; /* " PLAIN LOGIN": what auth can do now; empty: auth is away */
     struct smtp_gateways *gateways;           /* private addresses that hide many clients */
-    struct map *addresses;                    /* sessions per client (struct smtp_address) */
+    struct smtp_greeter *greeter; /* strangers before the greeting, and those who passed (greet.h) */
+    struct map *addresses;        /* sessions per client (struct smtp_address) */
     uint64_t next_txn, next_body;
     struct arena *scratch; /* of one command, reset behind it */
 };
 
 enum smtp_state {
-    SMTP_STATE_NEW,   /* not greeted */
+    SMTP_STATE_GREET, /* a stranger that waits for our greeting */
+    SMTP_STATE_NEW,   /* the client has not said EHLO */
     SMTP_STATE_READY, /* greeted, no transaction */
     SMTP_STATE_MAIL,  /* a transaction, no recipient yet */
     SMTP_STATE_RCPT,  /* at least one recipient */
@@ -137,6 +139,7 @@ struct smtp_session {
     char id[SMTP_ID_LEN];
     bool trusted, probe, esmtp, eof, starved, running, quit, skipping;
     bool from_proxy; /* the client is a load balancer, without a PROXY header */
+    bool told;       /* its line in the log was written: a security event */
     size_t skipped;  /* octets of a line too long */
     uint64_t started_ms;
     struct netaddr_text client;
@@ -146,7 +149,8 @@ struct smtp_session {
     uint64_t exchange;           /* of SASL */
     struct smtp_auth_call *auth; /* pending */
     char mechanism[21];
-    struct smtp_ptr *ptr; /* pending look-up of the client's name */
+    struct smtp_ptr *ptr;         /* pending look-up of the client's name */
+    struct smtp_waiting *waiting; /* in SMTP_STATE_GREET */
     unsigned errors, refused, excess, auth_failures;
     uint64_t mails, accepted, commands;
     struct smtp_address *address; /* counted there, or NULL */
@@ -223,6 +227,20 @@ void smtp_body_begin(struct smtp_session *s, bool plain);
 bool smtp_body_take_data(struct smtp_session *s);
 bool smtp_body_take_chunk(struct smtp_session *s);
 void smtp_body_drop(struct smtp_session *s);
+
+/* ---- greet.c ---- */
+/* Greets, now or (a stranger) after a while. */
+void smtp_greet_begin(struct smtp_session *s);
+/* In SMTP_STATE_GREET: is there input already? True when that ended the session. */
+bool smtp_greet_early(struct smtp_session *s);
+/* The first thing a client says: is it TLS on a port without? True when that ended the session. */
+bool smtp_greet_is_lost(struct smtp_session *s);
+/* The session ends: it waits no more. */
+void smtp_greet_abandon(struct smtp_session *s);
+/* The client did what it should not: told to the log and to auth. `compat` (may be NULL): its form for tools
+ * that read Postfix's log. False for those whom nothing is held against: then nothing is told. */
+bool smtp_offence(struct smtp_session *s, enum offence kind, struct slice detail,
+                  const struct compat_line *compat);
 
 /* ---- ptr.c ---- */
 void smtp_ptr_begin(struct smtp_session *s);

@@ -115,6 +115,7 @@ class Server:
             "aliases": [{"file": self.home / "virtual.cf"}],
             "limits": {"mx": {"connections_per_minute": 1000000, "messages_per_minute": 1000000},
                        "imap": {"connections_per_user_and_address": 5000}, "auth_failure_delay": "1s"},
+            "before_greeting": {"wait": "0s"},  # test_greeting.py and others who want strangers to wait say so
             "log": [{"to": "stderr", "format": "text"}, {"to": self.home / "mail.log", "format": "postfix"}],
         }
         self.config.update(config)
