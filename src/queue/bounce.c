@@ -59,7 +59,7 @@ struct bounce {
     char id[QUEUE_ID_LEN + 1];
     uint64_t body, size;
     bool eightbit, utf8_header, whole;
-    struct slice signature, hold, received;
+    struct slice signature, to_sign, hold, received;
 };
 
 /* ---- who is told ---- */
@@ -280,6 +280,7 @@ static void put_rows(struct bounce *b)
         .received = b->received,
         .signature = b->signature,
         .hold = b->hold,
+        .to_sign = b->hold.len ? b->to_sign : SLICE_EMPTY,
         .message_id = arena_printf(b->arena, "<%s.report@%.*s>", b->id, SLICE_ARG(b->dsn.hostname)),
         .size = b->size,
         .eightbit = b->eightbit,
@@ -359,6 +360,9 @@ static void on_facts(void *ctx, enum err err, struct ipc_packet *packet)
     }
     const struct keys_facts signed_facts = {
         .from = facts.from, .hash = facts.dkim_hash, .names = facts.dkim_names, .fields = facts.dkim_fields};
+    AUTO_BUF struct buf kept = buf_new(WIRE_BLOB_MAX);
+    keys_facts_add(&kept, &signed_facts);
+    b->to_sign = arena_dup(b->arena, buf_slice(&kept));
     b->stage = STAGE_SIGN;
     b->call = keys_sign(b->bounces->q, &signed_facts, on_signed, b);
 }

@@ -18,6 +18,7 @@
 struct leaving {
     struct txn *txn;
     struct slice message_id, subject, signature, hold;
+    struct slice to_sign; /* kept while the message is held for want of a key */
     bool eightbit, utf8_header;
 };
 
@@ -189,6 +190,7 @@ static void on_file(void *ctx, enum err err, struct ipc_packet *packet)
                                           .message_id = leaving->message_id,
                                           .subject = leaving->subject,
                                           .hold = leaving->hold,
+                                          .to_sign = leaving->hold.len ? leaving->to_sign : SLICE_EMPTY,
                                           .size = txn->size,
                                           .eightbit = leaving->eightbit,
                                           .utf8_header = leaving->utf8_header,
@@ -354,6 +356,11 @@ static void with_facts(struct txn *txn, const struct wire_body_facts *facts)
                                        .hash = facts->dkim_hash,
                                        .names = facts->dkim_names,
                                        .fields = facts->dkim_fields};
+    if (txn->q->settings->dkim_missing == SETTINGS_DKIM_HOLD) {
+        AUTO_BUF struct buf kept = buf_new(WIRE_BLOB_MAX);
+        keys_facts_add(&kept, &signing);
+        leaving->to_sign = arena_dup(txn->arena, buf_slice(&kept));
+    }
     (void)keys_sign(txn->q, &signing, on_signed, leaving);
 }
 

@@ -175,7 +175,8 @@ struct queued {
     struct arena *arena;
     struct slice id, sender, session, account, envid, message_id, subject;
     struct slice received,
-        signature; /* what stands in front: for local rows received; for remote ones both */
+        signature;        /* what stands in front: for local rows received; for remote ones both */
+    struct slice to_sign; /* it was held for want of a key: what a signature covers (keys.h) */
     uint32_t ret;
     bool smtputf8, eightbit, utf8_header, requiretls, warned;
     uint64_t size, created_ms;

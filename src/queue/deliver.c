@@ -315,6 +315,7 @@ static struct queued *make_queued(struct queue *q, const struct spool_message *f
     m->subject = arena_dup(arena, from->subject);
     m->received = arena_dup(arena, from->received);
     m->signature = arena_dup(arena, from->signature);
+    m->to_sign = arena_dup(arena, from->to_sign);
     m->ret = from->mail->ret;
     m->smtputf8 = from->mail->smtputf8 != 0;
     m->requiretls = from->mail->requiretls != 0;

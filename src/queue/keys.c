@@ -45,6 +45,7 @@ struct signing {
     struct keys *keys;
     uint32_t number, call;
     bool cancelled;
+    bool released;
     bool decided; /* without auth: `err` is told in the next turn of the loop */
     enum err err;
     struct slice domain;
@@ -328,7 +329,7 @@ static void finish(struct signing *s, enum err err, struct slice header, struct 
 static void finish_missing(struct signing *s)
 {
     struct keys *keys = s->keys;
-    bool held = keys->q->settings->dkim_missing == SETTINGS_DKIM_HOLD;
+    bool held = keys->q->settings->dkim_missing == SETTINGS_DKIM_HOLD && !s->released;
     AUTO_BUF struct buf why = buf_new(400);
     alarm_domain(keys, s->domain, held);
     buf_addf(&why, "no DKIM key of %.*s can sign", SLICE_ARG(s->domain));
@@ -401,6 +402,21 @@ static uint32_t answer_later(struct signing *s, enum err err)
     return s->number;
 }
 
+void keys_facts_add(struct buf *out, const struct keys_facts *facts)
+{
+    wire_strings_add(out, facts->from);
+    wire_strings_add(out, facts->hash);
+    wire_strings_add(out, facts->names);
+    wire_strings_add(out, facts->fields);
+}
+
+bool keys_facts_read(struct slice bytes, struct keys_facts *facts)
+{
+    *facts = (struct keys_facts){0};
+    return wire_strings_take(&bytes, &facts->from) && wire_strings_take(&bytes, &facts->hash) &&
+           wire_strings_take(&bytes, &facts->names) && wire_strings_take(&bytes, &facts->fields);
+}
+
 uint32_t keys_sign(struct queue *q, const struct keys_facts *facts, keys_done *done, void *ctx)
 {
     struct keys *keys = q->keys;
@@ -408,6 +424,7 @@ uint32_t keys_sign(struct queue *q, const struct keys_facts *facts, keys_done *d
     (void)!wire_strings_take(&list, &from);
     struct slice domain = signing_domain(keys, address_domain_of(from));
     struct signing *s = signing_new(keys, domain, done, ctx);
+    s->released = facts->released;
     AUTO_BUF struct buf selectors = buf_new(WIRE_TEXT_MAX);
     if (!domain.len)
         return answer_later(s, ERR_OK);

@@ -26,7 +26,11 @@ void keys_relay_up(struct queue *q);
 struct keys_facts {
     struct slice from; /* wire_strings: addresses of the header From; the first one's domain signs */
     struct slice hash, names, fields;
+    bool released; /* the operator lets it go: what no key can sign leaves unsigned, whatever the setting */
 };
+/* As bytes, for a message that is held until a key can sign it; and back. */
+void keys_facts_add(struct buf *out, const struct keys_facts *facts);
+bool keys_facts_read(struct slice bytes, struct keys_facts *facts) MUST_CHECK;
 
 /* ERR_OK: `header` is what goes in front of the message, DKIM-Signature fields with CRLF, or empty: the
  * domain has no key configured, or none that may sign now (alarmed; mail goes unsigned, the setting's

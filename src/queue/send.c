@@ -385,6 +385,36 @@ static bool sign_again(struct queued *message, const struct wire_queue_file_fd *
     return true;
 }
 
+/* It was held for want of a key, and the operator has let it go: a key that signs by now signs it, and that
+ * is kept; else it leaves unsigned, with the alarm. */
+static void on_released(void *ctx, enum err err, struct slice header, struct slice why)
+{
+    struct queued *message = ctx;
+    struct queued_form *form = &message->forms[0];
+    (void)why;
+    if (err) {
+        io_close(&form->fd);
+        fail_file(form, ERR_LATER);
+        return;
+    }
+    if (header.len) {
+        message->signature = arena_dup(message->arena, header);
+        spool_signed(message->q->spool, message->id, header);
+    }
+    form->state = FORM_OPEN;
+    go_on(form);
+}
+
+static bool sign_released(struct queued *message)
+{
+    struct keys_facts facts;
+    if (message->signature.len || !keys_facts_read(message->to_sign, &facts))
+        return false;
+    facts.released = true;
+    (void)keys_sign(message->q, &facts, on_released, message);
+    return true;
+}
+
 static void take_file(struct queued *message, size_t index, enum err err, struct ipc_packet *packet)
 {
     struct queued_form *form = &message->forms[index];
@@ -403,7 +433,7 @@ static void take_file(struct queued *message, size_t index, enum err err, struct
     }
     form->fd = fd;
     form->size = file.size;
-    if (index == 1 && sign_again(message, &file))
+    if (index == 1 ? sign_again(message, &file) : sign_released(message))
         return;
     form->state = FORM_OPEN;
     go_on(form);

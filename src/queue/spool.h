@@ -7,7 +7,8 @@
  * The tables (schema 3), for whoever writes operations of his own (spool_submit):
  *   queue_message    id, sender, received, signature, session, account, envid, ret, smtputf8, eightbit,
  *                    utf8_header, requiretls, size, created, client, message_id, warned,
- *                    subject (plain text, for notifications)
+ *                    subject (plain text, for notifications),
+ *                    to_sign (held for want of a key: what a signature covers, keys.h)
  *   queue_recipient  message, ordinal, kind (0 local, 1 remote), target, address, orcpt, notify,
  *                    claimed (SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD), due, attempts, error (text of the
  *                    last answer), code, enhanced, remote, sender, route, priority, hold (reason)
@@ -53,7 +54,8 @@ struct spool_message {
     struct slice signature; /* DKIM-Signature fields, put in front of `received` for remote rows */
     struct slice account;   /* submitter, or empty */
     struct slice message_id, subject;
-    struct slice hold; /* not empty: its rows are born held, for this reason */
+    struct slice to_sign; /* held for want of a key: keys_facts_add(); else empty */
+    struct slice hold;    /* not empty: its rows are born held, for this reason */
     uint64_t size;
     bool eightbit, utf8_header;   /* as scan found */
     const struct vec *recipients; /* struct txn_recipient */
@@ -102,6 +104,10 @@ struct spool_put {
     size_t change_count;
 };
 void spool_put(struct spool *spool, const struct spool_put *put, spool_done *done, void *ctx);
+
+/* A message that was held for want of a key is signed now: so it leaves from now on. Copies; repeated until
+ * it succeeds. */
+void spool_signed(struct spool *spool, struct slice id, struct slice signature);
 
 /* What became of rows of one message. */
 enum spool_what {

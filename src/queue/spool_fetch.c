@@ -60,6 +60,7 @@ static enum err read_head(struct db *db, struct queued *m, struct why *why)
     enum err err = db_query(db,
                             "SELECT sender, received, signature, session, account, envid, ret, smtputf8,"
                             " eightbit, utf8_header, requiretls, size, created, message_id, warned, subject,"
+                            " to_sign,"
                             " (SELECT count(*) FROM queue_recipient WHERE message = id)"
                             " FROM queue_message WHERE id = ?",
                             DB_ARGS(DB_TEXT(m->id)), &rows, why);
@@ -82,7 +83,8 @@ static enum err read_head(struct db *db, struct queued *m, struct why *why)
         m->message_id = arena_dup(m->arena, db_slice(&rows, 13));
         m->warned = db_u64(&rows, 14) != 0;
         m->subject = arena_dup(m->arena, db_slice(&rows, 15));
-        m->all = (uint32_t)db_u64(&rows, 16);
+        m->to_sign = arena_dup(m->arena, db_slice(&rows, 16));
+        m->all = (uint32_t)db_u64(&rows, 17);
     }
     return db_end(&rows, why);
 }

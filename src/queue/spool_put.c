@@ -7,6 +7,8 @@
 #include "queue/routes.h"
 #include "queue/spool.h"
 
+#define SIGNED_ARENA_MAX (1u << 20)
+
 /* ---- rows that end or are marked ---- */
 
 struct changes {
@@ -111,13 +113,14 @@ static enum err put_message(struct db *db, const struct spool_put *put, struct w
     const struct queued *m = put->message;
     return db_run(db,
                   "INSERT INTO queue_message (id, sender, received, signature, session, account, envid, ret,"
-                  " smtputf8, eightbit, utf8_header, requiretls, size, created, client, message_id, subject)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  " smtputf8, eightbit, utf8_header, requiretls, size, created, client, message_id, subject,"
+                  " to_sign)"
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                   DB_ARGS(DB_TEXT(m->id), DB_TEXT(m->sender), DB_BLOB(m->received), DB_BLOB(m->signature),
                           DB_TEXT(m->session), DB_TEXT(m->account), DB_TEXT(m->envid), DB_U64(m->ret),
                           DB_U64(m->smtputf8), DB_U64(m->eightbit), DB_U64(m->utf8_header),
                           DB_U64(m->requiretls), DB_U64(m->size), DB_U64(m->created_ms), DB_TEXT(put->client),
-                          DB_TEXT(m->message_id), DB_TEXT(m->subject)),
+                          DB_TEXT(m->message_id), DB_TEXT(m->subject), DB_BLOB(m->to_sign)),
                   why);
 }
 
@@ -166,4 +169,36 @@ void spool_put(struct spool *spool, const struct spool_put *put, spool_done *don
                       .ctx = ctx};
     copy_changes(&p->changes, put->changes, put->change_count);
     spool_submit(spool, &p->op);
+}
+
+/* ---- a signature that comes later ---- */
+
+struct signed_op {
+    struct spool_op op;
+    struct arena *arena;
+    struct slice id, signature;
+};
+
+static enum err run_signed(struct db *db, struct spool_op *op, struct why *why)
+{
+    const struct signed_op *s = CONTAINER_OF(op, struct signed_op, op);
+    return db_run(db, "UPDATE queue_message SET signature = ?, to_sign = x'' WHERE id = ?",
+                  DB_ARGS(DB_BLOB(s->signature), DB_TEXT(s->id)), why);
+}
+
+static void finish_signed(struct spool_op *op)
+{
+    struct signed_op *s = CONTAINER_OF(op, struct signed_op, op);
+    arena_free(&s->arena);
+    free(s);
+}
+
+void spool_signed(struct spool *spool, struct slice id, struct slice signature)
+{
+    struct signed_op *s = mem_zero(1, sizeof *s);
+    s->op = (struct spool_op){.run = run_signed, .finish = finish_signed, .insistent = true};
+    s->arena = arena_new(SIGNED_ARENA_MAX);
+    s->id = arena_dup(s->arena, id);
+    s->signature = arena_dup(s->arena, signature);
+    spool_submit(spool, &s->op);
 }

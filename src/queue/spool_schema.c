@@ -46,6 +46,7 @@ static const struct db_step steps[] = {
             " clock_offset INTEGER NOT NULL, seen INTEGER NOT NULL, boot TEXT NOT NULL);"},
     /* Rows from before step 2 leave with the message's sender, not with none. */
     {.sql = "ALTER TABLE queue_message ADD COLUMN subject TEXT NOT NULL DEFAULT '';"
+            "ALTER TABLE queue_message ADD COLUMN to_sign BLOB NOT NULL DEFAULT x'';"
             "UPDATE queue_recipient SET sender = (SELECT sender FROM queue_message WHERE id = message)"
             " WHERE kind = 1 AND sender = '';"},
 };

@@ -7,6 +7,9 @@ import time
 
 import mail
 import pytest
+from test_dkim import rsa_key
+from peers.dnszone import txt
+from peers.opendkim import verify
 from peers.smtpserver import Silence, Slow, greylist
 
 
@@ -147,6 +150,45 @@ def test_delete(world):
     assert world.inbox(user) == []
     files = list((world.server.home / "data").rglob(f"*{ident}*"))
     assert not files, files
+
+
+def held_for_a_key(make_world, scratch, name):
+    """A world where no key of example.test can sign, with a message held for that; the world, its remote server, the id, the record."""
+    folder = scratch / name
+    folder.mkdir(exist_ok=True)
+    record = rsa_key(folder / "key")
+    (folder / "key").chmod(0o600)
+    world = make_world(dkim=[{"domain": "example.test", "selector": "mail", "key_file": folder / "key"}], dkim_missing="hold",
+                       zones={"example.test": "other TXT nothing\n"}).start()
+    remote = world.remote()
+    time.sleep(2)
+    ident, _ = world.send(world.new_user(), remote.address())
+    world.wait_row(remote.address(), state="held")
+    return world, remote, ident, record
+
+
+def test_held_for_a_key_and_released_when_it_signs(make_world, scratch):
+    world, remote, ident, record = held_for_a_key(make_world, scratch, "released-signed")
+    world.dns.zone("example.test", f"mail._domainkey TXT {txt(record)}\n")
+    world.dns.reload("example.test")
+    world.server.stop()
+    world.server.start()
+    time.sleep(1.5)
+    world.queue("release", ident)
+    got = remote.wait_messages(1)[0]
+    found = verify(world.folder / "opendkim", got.data, {"mail._domainkey.example.test": record})
+    assert [result for result, *_ in found] == ["pass"], found
+
+
+def test_held_for_a_key_and_released_all_the_same(make_world, scratch):
+    world, remote, ident, _ = held_for_a_key(make_world, scratch, "released-unsigned")
+    world.server.stop()
+    world.server.start()
+    time.sleep(1.5)
+    mark = world.server.mark()
+    world.queue("release", ident)
+    assert remote.wait_messages(1)[0].header("DKIM-Signature") is None
+    assert any("queue.dkim" in line and "sent unsigned" in line for line in world.server.since(mark)), world.server.since(mark)
 
 
 # ---- time ----

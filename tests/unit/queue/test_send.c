@@ -2,6 +2,8 @@
  */
 #include "out_rig.h"
 
+#include "queue/keys.h"
+
 static const char yaml[] = OUT_YAML "queue: { retry_first: 200ms, retry_max: 400ms }\n";
 static const char yaml_slow[] = OUT_YAML "queue: { retry_first: 1h }\n";
 static const char yaml_relay[] =
@@ -139,13 +141,7 @@ static void seven_bit(void **state)
                                          .eightbit = true,
                                          .signature = "DKIM-Signature: d=example.org; old\r\n"};
     struct out *o = out_new(yaml, NULL);
-    AUTO_BUF struct buf list = buf_new(1000);
-    static const char *const key[] = {"example.org", "mail", "rsa", "PUBLIC"};
-    for (size_t i = 0; i < ARRAY_LEN(key); i++)
-        wire_strings_add(&list, slice_of(key[i]));
-    const struct wire_dkim_keys keys = {.keys = buf_slice(&list)};
-    rig_tell(o->rig, ROLE_AUTH, WIRE_DKIM_KEYS, &keys);
-    rig_for(o->rig, 30);
+    out_tell_key(o->rig, true);
     (void)out_mail(o, &mail);
     const struct out_send *send = out_take(o, 0, &wants);
     assert_true(send->eightbit && strstr(send->prefix, "old"));
@@ -282,6 +278,62 @@ static void news_do_not_expire(void **state)
     out_free(o);
 }
 
+static const char yaml_hold[] =
+    OUT_YAML "dkim: [ { domain: example.org, selector: mail, key_file: /key } ]\n"
+             "dkim_missing: hold\nqueue: { retry_first: 100ms, retry_max: 100ms }\n";
+
+/* What the commands do at a release. */
+static void release(struct out *o)
+{
+    out_exec(o, "UPDATE queue_recipient SET claimed = 0, due = 0, hold = '';"
+                "INSERT OR REPLACE INTO queue_route (route, due) VALUES ('direct:example.net', 0)");
+    schedule_look(o->q);
+}
+
+/* Held for want of a key and released when there is one: signed, once, and so it stays. */
+static void released_is_signed(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml_hold, NULL);
+    AUTO_BUF struct buf from = buf_new(100), kept = buf_new(1000);
+    wire_strings_add(&from, SLICE("john@example.org"));
+    const struct keys_facts facts = {.from = buf_slice(&from),
+                                     .hash = SLICE("01234567890123456789012345678901"),
+                                     .names = SLICE("from"),
+                                     .fields = SLICE("from:x\r\n")};
+    keys_facts_add(&kept, &facts);
+    const struct out_mail held = {
+        .sender = "john@example.org", .to = {"a@example.net"}, .hold = "no key", .to_sign = buf_slice(&kept)};
+    out_tell_key(o->rig, false);
+    (void)out_mail(o, &held);
+    rig_for(o->rig, 50);
+    assert_int_equal(o->count, 0);
+    out_tell_key(o->rig, true);
+    o->sign_err = ERR_LATER; /* auth is away for a moment: it waits for that */
+    release(o);
+    out_until_number(o, OUT_ROWS " WHERE attempts > 0", 1);
+    assert_int_equal(o->count, 0);
+    o->sign_err = ERR_OK;
+    const struct out_send *send = out_take(o, 0, &out_later);
+    assert_string_equal(send->prefix, "DKIM-Signature: d=example.org; new\r\nReceived: by us\r\n");
+    unsigned signs = o->signs;
+    out_tell_key(o->rig, false); /* the key goes; the signature is there */
+    assert_non_null(strstr(out_take(o, 1, &out_later)->prefix, "DKIM-Signature: d=example.org; new"));
+    out_restart(o, yaml_hold, NULL);
+    out_tell_key(o->rig, false);
+    assert_non_null(strstr(out_take(o, 0, &out_sent)->prefix, "DKIM-Signature: d=example.org; new"));
+    assert_int_equal(o->signs, signs);
+    out_until_number(o, OUT_ROWS, 0);
+    /* no key can sign it, and it is released all the same */
+    (void)out_mail(o, &held);
+    release(o);
+    assert_string_equal(out_take(o, 1, &out_later)->prefix, "Received: by us\r\n");
+    out_tell_key(o->rig, true); /* the next attempt finds one */
+    assert_non_null(strstr(out_take(o, 2, &out_sent)->prefix, "DKIM-Signature: d=example.org; new"));
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +348,7 @@ int main(void)
         cmocka_unit_test(quota),
         cmocka_unit_test(login_refused),
         cmocka_unit_test(only_the_news_again),
+        cmocka_unit_test(released_is_signed),
         cmocka_unit_test(news_do_not_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
