@@ -3,6 +3,7 @@
 #define AUTH_CONTEXT_H
 
 #include "auth/accounts.h"
+#include "auth/ban_role.h"
 #include "auth/dkim.h"
 #include "auth/door.h"
 #include "auth/gateways.h"
@@ -63,6 +64,7 @@ struct exchange {
     struct slice scram_nonce, scram_server_first;
     struct verify_proof proof;
     const char *why; /* of a failure, for the log */
+    uint64_t guess;  /* keyed hash of name and password; 0: the password was not shown */
     struct auth_grant *grant;
 };
 
@@ -165,6 +167,7 @@ struct auth {
     struct loop_pool *signers;
     struct srs_secrets srs; /* slices of the file handed in */
     struct auth_gateways gateways;
+    struct auth_bans *bans;
     bool draining;
 };
 

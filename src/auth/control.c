@@ -9,6 +9,7 @@
 #include "base/mem.h"
 
 #define ARGUMENTS_MAX 8
+#define BAN_COMMAND   SLICE("\003ban") /* as the first of wire_strings */
 #define OUTPUT_MAX    (1u << 20)
 
 struct command {
@@ -118,6 +119,10 @@ bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet
     (void)link;
     if (!packet->request)
         return false;
+    if (slice_starts(m->arguments, BAN_COMMAND) && auth->accounts) {
+        auth_bans_control(auth->bans, packet->request, m);
+        return true;
+    }
     struct command *c = mem_zero(1, sizeof *c + m->arguments.len);
     c->auth = auth;
     c->request = packet->request;

@@ -2,6 +2,7 @@
  * inside is a stranger's own. An unknown name and a wrong password cost the same time, get the same words and
  * the same delay. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "auth/context.h"
 #include "base/clock.h"
@@ -96,6 +97,7 @@ void exchange_failed(struct exchange *x, const char *why)
 {
     x->why = why;
     failure_log(x);
+    auth_bans_login_failed(x);
     x->waits = true;
     loop_timer_set(x->timer, x->auth->settings->limits.auth_failure_delay);
 }
@@ -126,6 +128,16 @@ static bool remembered(struct exchange *x, const struct account *account, struct
     return x->has_tag;
 }
 
+/* What tells another password from the same once more (score_login()), and nothing else. */
+static uint64_t guess_of(struct exchange *x, const struct account *account, struct slice password)
+{
+    uint8_t tag[MEMORY_TAG_LEN];
+    uint64_t guess;
+    memory_tag(x->auth->memory, account ? account->address : x->user, password, SLICE("guess"), tag);
+    memcpy(&guess, tag, sizeof guess);
+    return guess ? guess : 1;
+}
+
 void exchange_password(struct exchange *x, struct slice user, struct slice password)
 {
     struct auth *auth = x->auth;
@@ -142,6 +154,7 @@ void exchange_password(struct exchange *x, struct slice user, struct slice passw
             return;
         }
     }
+    x->guess = guess_of(x, account, password);
     const struct account *subject = account ? account : auth->accounts->dummy;
     if (!subject) {
         exchange_failed(x, "no accounts");
@@ -172,6 +185,7 @@ static void on_granted(void *ctx, enum err err, struct ipc_packet *packet)
         return;
     }
     success_log(x, auth_grants_account(x->grant), x->has_tag);
+    auth_bans_login_ok(x);
     exchange_answer(x, AUTH_OK, SLICE_EMPTY, SLICE_EMPTY);
     exchange_free(x);
 }

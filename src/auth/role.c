@@ -176,6 +176,7 @@ static void *load(struct role_run *run, struct why *why)
     dkim_warm();
     auth->dkim = dkim_ring_new(run, false);
     srs_use(auth);
+    auth->bans = auth_bans_new(auth);
     return auth;
 }
 
@@ -185,6 +186,8 @@ static enum err start(void *ctx, struct why *why)
     enum err err = secrets_open(SECRETS_PATH, &auth->secrets, why);
     if (!err)
         err = auth_read_rows(auth->secrets, &auth->rows, why);
+    if (!err)
+        err = auth_bans_start(auth->bans, why);
     if (err)
         return err;
     uint64_t workers = auth->settings->auth.workers;
@@ -248,6 +251,7 @@ static void commit(void *ctx)
     auth->next_dkim = NULL;
     dkim_tell(auth);
     srs_use(auth);
+    auth_bans_use(auth->bans);
 }
 
 static void forget_next(void *ctx)
@@ -260,6 +264,7 @@ static void forget_next(void *ctx)
 static void on_peer(void *ctx, enum role peer, bool up)
 {
     struct auth *auth = ctx;
+    auth_bans_peer(auth->bans, peer, up);
     if (!up) {
         exchange_drop_peer(auth, peer);
         auth_grants_drop_holder(auth, peer);
@@ -295,6 +300,7 @@ static void free_auth(void *ctx)
     dkim_ring_release(&auth->dkim);
     dkim_ring_release(&auth->next_dkim);
     exchange_drop_all(auth);
+    auth_bans_free(&auth->bans);
     secrets_close(&auth->secrets);
     auth_free_rows(&auth->rows);
     accounts_free(&auth->accounts);
@@ -315,6 +321,8 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_DKIM_SIGN, dkim_on_sign},
     {WIRE_SRS, srs_on_address},
     {WIRE_GATEWAY_SEEN, auth_gateways_on_seen},
+    {WIRE_OFFENCE, auth_bans_on_offence},
+    {WIRE_DECISIONS, auth_bans_on_decisions},
     {WIRE_DOOR_SAVE, auth_door_on_save},
     {WIRE_NONE, NULL},
 };

@@ -68,6 +68,7 @@ int cmd_trace(struct cli *cli);
 int cmd_queue(struct cli *cli);
 int cmd_relay(struct cli *cli);
 int cmd_dkim(struct cli *cli);
+int cmd_ban(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_reload(struct cli *cli);
 int cmd_store(struct cli *cli);

@@ -258,6 +258,11 @@ static void cmd_store(struct command *command)
     forward(command, ROLE_STORE, command->arguments, command->count);
 }
 
+static void cmd_ban(struct command *command)
+{
+    forward(command, ROLE_AUTH, command->arguments, command->count);
+}
+
 static void cmd_supervisor(struct command *command)
 {
     forward(command, ROLE_SUPERVISOR, command->arguments, command->count);
@@ -269,7 +274,7 @@ static const struct {
 } commands[] = {
     {"trace", cmd_trace},       {"queue", cmd_queue},       {"relay", cmd_relay}, {"dkim", cmd_dkim},
     {"route", cmd_route},       {"account", cmd_account},   {"store", cmd_store}, {"status", cmd_supervisor},
-    {"reload", cmd_supervisor}, {"gateways", cmd_gateways},
+    {"reload", cmd_supervisor}, {"gateways", cmd_gateways}, {"ban", cmd_ban},
 };
 
 static bool take_arguments(struct command *command)

@@ -1,0 +1,211 @@
+/* ban_store.c: the tables of bans and owners. Reads what it wrote; a damaged row is left out. Called by
+ * door.c and cli/cmd_ban.c. */
+#include "auth/ban_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "db/db.h"
+#include "wire/wire.h"
+
+#define EVIDENCE_MAX 4096
+
+struct ban_store {
+    struct db *db;
+};
+
+static const struct db_step steps[] = {
+    {.sql = "CREATE TABLE ban (network BLOB NOT NULL, source INTEGER NOT NULL, simulated INTEGER NOT NULL,"
+            " over INTEGER NOT NULL, rule INTEGER NOT NULL, number INTEGER NOT NULL, begun INTEGER NOT NULL,"
+            " made INTEGER NOT NULL, until INTEGER NOT NULL, total INTEGER NOT NULL, reason TEXT NOT NULL,"
+            " evidence BLOB NOT NULL, PRIMARY KEY (network, source)) WITHOUT ROWID;"
+            "CREATE TABLE owner (network BLOB PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID"},
+};
+static const struct db_schema schema = {.name = "ban database", .steps = steps, .count = ARRAY_LEN(steps)};
+
+enum err ban_store_open(const char *path, bool existing, struct ban_store **store, struct why *why)
+{
+    struct db *db = NULL;
+    uint32_t before;
+    enum err err =
+        db_open(path, DB_EXCLUSIVE | (existing ? (unsigned)DB_EXISTING : 0), &schema, &before, &db, why);
+    if (err)
+        return err;
+    *store = mem_zero(1, sizeof **store);
+    (*store)->db = db;
+    return ERR_OK;
+}
+
+void ban_store_close(struct ban_store **store)
+{
+    if (!*store)
+        return;
+    db_close(&(*store)->db);
+    free(*store);
+    *store = NULL;
+}
+
+/* ---- evidence: oldest event first; at, count, points, kind as varints, then two strings ---- */
+
+static void write_evidence(const struct ban *ban, struct buf *out)
+{
+    uint32_t kept = ban->event_count < BANS_EVENTS ? ban->event_count : BANS_EVENTS;
+    for (uint32_t i = 0; i < kept; i++) {
+        const struct ban_event *e = &ban->events[(ban->event_count - kept + i) % BANS_EVENTS];
+        buf_add_varint(out, e->at);
+        buf_add_varint(out, e->count);
+        buf_add_varint(out, e->points);
+        buf_add_varint(out, e->kind);
+        wire_strings_add(out, slice_of(e->where));
+        wire_strings_add(out, slice_of(e->detail));
+    }
+}
+
+static void read_text(char *to, size_t size, struct slice text)
+{
+    text = slice_sub(text, 0, size - 1);
+    if (text.len)
+        memcpy(to, text.ptr, text.len);
+}
+
+static bool read_event(struct slice *in, struct ban_event *e)
+{
+    uint64_t count, points, kind;
+    struct slice where, detail;
+    if (!slice_take_varint(in, &e->at) || !slice_take_varint(in, &count) || !slice_take_varint(in, &points) ||
+        !slice_take_varint(in, &kind) || !wire_strings_take(in, &where) || !wire_strings_take(in, &detail))
+        return false;
+    e->count = (uint32_t)count;
+    e->points = (uint16_t)points;
+    e->kind = (uint8_t)kind;
+    read_text(e->where, sizeof e->where, where);
+    read_text(e->detail, sizeof e->detail, detail);
+    return true;
+}
+
+static void read_evidence(struct slice in, struct ban *ban)
+{
+    while (in.len && ban->event_count < BANS_EVENTS) {
+        struct ban_event event = {0};
+        if (!read_event(&in, &event))
+            return;
+        ban->events[ban->event_count++] = event;
+    }
+}
+
+/* ---- rows ---- */
+
+static bool read_network(struct slice key, struct conf_network *network)
+{
+    if (key.len != sizeof *network)
+        return false;
+    memcpy(network, key.ptr, sizeof *network);
+    return network->bits <= 128;
+}
+
+static enum err load_bans(struct ban_store *store, struct bans *bans, struct why *why)
+{
+    struct db_rows rows;
+    enum err err = db_query(store->db,
+                            "SELECT network, source, simulated, over, rule, number, begun, made, until,"
+                            " total, reason, evidence FROM ban ORDER BY made",
+                            DB_NO_ARGS, &rows, why);
+    if (err)
+        return err;
+    while (db_next(&rows)) {
+        struct ban ban = {.source = db_u64(&rows, 1) ? BAN_HAND : BAN_OURS,
+                          .simulated = db_u64(&rows, 2),
+                          .over = db_u64(&rows, 3),
+                          .rule = (uint8_t)db_u64(&rows, 4),
+                          .number = (uint32_t)db_u64(&rows, 5),
+                          .begun = db_u64(&rows, 6),
+                          .made = db_u64(&rows, 7),
+                          .until = db_u64(&rows, 8),
+                          .total = db_u64(&rows, 9)};
+        read_text(ban.reason, sizeof ban.reason, db_slice(&rows, 10));
+        read_evidence(db_slice(&rows, 11), &ban);
+        bool fits = read_network(db_slice(&rows, 0), &ban.network) && bans_restore(bans, &ban);
+        (void)fits;
+    }
+    return db_end(&rows, why);
+}
+
+static enum err delete_old(struct ban_store *store, const struct bans *bans, uint64_t now_s, struct why *why)
+{
+    uint64_t memory_s = bans->settings->ban_policy.owner_memory / 1000, max_s = bans->rules.max_s;
+    enum err err = db_run(store->db, "DELETE FROM ban WHERE source = ? AND until < ?",
+                          DB_ARGS(DB_U64(BAN_OURS), DB_U64(now_s > max_s ? now_s - max_s : 0)), why);
+    if (!err)
+        err = db_run(store->db, "DELETE FROM owner WHERE seen < ?",
+                     DB_ARGS(DB_U64(now_s > memory_s ? now_s - memory_s : 0)), why);
+    return err;
+}
+
+enum err ban_store_load(struct ban_store *store, struct bans *bans, uint64_t now_s, struct why *why)
+{
+    struct db_rows rows;
+    enum err err = delete_old(store, bans, now_s, why);
+    if (!err)
+        err = load_bans(store, bans, why);
+    if (!err)
+        err = db_query(store->db, "SELECT network, seen FROM owner ORDER BY seen", DB_NO_ARGS, &rows, why);
+    if (err)
+        return err;
+    while (db_next(&rows)) {
+        struct conf_network network;
+        bool fits = read_network(db_slice(&rows, 0), &network) &&
+                    bans_restore_owner(bans, &network, db_u64(&rows, 1));
+        (void)fits;
+    }
+    return db_end(&rows, why);
+}
+
+static enum err put(struct db *db, const struct ban *ban, struct why *why)
+{
+    AUTO_BUF struct buf evidence = buf_new(EVIDENCE_MAX);
+    write_evidence(ban, &evidence);
+    return db_run(db,
+                  "INSERT OR REPLACE INTO ban (network, source, simulated, over, rule, number, begun, made,"
+                  " until, total, reason, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  DB_ARGS(DB_BLOB(slice_make(&ban->network, sizeof ban->network)), DB_U64(ban->source),
+                          DB_U64(ban->simulated), DB_U64(ban->over), DB_U64(ban->rule), DB_U64(ban->number),
+                          DB_U64(ban->begun), DB_U64(ban->made), DB_U64(ban->until), DB_U64(ban->total),
+                          DB_TEXT(slice_of(ban->reason)), DB_BLOB(buf_slice(&evidence))),
+                  why);
+}
+
+static enum err write_one(struct db *db, const struct ban_write *w, struct why *why)
+{
+    const struct db_value network = DB_BLOB(slice_make(&w->ban.network, sizeof w->ban.network));
+    switch (w->kind) {
+    case BAN_WRITE_PUT:
+        return put(db, &w->ban, why);
+    case BAN_WRITE_DROP:
+        return db_run(db, "DELETE FROM ban WHERE network = ? AND source = ?",
+                      DB_ARGS(network, DB_U64(w->ban.source)), why);
+    case BAN_WRITE_OWNER:
+        return db_run(db, "INSERT OR REPLACE INTO owner (network, seen) VALUES (?, ?)",
+                      DB_ARGS(network, DB_U64(w->seen)), why);
+    case BAN_WRITE_FORGET:
+        return db_run(db, "DELETE FROM owner WHERE network = ?", DB_ARGS(network), why);
+    }
+    return ERR_OK;
+}
+
+enum err ban_store_write(struct ban_store *store, const struct ban_write *writes, size_t count,
+                         struct why *why)
+{
+    enum err err = db_begin(store->db, why);
+    for (size_t i = 0; i < count && !err; i++)
+        err = write_one(store->db, &writes[i], why);
+    if (!err)
+        err = db_commit(store->db, why);
+    if (err)
+        db_rollback(store->db);
+    if (!err && db_wal_bytes(store->db) > (4u << 20)) {
+        enum err later = db_checkpoint(store->db, NULL); /* the next write tries again */
+        (void)later;
+    }
+    return err;
+}
