@@ -262,8 +262,7 @@ static void run_list(struct ban_command *c)
         buf_add_byte(c->out, '[');
     if (!c->more && named)
         c->stage = only;
-    c->more = true;
-    if (!list_stage(c)) {
+    while (c->stage < STAGE_END && !list_stage(c)) {
         c->stage = named ? STAGE_END : c->stage + 1;
         c->at = 0;
     }
@@ -365,6 +364,7 @@ static void run_remove(struct ban_command *c)
         network = bans_client(c->bans, &addr);
         found = bans_remove(c->bans, &network, &c->now);
     }
+    c->removed = found;
     for (unsigned source = BAN_OURS; source <= BAN_HAND; source++)
         c->writes[c->write_count++] = (struct ban_write){
             .kind = BAN_WRITE_DROP, .ban = {.network = network, .source = (enum ban_source)source}};

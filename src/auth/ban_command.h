@@ -21,6 +21,7 @@ struct ban_command {
     uint32_t exit_code;
     struct ban_write writes[BAN_WRITES_MAX]; /* to be carried out before the answer is given */
     size_t write_count;
+    unsigned removed; /* `remove`: a set of 1 << enum ban_source */
     /* `list`: goes on where it was while `more` */
     bool more;
     unsigned stage;

@@ -380,7 +380,7 @@ static void call_settle(struct call *call)
         ban_image_write(b->image, w);
         if (w->kind == BAN_WRITE_PUT)
             tell_ban(&w->ban);
-        else if (call->command.exit_code == 0 && w->ban.source == BAN_HAND)
+        else if (call->command.removed & 1u << w->ban.source)
             tell_unban(&w->ban, "removed by hand");
     }
     ban_image_changed(b->image, true);
