@@ -34,6 +34,9 @@ struct role_run {
     struct metric_block *metrics[ROLE_COUNT];
     int metrics_fd; /* our own block, until load */
     bool started, draining, ready, ready_later;
+    bool able;                /* it said itself that it is ready */
+    bool patient;             /* and its links may still come */
+    struct loop_timer *links; /* until then */
 };
 
 struct loop *role_loop(struct role_run *run)
@@ -184,12 +187,15 @@ static void on_peer_down(void *ctx, struct ipc_link *link)
         peer->run->ops->peer(peer->run->ctx, peer->role, false);
 }
 
+static void say_ready(struct role_run *run);
+
 static void on_peer_up(void *ctx, struct ipc_link *link)
 {
     struct peer *peer = ctx;
     (void)link;
     if (peer->run->ctx && peer->run->started && peer->run->ops->peer)
         peer->run->ops->peer(peer->run->ctx, peer->role, true);
+    say_ready(peer->run);
 }
 
 static void on_peer_drained(void *ctx, struct ipc_link *link)
@@ -315,10 +321,20 @@ static bool take_start(struct role_run *run, struct ipc_packet *packet, const vo
     return true;
 }
 
+static void on_links(void *arg)
+{
+    struct role_run *run = arg;
+    run->patient = false;
+    say_ready(run);
+}
+
 void role_run_start(struct role_run *run)
 {
     struct why why = {0};
     loop_beat(run->loop, on_beat, NULL);
+    run->patient = true;
+    run->links = loop_timer_new(run->loop, on_links, run);
+    loop_timer_set(run->links, ROLE_LINKS_MS);
     if (run->ops->start(run->ctx, &why) != ERR_OK) {
         fail(run, &why);
         return;
@@ -336,13 +352,29 @@ void role_ready_later(struct role_run *run)
     run->ready_later = true;
 }
 
-void role_ready(struct role_run *run)
+static bool has_links(const struct role_run *run)
 {
-    if (run->ready)
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (run->peers[r].link && !ipc_link_is_up(run->peers[r].link))
+            return false;
+    return true;
+}
+
+/* Who is asked before it has heard of all its peers would answer "later". */
+static void say_ready(struct role_run *run)
+{
+    if (run->ready || !run->able || (run->patient && !has_links(run)))
         return;
     run->ready = true;
+    loop_timer_stop(run->links);
     metric_state_set(METRIC_READY, true);
     tell(run, WIRE_ROLE_READY, NULL);
+}
+
+void role_ready(struct role_run *run)
+{
+    run->able = true;
+    say_ready(run);
 }
 
 static bool take_prepare(struct role_run *run, struct ipc_packet *packet, const void *message)
@@ -458,6 +490,7 @@ void role_run_free(struct role_run **run_ref)
         return;
     if (run->ctx)
         run->ops->free(run->ctx);
+    loop_timer_free(&run->links);
     for (int r = 0; r < ROLE_COUNT; r++) {
         ipc_link_free(&run->peers[r].link);
         metric_block_unmap(&metrics_table, &run->metrics[r]);

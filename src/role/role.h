@@ -87,7 +87,10 @@ int role_control_socket(struct role_run *run);
 const struct metric_block *role_metrics(struct role_run *run, enum role role);
 
 /* A role is ready when its start() returns, unless it said role_ready_later() in there: then when it calls
- * role_ready(), for instance once a peer told what it cannot work without. Calling again changes nothing. */
+ * role_ready(), for instance once a peer told what it cannot work without. Calling again changes nothing. In
+ * both cases not before the links to its peers are up and peer() was called for each, as long as that takes
+ * at most ROLE_LINKS_MS: a peer that is gone keeps nobody from working. */
+#define ROLE_LINKS_MS 5000
 void role_ready_later(struct role_run *run);
 void role_ready(struct role_run *run);
 /* drain() is done. */

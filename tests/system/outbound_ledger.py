@@ -85,7 +85,7 @@ class Load:
         user = self.world.new_user()
         while not self.stopping.is_set():
             try:
-                with self.world.submission(user) as client:
+                with self.world.submission(user, patient=True) as client:
                     while not self.stopping.is_set():
                         self._send(client, user, rng)
             except TimeoutError:

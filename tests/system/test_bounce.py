@@ -1,7 +1,5 @@
 """Delivery status notifications (RFC 3461 to 3464): who is told what, and who is not."""
-import os
 import re
-import signal
 import time
 
 import mail
@@ -195,8 +193,7 @@ def test_kills_lose_no_notification(world):
     for user in users:
         world.send(user, [remote.address(f"{user.split('@')[0]}-{n}") for n in range(2)])
         if user in users[::4]:
-            os.kill(world.server.roles()["queue"], signal.SIGKILL)
-            time.sleep(1)
+            world.kill_role("queue")
     for user in users:
         assert len(world.bounce(user, timeout=40).recipients) >= 1
     assert world.rows() == []

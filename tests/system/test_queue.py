@@ -1,8 +1,6 @@
 """The queue: what waits and why, the commands, retries and expiry, whose turn it is."""
 import json
-import os
 import re
-import signal
 import time
 
 import mail
@@ -255,8 +253,7 @@ def test_the_queue_outlives_kills_of_its_roles(world):
     for n in range(5):
         world.send(world.new_user(), remote.address(f"u{n}"))
     for role in ("relay", "queue", "relay"):
-        os.kill(world.server.roles()[role], signal.SIGKILL)
-        time.sleep(1)
+        world.kill_role(role)
     remote.set_script({})
     remote.wait_messages(5, timeout=60)
 

@@ -5,8 +5,10 @@ import email
 import email.policy
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
 import sqlite3
 import time
 
@@ -115,18 +117,30 @@ class World:
         """An address with an account."""
         return list(self.accounts)[next(self._users) % len(self.accounts)]
 
-    def submission(self, user, server=None):
-        """A client logged in as this account."""
+    def submission(self, user, server=None, patient=False):
+        """A client logged in as this account. patient: parts of the server are being killed, "later" is a fair answer."""
         client = Smtp((server or self.server).ports["submission-plain"], timeout=20)
         self.extensions = client.ehlo()
         reply = client.auth_plain(user, self.accounts[user])
-        for _ in range(20):  # a server that has just been killed in part says "later"
-            if reply.code != 454:
-                break
+        deadline = time.monotonic() + 20
+        while patient and reply.code == 454 and time.monotonic() < deadline:
             time.sleep(0.1)
             reply = client.auth_plain(user, self.accounts[user])
         assert reply.code == 235, reply
         return client
+
+    def kill_role(self, role, timeout=30):
+        """Kills it and waits until it, and all others, are there again."""
+        pid = self.server.roles()[role]
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + timeout
+        while True:
+            done = self.server.command("status", "--json", check=False)
+            roles = json.loads(done.stdout) if done.returncode == 0 else []
+            if roles and all(one["state"] == "ready" and one["pid"] != pid for one in roles):
+                return
+            assert time.monotonic() < deadline, (done.stdout, done.stderr, self.told())
+            time.sleep(0.1)
 
     def send(self, user, to, message=None, mail_parameters="", rcpt_parameters="", server=None, subject="hello", body="text\r\n", sender=None):
         """Submits a message (a plain one by default); it must be accepted. Answers (queue id, marker in the body)."""

@@ -359,6 +359,22 @@ static void test_queue_goes_away(void **state)
     stop(rig, &t);
 }
 
+/* Who is asked before its peers are there would answer "later": a role is ready with its links. */
+static void test_ready_with_its_links(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {HELLO SEND, NULL};
+    struct test t;
+    struct rig_answer answer;
+    struct wire_relay_sent sent;
+    rig_late = 1u << ROLE_DNS;
+    struct rig *rig = start(&t, scripts);
+    rig_late = 0;
+    ask(rig, RELAY_ROUTE_DIRECT, &answer);
+    get(rig, &answer, &sent, OK);
+    stop(rig, &t);
+}
+
 static void test_drain(void **state)
 {
     (void)state;
@@ -388,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_no_secret),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_queue_goes_away),
+        cmocka_unit_test(test_ready_with_its_links),
         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
