@@ -146,6 +146,7 @@ static void on_commit(void *ctx, enum err err, struct ipc_packet *packet)
         send_outcome(s, &r);
         if (r.code / 100 == 2) {
             s->accepted++;
+            smtp_limit_accepted(s);
             metric_add(METRIC_BYTES_ACCEPTED, 0, s->body.data.size);
             smtp_report_accepted(s, &r, s->body.data.size);
         } else {
@@ -191,6 +192,7 @@ static void body_end(struct smtp_session *s)
 {
     struct smtp_body *body = &s->body;
     const struct smtp_reply_text *wrong = judge(s);
+    smtp_limit_text(s, body->data.size);
     if (wrong) {
         bool ambiguous = body->data.bare_cr || body->data.bare_lf;
         refuse(s, wrong->code, wrong->status, wrong->text);

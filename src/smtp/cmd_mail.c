@@ -78,6 +78,7 @@ void smtp_cmd_mail(struct smtp_session *s, const struct smtp_command *command)
 {
     struct smtp *smtp = s->smtp;
     const struct smtp_reply_text *wrong = refusal(s, &command->mail);
+    struct smtp_reply_text limit;
     if (wrong) {
         smtp_send_error(s, wrong->code, wrong->status, wrong->text);
         return;
@@ -85,6 +86,10 @@ void smtp_cmd_mail(struct smtp_session *s, const struct smtp_command *command)
     if (smtp->service.draining || s->mails >= SMTP_MAILS_MAX) {
         smtp_session_close(s, smtp->service.draining ? "4.3.2" : "4.5.3",
                            smtp->service.draining ? "Going down" : "Too many messages in one session");
+        return;
+    }
+    if (!smtp_limit_mail(s, &command->mail, &limit)) {
+        smtp_send_error(s, limit.code, limit.status, limit.text);
         return;
     }
     s->mails++;

@@ -28,6 +28,7 @@ static void send_reply(struct smtp_session *s, struct slice address, const struc
 {
     count(s, r->code);
     smtp_send_wire(s, r);
+    smtp_limit_refused(s, address, r);
     if (r->code / 100 != 2 && s->excess <= 1)
         smtp_report_rejected(s, "RCPT", address, r->code, r->enhanced, r->text);
     if (r->code / 100 == 2 && s->txn.first_rcpt.len == 0)
@@ -125,10 +126,15 @@ void smtp_cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct smtp_txn *txn = &s->txn;
     struct slice to = command->rcpt.to.text;
+    struct smtp_reply_text limit;
     if (txn->accepted + txn->call_count >= s->smtp->settings->limits.recipients)
         smtp_rcpt_refuse(s, to, 452, "4.5.3", "Too many recipients");
     else if (!smtp_txn_is_alive(s))
         smtp_rcpt_refuse(s, to, 451, "4.3.0", "Try again later");
+    else if (!smtp_limit_rcpt(s, &limit))
+        smtp_rcpt_refuse(s, to, limit.code, limit.status, limit.text);
+    else if (smtp_limit_is_trap(s, to))
+        smtp_rcpt_refuse(s, to, 550, "5.1.1", "no such user here"); /* as the queue says it */
     else
         ask(s, &command->rcpt);
 }

@@ -1,45 +1,70 @@
-/* limit.c: how many sessions the role and one client may have open at once. Own clients and monitors
- * (trusted_networks, loopback, probes of a load balancer) are not counted per address. Called by session.c.
- */
+/* limit.c: how much one client, one account and one sender domain may do: sessions at once, messages,
+ * recipients, bytes in a minute, the time of a session. A stranger on the MX has the limits of its address;
+ * own clients and monitors (trusted_networks, loopback, a load balancer, a gateway) have none, and who has
+ * logged in has those of the account, wherever it is. Called by session.c and the commands. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "smtp/gateway.h"
 #include "smtp/session.h"
 
-#define ADDRESS_KEY 17 /* family and bytes */
+#define CROWDED_COMMAND_MS 15000u /* for a stranger's next command when the role is three quarters full */
 
 struct smtp_address {
-    uint8_t key[ADDRESS_KEY];
+    struct limit_key key;
     uint64_t sessions;
 };
 
-/* One client: an IPv4 address, or a /64 (netaddr_client). */
-static void make_key(const struct netaddr *addr, uint8_t key[ADDRESS_KEY])
-{
-    const struct netaddr client = netaddr_client(addr);
-    key[0] = (uint8_t)client.family;
-    memcpy(key + 1, client.bytes, sizeof client.bytes);
-}
-
 static bool is_exempt(const struct smtp_session *s)
 {
-    return s->trusted || s->probe || netaddr_is_loopback(stream_client(s->stream));
+    const struct netaddr *client = stream_client(s->stream);
+    return s->trusted || s->probe || s->from_proxy || netaddr_is_loopback(client) ||
+           smtp_gateway_is(s->smtp, client);
+}
+
+static bool has_account(const struct smtp_session *s)
+{
+    return !grant_is_none(&s->grant);
+}
+
+static bool is_stranger_on_mx(const struct smtp_session *s)
+{
+    return s->port->settings.service == SETTINGS_MX && !has_account(s) && !is_exempt(s);
+}
+
+static void report(const struct smtp_session *s, enum offence kind, struct slice detail)
+{
+    const struct security_event event = {.kind = kind,
+                                         .listener = s->port->index,
+                                         .client = stream_client(s->stream),
+                                         .session = slice_make(s->id, SMTP_ID_LEN),
+                                         .detail = detail};
+    if (!s->probe)
+        security_report(s->smtp->service.security, &event);
+}
+
+/* ---- at once ---- */
+
+static uint64_t most_of_address(const struct smtp_session *s)
+{
+    const struct settings *settings = s->smtp->settings;
+    uint64_t all = settings->limits.sessions_per_address, mx = settings->limits.mx.connections;
+    return s->port->settings.service == SETTINGS_MX && mx > 0 && mx < all ? mx : all;
 }
 
 /* False when the client has all it may have. */
 static bool enter(struct smtp_session *s)
 {
     struct smtp *smtp = s->smtp;
-    uint8_t key[ADDRESS_KEY];
-    make_key(stream_client(s->stream), key);
-    struct smtp_address *address = map_get(smtp->addresses, slice_make(key, sizeof key));
-    if (address && address->sessions >= smtp->settings->limits.sessions_per_address)
+    const struct limit_key key = limit_key_address(smtp->settings, SETTINGS_MX, stream_client(s->stream));
+    struct smtp_address *address = map_get(smtp->addresses, slice_make(key.bytes, sizeof key.bytes));
+    if (address && address->sessions >= most_of_address(s))
         return false;
     if (!address) {
         address = mem_zero(1, sizeof *address);
-        memcpy(address->key, key, sizeof key);
-        if (!map_put(smtp->addresses, slice_make(address->key, sizeof address->key), address)) {
+        address->key = key;
+        if (!map_put(smtp->addresses, slice_make(address->key.bytes, sizeof address->key.bytes), address)) {
             free(address);
             return false;
         }
@@ -49,22 +74,30 @@ static bool enter(struct smtp_session *s)
     return true;
 }
 
-const char *smtp_limit_arrival(struct smtp_session *s)
+static const struct smtp_reply_text *refuse(enum metric_refusal reason, const struct smtp_reply_text *text)
 {
-    struct smtp *smtp = s->smtp;
-    if (smtp->service.draining || (s->probe && smtp->service.leaving)) {
-        metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_DRAINING, 1);
-        return "Going down, come back soon";
-    }
-    if (smtp->service.session_count > smtp->settings->limits.smtp_sessions && !s->probe) {
-        metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_FULL, 1);
-        return "Too many connections";
-    }
-    if (!is_exempt(s) && !enter(s)) {
-        metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_ADDRESS, 1);
-        return "Too many connections from your address";
-    }
-    return NULL;
+    metric_add(METRIC_CONNECTIONS_REFUSED, reason, 1);
+    return text;
+}
+
+const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s)
+{
+    static const struct smtp_reply_text drains = {421, "4.3.2", "Going down, come back soon"};
+    static const struct smtp_reply_text full = {421, "4.3.2", "Too many connections"};
+    static const struct smtp_reply_text address = {
+        421, "4.7.0", "Too many connections from your address at once (sessions_per_address)"};
+    static const struct smtp_reply_text mx = {
+        421, "4.7.0", "Too many connections from your address at once (mx.connections)"};
+    const struct smtp *smtp = s->smtp;
+    if (smtp->service.draining || (s->probe && smtp->service.leaving))
+        return refuse(METRIC_REFUSED_DRAINING, &drains);
+    if (smtp->service.session_count > smtp->settings->limits.smtp_sessions && !s->probe)
+        return refuse(METRIC_REFUSED_FULL, &full);
+    if (is_exempt(s) || enter(s))
+        return NULL;
+    bool by_mx = most_of_address(s) < smtp->settings->limits.sessions_per_address;
+    report(s, OFFENCE_LIMIT, by_mx ? SLICE("mx.connections") : SLICE("sessions_per_address"));
+    return refuse(METRIC_REFUSED_ADDRESS, by_mx ? &mx : &address);
 }
 
 void smtp_limit_leave(struct smtp_session *s)
@@ -73,6 +106,187 @@ void smtp_limit_leave(struct smtp_session *s)
     s->address = NULL;
     if (!address || --address->sessions > 0)
         return;
-    (void)map_remove(s->smtp->addresses, slice_make(address->key, sizeof address->key));
+    (void)map_remove(s->smtp->addresses, slice_make(address->key.bytes, sizeof address->key.bytes));
     free(address);
+}
+
+uint64_t smtp_limit_time(const struct smtp_session *s, uint64_t ms)
+{
+    const struct settings *settings = s->smtp->settings;
+    uint64_t age = loop_now_ms(s->smtp->loop) - s->started_ms, whole = settings->timeouts.mx_session;
+    if (!is_stranger_on_mx(s))
+        return ms;
+    if (s->smtp->service.session_count >= settings->limits.smtp_sessions / 4 * 3 && ms > CROWDED_COMMAND_MS)
+        ms = CROWDED_COMMAND_MS;
+    if (whole == 0 || age + ms <= whole)
+        return ms;
+    return age < whole ? whole - age : 1;
+}
+
+/* ---- per minute ---- */
+
+struct limit {
+    uint64_t per_minute;
+    const char *name; /* in limits: */
+    struct smtp_reply_text reply;
+};
+
+#define MX(member, what)                                                                                     \
+    {                                                                                                        \
+        settings->limits.mx.member, "mx." #member,                                                           \
+        {                                                                                                    \
+            450, "4.7.1",                                                                                    \
+                "Too many " what " in a minute from your address (mx." #member "), try again later"          \
+        }                                                                                                    \
+    }
+#define ACCOUNT(member, what)                                                                                \
+    {                                                                                                        \
+        settings->limits.submission.member, "submission." #member,                                           \
+        {                                                                                                    \
+            450, "4.7.1",                                                                                    \
+                "Too many " what " in a minute from this account (submission." #member "), try again later"  \
+        }                                                                                                    \
+    }
+
+/* What holds for this session; 0 a minute where nothing does. */
+static struct limit limit_of(const struct smtp_session *s, enum limit_kind kind)
+{
+    const struct settings *settings = s->smtp->settings;
+    const struct limit mx[LIMIT_KIND_COUNT] = {
+        [LIMIT_MESSAGES] = MX(messages_per_minute, "messages"),
+        [LIMIT_RECIPIENTS] = MX(recipients_per_minute, "recipients"),
+        [LIMIT_FAILED_RECIPIENTS] = MX(failed_recipients_per_minute, "recipients that do not exist"),
+        [LIMIT_BYTES] = MX(bytes_per_minute, "bytes")};
+    const struct limit account[LIMIT_KIND_COUNT] = {
+        [LIMIT_MESSAGES] = ACCOUNT(messages_per_minute, "messages"),
+        [LIMIT_RECIPIENTS] = ACCOUNT(recipients_per_minute, "recipients"),
+        [LIMIT_BYTES] = ACCOUNT(bytes_per_minute, "bytes")};
+    if (has_account(s))
+        return account[kind];
+    return is_stranger_on_mx(s) ? mx[kind] : (struct limit){0};
+}
+
+static struct limit_key key_of(const struct smtp_session *s)
+{
+    if (has_account(s))
+        return limit_key_name(s->smtp->service.limits, SETTINGS_SUBMISSION, s->account);
+    return limit_key_address(s->smtp->settings, SETTINGS_MX, stream_client(s->stream));
+}
+
+/* An account's owner is no stranger: told, not scored. */
+static void tell(const struct smtp_session *s, const char *limit)
+{
+    if (!has_account(s)) {
+        report(s, OFFENCE_LIMIT, slice_of(limit));
+        return;
+    }
+    log_info("smtp.limit", LOG_STR("session", slice_make(s->id, SMTP_ID_LEN)),
+             LOG_STR("client", slice_of(s->client.text)), LOG_STR("user", s->account),
+             LOG_CSTR("limit", limit));
+}
+
+/* True when `n` more are fine; `take` counts them. Otherwise `reply` says why not. */
+static bool ask(const struct smtp_session *s, enum limit_kind kind, uint64_t n, bool take,
+                struct smtp_reply_text *reply)
+{
+    const struct limit limit = limit_of(s, kind);
+    struct limits *limits = s->smtp->service.limits;
+    uint64_t now = loop_now_ms(s->smtp->loop);
+    if (limit.per_minute == 0)
+        return true;
+    const struct limit_key key = key_of(s);
+    if (take ? limits_take(limits, &key, kind, limit.per_minute, n, now, NULL)
+             : limits_would(limits, &key, kind, limit.per_minute, n, now, NULL))
+        return true;
+    *reply = limit.reply;
+    tell(s, limit.name);
+    return false;
+}
+
+static void charge(const struct smtp_session *s, enum limit_kind kind, uint64_t n)
+{
+    const struct limit limit = limit_of(s, kind);
+    if (limit.per_minute == 0)
+        return;
+    const struct limit_key key = key_of(s);
+    limits_charge(s->smtp->service.limits, &key, kind, limit.per_minute, n, loop_now_ms(s->smtp->loop));
+}
+
+/* Counted when a message was accepted: whoever only forges the name does not use up its owner's share. */
+static struct limit_key domain_key(const struct smtp_session *s, struct slice sender)
+{
+    return limit_key_name(s->smtp->service.limits, SETTINGS_MX, address_domain_of(sender));
+}
+
+static bool domain_may(const struct smtp_session *s, struct slice sender, struct smtp_reply_text *reply)
+{
+    static const struct smtp_reply_text full = {
+        450, "4.7.1",
+        "Too many messages in a minute from this sender's domain (mx.domain_messages_per_minute), try again "
+        "later"};
+    uint64_t per_minute = s->smtp->settings->limits.mx.domain_messages_per_minute;
+    if (per_minute == 0 || sender.len == 0 || !is_stranger_on_mx(s))
+        return true;
+    const struct limit_key key = domain_key(s, sender);
+    if (limits_would(s->smtp->service.limits, &key, LIMIT_MESSAGES, per_minute, 1, loop_now_ms(s->smtp->loop),
+                     NULL))
+        return true;
+    log_info("smtp.limit", LOG_STR("session", slice_make(s->id, SMTP_ID_LEN)),
+             LOG_STR("client", slice_of(s->client.text)), LOG_STR("from", sender),
+             LOG_CSTR("limit", "mx.domain_messages_per_minute"));
+    *reply = full;
+    return false;
+}
+
+bool smtp_limit_mail(const struct smtp_session *s, const struct smtp_mail *mail,
+                     struct smtp_reply_text *reply)
+{
+    uint64_t size = mail->has_size && mail->size > 0 ? mail->size : 1;
+    return domain_may(s, mail->from.text, reply) && ask(s, LIMIT_BYTES, size, false, reply) &&
+           ask(s, LIMIT_MESSAGES, 1, true, reply);
+}
+
+bool smtp_limit_rcpt(const struct smtp_session *s, struct smtp_reply_text *reply)
+{
+    return ask(s, LIMIT_FAILED_RECIPIENTS, 1, false, reply) && ask(s, LIMIT_RECIPIENTS, 1, true, reply);
+}
+
+void smtp_limit_text(const struct smtp_session *s, uint64_t bytes)
+{
+    charge(s, LIMIT_BYTES, bytes);
+}
+
+void smtp_limit_accepted(const struct smtp_session *s)
+{
+    uint64_t per_minute = s->smtp->settings->limits.mx.domain_messages_per_minute;
+    if (per_minute == 0 || s->txn.sender.len == 0 || !is_stranger_on_mx(s))
+        return;
+    const struct limit_key key = domain_key(s, s->txn.sender);
+    limits_charge(s->smtp->service.limits, &key, LIMIT_MESSAGES, per_minute, 1, loop_now_ms(s->smtp->loop));
+}
+
+/* ---- recipients that are none ---- */
+
+bool smtp_limit_is_trap(const struct smtp_session *s, struct slice address)
+{
+    const struct settings *settings = s->smtp->settings;
+    if (!is_stranger_on_mx(s))
+        return false;
+    for (size_t i = 0; i < settings->ban_policy.spam_traps.count; i++)
+        if (slice_ieq(settings->ban_policy.spam_traps.items[i], address))
+            return true;
+    return false;
+}
+
+void smtp_limit_refused(const struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)
+{
+    if (r->code / 100 != 5 || !is_stranger_on_mx(s))
+        return;
+    charge(s, LIMIT_FAILED_RECIPIENTS, 1);
+    if (smtp_limit_is_trap(s, address))
+        report(s, OFFENCE_SPAM_TRAP, address);
+    else if (slice_eq(r->enhanced, SLICE("5.1.1")))
+        report(s, OFFENCE_UNKNOWN_RECIPIENT, address);
+    else if (slice_eq(r->enhanced, SLICE("5.7.1")))
+        report(s, OFFENCE_RELAY_ATTEMPT, address);
 }

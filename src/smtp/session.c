@@ -101,9 +101,9 @@ void smtp_session_close(struct smtp_session *s, const char *status, const char *
 
 static void admit(struct smtp_session *s)
 {
-    const char *full = smtp_limit_arrival(s);
+    const struct smtp_reply_text *full = smtp_limit_arrival(s);
     if (full)
-        smtp_session_close(s, "4.3.2", full);
+        smtp_session_close(s, full->status, full->text);
     else
         smtp_greet_begin(s);
 }
@@ -256,7 +256,7 @@ static void set_clock(struct smtp_session *s, bool progress)
         break;
     case SMTP_CLOCK_COMMAND:
         stream_set_timeout(s->stream, 0);
-        stream_set_deadline(s->stream, settings->timeouts.smtp_command);
+        stream_set_deadline(s->stream, smtp_limit_time(s, settings->timeouts.smtp_command));
         break;
     case SMTP_CLOCK_TEXT:
         stream_set_timeout(s->stream, settings->timeouts.smtp_data);

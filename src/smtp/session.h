@@ -259,8 +259,22 @@ void smtp_report_lost(const struct listener_arrival *arrival, const struct netad
                       enum listener_loss loss, const char *text);
 
 /* ---- limit.c ---- */
-/* NULL, or the text of the 421 the connection gets. */
-const char *smtp_limit_arrival(struct smtp_session *s);
+/* NULL, or the 421 the connection gets. */
+const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s);
 void smtp_limit_leave(struct smtp_session *s);
+/* How long the session may take for its next command, which would have `ms` otherwise. */
+uint64_t smtp_limit_time(const struct smtp_session *s, uint64_t ms);
+/* May it send one more message, name one more recipient? Counts it; false: `reply` says which limit it hit.
+ */
+bool smtp_limit_mail(const struct smtp_session *s, const struct smtp_mail *mail,
+                     struct smtp_reply_text *reply) MUST_CHECK;
+bool smtp_limit_rcpt(const struct smtp_session *s, struct smtp_reply_text *reply) MUST_CHECK;
+/* The text of a message came in whole; it was accepted. */
+void smtp_limit_text(const struct smtp_session *s, uint64_t bytes);
+void smtp_limit_accepted(const struct smtp_session *s);
+/* An address of ban_policy.spam_traps, named by a stranger. */
+bool smtp_limit_is_trap(const struct smtp_session *s, struct slice address);
+/* A recipient got this reply: it may be an offence. */
+void smtp_limit_refused(const struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r);
 
 #endif

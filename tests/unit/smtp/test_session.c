@@ -206,6 +206,8 @@ static void setup(struct fake *f, enum settings_service service)
     f->settings.limits.received_headers = 50;
     f->settings.limits.smtp_sessions = 10;
     f->settings.limits.sessions_per_address = 2;
+    f->settings.limits.ipv4_prefix = 32;
+    f->settings.limits.ipv6_prefix = 64;
     f->settings.timeouts.smtp_command = 60000;
     f->settings.timeouts.smtp_data = 60000;
     f->listeners[0] =
@@ -529,7 +531,7 @@ static void test_sessions_per_address(void **state)
     setup(&f, SETTINGS_MX);
     int a = connect_as(&f, "192.0.2.9", false), b = connect_as(&f, "192.0.2.9", false);
     begin(&f);
-    DIALOG(&f, "< 421 4.3.2", "<!");
+    DIALOG(&f, "< 421 4.7.0", "<!");
     int probe = connect_as(&f, "192.0.2.9", true), other = connect_as(&f, "192.0.2.10", false);
     (void)close(f.client);
     (void)close(a);
