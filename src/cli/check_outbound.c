@@ -3,6 +3,7 @@
 #include "cli/check_outbound.h"
 
 #include "directory/relay_map.h"
+#include "grammar/domain.h"
 #include "grammar/nexthop.h"
 #include "policy/relay_secrets.h"
 #include "policy/srs.h"
@@ -46,6 +47,9 @@ static void check_srs(const struct check *c, const struct directory_table *table
                     SLICE("write srs: { domain: …, secret_file: … }"),
                     "this alias leads to another server, and without srs mail forwarded there fails its "
                     "sender's SPF");
+    if (s->srs.domain.len && !domain_is_ldh(s->srs.domain))
+        complain(c, PROBLEM_ERROR, &s->srs.domain, "write it as example.org, an IDN as xn--…",
+                 "srs.domain is no domain that bounces could come back to", s->srs.domain);
     if (!read_file(c, s->srs.secret_file, SRS_FILE_MAX, &text))
         return;
     if (!srs_read_secrets(text, &secrets))

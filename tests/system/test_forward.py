@@ -4,6 +4,7 @@ import time
 
 import mail
 import pytest
+from rockdove import Server
 from world import Notification
 from wire import Smtp
 
@@ -108,7 +109,6 @@ def test_route_explains(world):
 
 def test_loops_are_found_by_check(make_world):
     world = make_world(aliases="a@example.test b@example.test\nb@example.test c@example.test\nc@example.test a@example.test\n")
-    from rockdove import Server
     server = Server(world.folder / "check", world.certs, world.accounts, **world.options)
     done = server.command("check", check=False)
     text = done.stdout + done.stderr
@@ -212,6 +212,16 @@ def test_a_refused_forward_is_told_to_the_author(world):
     assert note.of("refuses@example.test")["Status"] == "5.1.1"
     assert b"a@r3.test" not in got.data, "a bounce does not betray where mail is forwarded to"
     assert remote.sessions
+
+
+@pytest.mark.parametrize("domain, said", [("exämple.test", True), ("no domain", True), ("xn--exmple-cua.test", False)])
+def test_a_domain_for_rewritten_senders_that_cannot_be_one(make_world, domain, said):
+    world = make_world()
+    world.options["srs"] = {"domain": domain, "secret_file": world.folder / "srs"}
+    (world.folder / "srs").write_text("a secret that is long enough\n")
+    server = Server(world.folder / "check", world.certs, world.accounts, **world.options)
+    done = server.command("check", check=False)
+    assert ("srs.domain is no domain" in done.stdout + done.stderr) == said
 
 
 @pytest.mark.parametrize("address", ["SRS0=aaaa=JK=victim.example=user@example.test", "SRS0=user@example.test", "SRS1=aaaa=x.example==bbbb=JK=victim.example=user@example.test",
