@@ -44,6 +44,7 @@ static const struct cli_command commands[] = {
      "retry   try now                                      flush     try all that is not held now\n"
      "hold    keep without trying                          release   end that\n"
      "bounce  give up and tell the sender                  delete    give up and tell nobody\n"
+     "destinations  how much waits for each way mail takes\n"
      "Which ones: ids, or --sender ADDRESS|@DOMAIN|<>, --recipient ADDRESS|@DOMAIN, --domain D, --reason "
      "TEXT,\n"
      "--state waiting|sending|deferred|quota|stopped|held, --older TIME, --newer TIME (all given ones must "

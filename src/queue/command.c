@@ -12,10 +12,15 @@ static const struct {
     bool ids_only; /* takes one id, nothing else */
     bool bare;     /* takes nothing */
 } verbs[QUEUE_VERB_COUNT] = {
-    [QUEUE_LIST] = {"list", false, false, false},      [QUEUE_SHOW] = {"show", true, true, false},
-    [QUEUE_RETRY] = {"retry", true, false, false},     [QUEUE_HOLD] = {"hold", true, false, false},
-    [QUEUE_RELEASE] = {"release", true, false, false}, [QUEUE_BOUNCE] = {"bounce", true, false, false},
-    [QUEUE_DELETE] = {"delete", true, false, false},   [QUEUE_FLUSH] = {"flush", false, false, true},
+    [QUEUE_LIST] = {"list", false, false, false},
+    [QUEUE_SHOW] = {"show", true, true, false},
+    [QUEUE_RETRY] = {"retry", true, false, false},
+    [QUEUE_HOLD] = {"hold", true, false, false},
+    [QUEUE_RELEASE] = {"release", true, false, false},
+    [QUEUE_BOUNCE] = {"bounce", true, false, false},
+    [QUEUE_DELETE] = {"delete", true, false, false},
+    [QUEUE_FLUSH] = {"flush", false, false, true},
+    [QUEUE_DESTINATIONS] = {"destinations", false, false, false},
 };
 
 static const char *const states[QUEUE_STATE_COUNT] = {
@@ -86,7 +91,8 @@ static bool take_newer(struct queue_command *c, struct slice value)
 
 static bool take_limit(struct queue_command *c, struct slice value)
 {
-    return slice_u64(value, LIMIT_MAX, &c->limit) && c->limit && c->verb == QUEUE_LIST;
+    return slice_u64(value, LIMIT_MAX, &c->limit) && c->limit &&
+           (c->verb == QUEUE_LIST || c->verb == QUEUE_DESTINATIONS);
 }
 
 static const struct option {
@@ -101,7 +107,7 @@ static const struct option {
     {"--state", take_state, "waiting, sending, deferred, quota, stopped or held"},
     {"--older", take_older, "a time, as 90s, 15m, 4h or 5d"},
     {"--newer", take_newer, "a time, as 90s, 15m, 4h or 5d"},
-    {"--limit", take_limit, "a number of rows, and is for list"},
+    {"--limit", take_limit, "a number of rows, and is for list and destinations"},
 };
 
 static const struct option *find_option(struct slice name)
@@ -159,6 +165,8 @@ static enum err check(const struct queue_command *c, size_t count, struct why *w
         return err_set(why, ERR_BAD, "%s takes nothing more; retry takes filters", name);
     if (verbs[c->verb].ids_only && (c->id_count == 0 || c->all || has_filter(c)))
         return err_set(why, ERR_BAD, "%s takes ids only", name);
+    if (c->verb == QUEUE_DESTINATIONS && (c->all || queue_command_selects(c)))
+        return err_set(why, ERR_BAD, "%s takes --limit only", name);
     if (verbs[c->verb].changes && !c->all && !c->id_count && !has_filter(c))
         return err_set(why, ERR_BAD, "%s which? Name ids, a filter, or --all", name);
     if (c->all && (c->id_count || has_filter(c)))
@@ -174,7 +182,8 @@ enum err queue_command_parse(const struct slice *arguments, size_t count, struct
         if (slice_eq(arguments[0], slice_of(verbs[i].name)))
             c.verb = (enum queue_verb)i;
     if (c.verb == QUEUE_VERB_COUNT)
-        return err_set(why, ERR_BAD, "list, show, retry, hold, release, bounce, delete or flush?");
+        return err_set(why, ERR_BAD,
+                       "list, show, destinations, retry, hold, release, bounce, delete or flush?");
     enum err err = ERR_OK;
     for (size_t at = 1; !err && at < count;)
         err = take_word(&c, arguments, count, &at, why);

@@ -18,6 +18,7 @@ enum queue_verb {
     QUEUE_BOUNCE,
     QUEUE_DELETE,
     QUEUE_FLUSH,
+    QUEUE_DESTINATIONS,
     QUEUE_VERB_COUNT
 };
 

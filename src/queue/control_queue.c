@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "grammar/address.h"
 #include "queue/bounce.h"
-#include "queue/command.h"
+#include "queue/control_destinations.h"
 #include "queue/print.h"
 #include "queue/queue_clock.h"
 #include "queue/relay_quota.h"
@@ -662,6 +662,10 @@ void control_queue(struct queue *q, const struct slice *arguments, size_t count,
         AUTO_BUF struct buf text = buf_new(1000);
         buf_addf(&text, "queue: %s\nusage: queue VERB [ID…] [FILTER…]\n", why.text);
         sink->output(sink->ctx, buf_slice(&text), 2, false);
+        return;
+    }
+    if (command.verb == QUEUE_DESTINATIONS) {
+        control_destinations(q, command.limit, json, sink);
         return;
     }
     struct run *run = mem_zero(1, sizeof *run);

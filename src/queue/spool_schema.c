@@ -47,6 +47,8 @@ static const struct db_step steps[] = {
     /* Rows from before step 2 leave with the message's sender, not with none. */
     {.sql = "ALTER TABLE queue_message ADD COLUMN subject TEXT NOT NULL DEFAULT '';"
             "ALTER TABLE queue_message ADD COLUMN to_sign BLOB NOT NULL DEFAULT x'';"
+            "DROP INDEX queue_held;" /* counted by route, for what is shown */
+            "CREATE INDEX queue_held ON queue_recipient (route) WHERE claimed = 2;"
             "UPDATE queue_recipient SET sender = (SELECT sender FROM queue_message WHERE id = message)"
             " WHERE kind = 1 AND sender = '';"},
 };

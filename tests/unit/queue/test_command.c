@@ -27,6 +27,7 @@ static void good(void **state)
         {"list", {.verb = QUEUE_LIST, .state = -1}},
         {"list --limit 7 --older 90s", {.verb = QUEUE_LIST, .state = -1, .limit = 7, .older_ms = 90000}},
         {"flush", {.verb = QUEUE_FLUSH, .state = -1}},
+        {"destinations --limit 7", {.verb = QUEUE_DESTINATIONS, .state = -1, .limit = 7}},
         {"retry --all", {.verb = QUEUE_RETRY, .state = -1, .all = true}},
         {"hold --state deferred", {.verb = QUEUE_HOLD, .state = QUEUE_DEFERRED}},
         {"delete --sender <>", {.verb = QUEUE_DELETE, .state = -1, .has_sender = true}},
@@ -91,6 +92,9 @@ static void bad(void **state)
                                         "show --all",
                                         "show --domain example.net",
                                         "flush --all",
+                                        "destinations --all",
+                                        "destinations --domain example.net",
+                                        "destinations 0123456789abcde",
                                         "list --limit 0",
                                         "list --limit x"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

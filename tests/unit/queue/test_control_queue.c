@@ -334,8 +334,15 @@ static void pages(void **state)
     assert_true(o->packets > 2);
     o = command(rig, link, true, "queue list --limit 700");
     assert_int_equal(count(o->text, "\"id\""), 700);
+    o = command(rig, link, true, "queue destinations --limit 3");
+    unsigned waiting = 0, sending = 0;
+    assert_int_equal(sscanf(o->text, "[{\"route\":\"local\",\"waiting\":%u,\"sending\":%u,\"held\":0,",
+                            &waiting, &sending),
+                     2);
+    assert_int_equal(waiting + sending, FILL);
     expect(rig, link, "queue hold --all", 0, "1200 recipients of 3 messages held", 1);
     expect(rig, link, "queue list --state held", 0, "  held  ", FILL);
+    expect(rig, link, "queue destinations", 0, "local  waiting=0  sending=0  held=1200\n", 1);
     const struct wire_control half = {.arguments = SLICE("\5queue\4list")};
     static struct output gone;
     (void)wire_call(link, WIRE_CONTROL, &half, RIG_PATIENCE_MS, on_output, &gone);
@@ -346,6 +353,7 @@ static void pages(void **state)
     expect(rig, link, "queue delete --all", 0, "1200 recipients of 3 messages deleted", 1);
     rig_for(rig, 100);
     assert_int_equal(f.drops, 3);
+    expect(rig, link, "queue destinations", 0, "the queue is empty", 1);
     ipc_link_free(&link);
     rig_free(rig);
 }
