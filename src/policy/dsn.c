@@ -7,7 +7,9 @@
 
 #define REFERENCES_MAX 4000 /* bytes of References that are carried on */
 #define MSGID_MAX      900
-#define WORD_MAX       60 /* longer runs without a blank in a diagnostic are cut in pieces */
+#define ADDR_XTEXT_MAX                                                                                       \
+    900             /* its last character not counted; a line has at most 998 (RFC 5322 section 2.1.1) */
+#define WORD_MAX 60 /* longer runs without a blank in a diagnostic are cut in pieces */
 
 /* ---- what strangers wrote ---- */
 
@@ -121,11 +123,11 @@ static void add_date_field(struct buf *out, const char *name, int64_t at)
 }
 
 /* utf-8-addr-xtext = *(QCHAR / EmbeddedUnicodeChar), QCHAR: visible ASCII but "+", "=" and "\\" (RFC 6533
- * section 3). */
+ * section 3). One that would be longer than a line is cut. */
 static void add_addr_xtext(struct buf *out, struct slice address)
 {
     size_t len;
-    for (size_t i = 0; i < address.len; i += len) {
+    for (size_t i = 0; i < address.len && out->len < ADDR_XTEXT_MAX; i += len) {
         uint32_t code = code_point(address, i, &len);
         if (code > 0x20 && code < 0x7f && code != '+' && code != '=' && code != '\\')
             buf_add_byte(out, (uint8_t)code);

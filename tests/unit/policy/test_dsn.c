@@ -456,13 +456,40 @@ static void wanted(void **state)
     }
 }
 
+/* What is escaped grows; a line must not (RFC 5322 section 2.1.1). */
+static void test_long_addresses(void **state)
+{
+    static const char *const units[] = {"\xd9\xa9", "=\xc3\xb6", "+", "\xf0\x9f\x98\x80", "\xc3"};
+    (void)state;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        AUTO_BUF struct buf address = buf_new(600);
+        buf_add_str(&address, "\xc3\xb6");
+        while (address.len < 490)
+            buf_add_str(&address, units[i]);
+        struct dsn_recipient long_one = bob;
+        long_one.orcpt = buf_slice(&address);
+        struct dsn dsn = plain(&long_one, 1);
+        struct made m = write_one(&dsn);
+        assert_false(m.needs.smtputf8);
+        free_made(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failure),       cmocka_unit_test(whole_message), cmocka_unit_test(actions),
-        cmocka_unit_test(reasons),       cmocka_unit_test(hostile),       cmocka_unit_test(utf8_addresses),
-        cmocka_unit_test(hidden_target), cmocka_unit_test(several),       cmocka_unit_test(long_reply),
-        cmocka_unit_test(bounds),        cmocka_unit_test(wanted),
+        cmocka_unit_test(test_long_addresses),
+        cmocka_unit_test(failure),
+        cmocka_unit_test(whole_message),
+        cmocka_unit_test(actions),
+        cmocka_unit_test(reasons),
+        cmocka_unit_test(hostile),
+        cmocka_unit_test(utf8_addresses),
+        cmocka_unit_test(hidden_target),
+        cmocka_unit_test(several),
+        cmocka_unit_test(long_reply),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
