@@ -58,6 +58,32 @@ void xtext_encode_utf8(struct buf *out, struct slice utf8)
     }
 }
 
+/* The character at the front as a code point; U+FFFD for a byte that belongs to none. */
+static uint32_t take_point(struct slice *s)
+{
+    uint8_t c = s->ptr[0];
+    size_t len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    struct slice one = slice_sub(*s, 0, len);
+    bool sound = one.len == len && slice_is_utf8(one);
+    uint32_t point = len == 1 ? c : c & (0x7fu >> len);
+    for (size_t i = 1; sound && i < len; i++)
+        point = point << 6 | (one.ptr[i] & 0x3fu);
+    *s = slice_from(*s, sound ? len : 1);
+    return sound ? point : 0xfffd;
+}
+
+/* utf-8-addr-xtext = *(QCHAR / EmbeddedUnicodeChar)  (RFC 6533 section 3) */
+void xtext_encode_ascii(struct buf *out, struct slice utf8)
+{
+    while (utf8.len && buf_ok(out)) {
+        uint32_t point = take_point(&utf8);
+        if (point < 0x80 && is_qchar((uint8_t)point))
+            buf_add_byte(out, (uint8_t)point);
+        else
+            buf_addf(out, "\\x{%02X}", (unsigned)point);
+    }
+}
+
 static size_t put_utf8(uint8_t *out, uint64_t point)
 {
     if (point < 0x80) {

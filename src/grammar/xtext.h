@@ -14,6 +14,9 @@ void xtext_encode(struct buf *out, struct slice text);
 bool xtext_decode_in(struct arena *arena, struct slice xtext, struct slice *text) MUST_CHECK;
 /* UTF-8 with "\x{HEX}" for what xtext would escape; for ORCPT=utf-8;… . The text must be UTF-8. */
 void xtext_encode_utf8(struct buf *out, struct slice utf8);
+/* The same for where only ASCII may stand: "\x{HEX}" also for every other character; a byte that belongs to
+ * none is U+FFFD. What does not fit into `out` is left out from the first such character on. */
+void xtext_encode_ascii(struct buf *out, struct slice utf8);
 /* Takes utf-8-addr-xtext and utf-8-addr-unitext. */
 bool xtext_decode_utf8_in(struct arena *arena, struct slice xtext, struct slice *utf8) MUST_CHECK;
 

@@ -3,13 +3,13 @@
 #include "base/coll.h"
 #include "grammar/base64.h"
 #include "grammar/date.h"
+#include "grammar/xtext.h"
 #include "policy/dsn_inside.h"
 
 #define REFERENCES_MAX 4000 /* bytes of References that are carried on */
 #define MSGID_MAX      900
-#define ADDR_XTEXT_MAX                                                                                       \
-    900             /* its last character not counted; a line has at most 998 (RFC 5322 section 2.1.1) */
-#define WORD_MAX 60 /* longer runs without a blank in a diagnostic are cut in pieces */
+#define ADDR_XTEXT_MAX 900 /* in a line of at most 998 (RFC 5322 section 2.1.1); longer ones are cut */
+#define WORD_MAX       60  /* longer runs without a blank in a diagnostic are cut in pieces */
 
 /* ---- what strangers wrote ---- */
 
@@ -122,32 +122,18 @@ static void add_date_field(struct buf *out, const char *name, int64_t at)
         buf_addf(out, "%s: %s\r\n", name, date_format_rfc5322(at, 0).text);
 }
 
-/* utf-8-addr-xtext = *(QCHAR / EmbeddedUnicodeChar), QCHAR: visible ASCII but "+", "=" and "\\" (RFC 6533
- * section 3). One that would be longer than a line is cut. */
-static void add_addr_xtext(struct buf *out, struct slice address)
-{
-    size_t len;
-    for (size_t i = 0; i < address.len && out->len < ADDR_XTEXT_MAX; i += len) {
-        uint32_t code = code_point(address, i, &len);
-        if (code > 0x20 && code < 0x7f && code != '+' && code != '=' && code != '\\')
-            buf_add_byte(out, (uint8_t)code);
-        else
-            buf_addf(out, "\\x{%02X}", (unsigned)code);
-    }
-}
-
 /* generic-address = *text behind address-type ";" (RFC 3464 section 2.3). UTF-8 stands as it is in a
  * message/global-delivery-status and in hexadecimal elsewhere (RFC 6533 section 3). Not folded: a blank may
  * belong to a quoted local part. */
 static void add_address_field(struct buf *out, const char *name, struct slice address, bool global)
 {
-    AUTO_BUF struct buf clean = buf_new(2 * DSN_TEXT_MAX), value = buf_new(8 * DSN_TEXT_MAX);
+    AUTO_BUF struct buf clean = buf_new(2 * DSN_TEXT_MAX), value = buf_new(ADDR_XTEXT_MAX);
     dsn_add_clean(&clean, address, DSN_TEXT_MAX, true);
     bool ascii = slice_is_ascii(buf_slice(&clean));
     if (ascii || global)
         buf_add(&value, buf_slice(&clean));
     else
-        add_addr_xtext(&value, buf_slice(&clean));
+        xtext_encode_ascii(&value, buf_slice(&clean));
     buf_addf(out, "%s: %s; ", name, ascii ? "rfc822" : "utf-8");
     buf_add(out, buf_slice(&value));
     buf_add_str(out, "\r\n");

@@ -71,8 +71,39 @@ static void test_utf8(void **state)
     }
 }
 
+static void test_ascii(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *xtext;
+        size_t room;
+    } rows[] = {
+        {"plain@example.net", "plain@example.net", 100},
+        {"b\xc3\xb6@x", "b\\x{F6}@x", 100},
+        {"+=\\ \x7f", "\\x{2B}\\x{3D}\\x{5C}\\x{20}\\x{7F}", 100},
+        {"\xe2\x82\xac\xf0\x9f\x98\x80", "\\x{20AC}\\x{1F600}", 100},
+        {"\xc3", "\\x{FFFD}", 100},
+        {"\xc3\xb6\x80\x80", "\\x{F6}\\x{FFFD}\\x{FFFD}", 100},
+        {"\xff\xc3x", "\\x{FFFD}\\x{FFFD}x", 100},
+        {"ab\xc3\xb6x", "ab", 7},
+        {"", "", 7},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_ARENA struct arena *arena = arena_new(ARENA_MAX);
+        AUTO_BUF struct buf out = buf_new(rows[i].room);
+        struct slice back;
+        xtext_encode_ascii(&out, slice_of(rows[i].text));
+        assert_text(buf_slice(&out), rows[i].xtext, i);
+        if (slice_is_utf8(slice_of(rows[i].text)) && buf_ok(&out)) {
+            assert_row(xtext_decode_utf8_in(arena, buf_slice(&out), &back), i);
+            assert_text(back, rows[i].text, i);
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xtext), cmocka_unit_test(test_utf8)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xtext), cmocka_unit_test(test_utf8),
+                                       cmocka_unit_test(test_ascii)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
