@@ -305,7 +305,7 @@ bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packe
         metric_add(METRIC_RECIPIENTS, METRIC_RCPT_LATER, 1);
         return true;
     }
-    if (q->space_low && !txn->submission) { /* what its own users send still goes out */
+    if (q->space_low) { /* what is queued still goes out, and makes room */
         reply(txn, packet->request, m->address, &answer_space);
         return true;
     }

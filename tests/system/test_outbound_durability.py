@@ -142,10 +142,14 @@ def test_the_shim_moves_the_clock(make_world, make_clock):
 # ---- a full disk ----
 
 def test_below_the_reserve_sending_goes_on(make_world):
-    """Strangers' mail gets 452, what waits is sent, and what our own people send still goes out."""
+    """New mail gets 452, strangers' and submissions; what waits for other servers is sent; what waits for our own mailboxes
+    (a notification) is kept until there is room."""
     world = make_world(queue=QUEUE).start()
     remote = world.remote(script={"rcpt": "451 4.3.0 later"})
+    user, failing = world.new_user(), world.remote(script={"rcpt": "451 4.3.0 later"})
     words = [world.send(world.new_user(), remote.address(f"u{n}"))[1] for n in range(10)]
+    world.send(user, failing.address())
+    world.wait_row(failing.address(), state="deferred")
     world.server.config["free_space_reserve"] = "900000G"
     world.server.write_config()
     world.server.command("reload")
@@ -155,8 +159,24 @@ def test_below_the_reserve_sending_goes_on(make_world):
         time.sleep(0.5)
     remote.set_script({})
     remote.wait(lambda: all(remote.seen(word) == 1 for word in words), 20, "the ten messages")
+    failing.set_script({"rcpt": "550 5.1.1 gone"})
+    world.wait_gone(failing.address())
+    assert world.inbox(user) == []
+    with world.submission(user) as client:
+        client.cmd(f"MAIL FROM:<{user}>")
+        reply = client.cmd(f"RCPT TO:<{remote.address()}>")
+        assert reply.code == 452 and "4.3.1" in str(reply), reply
+    world.server.config["free_space_reserve"] = "1M"
+    world.server.write_config()
+    world.server.command("reload")
+    deadline = time.monotonic() + 15
+    while refused_for_now(world) == 452:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
     _, word = world.send(world.new_user(), remote.address())
     remote.wait(lambda: remote.seen(word) == 1, 20, "one more")
+    world.queue("retry", "--all", check=False)
+    assert world.bounce(user).of(failing.address())["Action"] == "failed"
 
 
 def refused_for_now(world):

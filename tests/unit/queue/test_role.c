@@ -427,6 +427,16 @@ static void test_submission(void **state)
     assert_non_null(strstr(f.header, "with ESMTPSA id "));
     assert_non_null(strstr(f.header, "(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)"));
     assert_non_null(strstr(f.header, "for <john@example.org>;"));
+    const struct wire_store_state low = {.space_low = 1}, fine = {.space_low = 0};
+    rig_tell(rig, ROLE_STORE, WIRE_STORE_STATE, &low);
+    rig_for(rig, 10);
+    assert_int_equal(submit(rig, 6, "jane@example.org", &grant).code, 250);
+    struct wire_smtp_reply reply = rcpt(rig, 6, "far@remote.example");
+    assert_int_equal(reply.code, 452);
+    assert_true(slice_eq(reply.enhanced, SLICE("4.3.1")));
+    rig_tell(rig, ROLE_STORE, WIRE_STORE_STATE, &fine);
+    rig_for(rig, 10);
+    assert_int_equal(rcpt(rig, 6, "far@remote.example").code, 250);
     const struct wire_grant_drop drop = {.grant = grant};
     rig_tell(rig, ROLE_AUTH, WIRE_GRANT_DROP, &drop);
     rig_for(rig, 10);
