@@ -12,12 +12,14 @@
 #include "auth/context.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/security.h"
 
 #define SWEEP_MS        5000
 #define SPARED_AGAIN_S  3600 /* that an address is spared is said once so long */
 #define LIST_PAUSE_MS   20   /* while the control socket is congested */
 #define OUTPUT_MAX      (4u << 20)
 #define ARGUMENT_BYTES  8192u
+#define NO_LISTENER     UINT32_MAX /* logins come by service */
 #define PEERS_WITH_LIST (1u << ROLE_SMTP | 1u << ROLE_IMAP | 1u << ROLE_HTTP)
 
 _Static_assert((int)SCORE_FAILED_LOGIN == (int)OFFENCE_FAILED_LOGIN &&
@@ -35,7 +37,8 @@ struct auth_bans {
     struct bans *bans;
     struct ban_image *image;
     struct loop_timer *sweep;
-    struct list calls; /* commands under way */
+    struct security *security; /* lines and metric of failed logins, which auth finds itself */
+    struct list calls;         /* commands under way */
     enum err write_err;
 };
 
@@ -219,6 +222,12 @@ void auth_bans_login_failed(struct exchange *x)
     struct netaddr client;
     if (!netaddr_parse(x->client, &client))
         return;
+    const struct security_event event = {.kind = OFFENCE_FAILED_LOGIN,
+                                         .listener = NO_LISTENER,
+                                         .client = &client,
+                                         .session = x->session,
+                                         .detail = x->user};
+    security_report(b->security, &event);
     bool known = x->verified_address.len > 0;
     const struct bans_offence offence = {.kind = SCORE_FAILED_LOGIN,
                                          .count = 1,
@@ -471,6 +480,8 @@ struct auth_bans *auth_bans_new(struct auth *auth)
     struct auth_bans *b = mem_zero(1, sizeof *b);
     b->auth = auth;
     b->bans = bans_new(auth->settings);
+    b->security = security_new(auth->loop);
+    security_use(b->security, NULL, auth->settings);
     list_init(&b->calls);
     return b;
 }
@@ -495,6 +506,7 @@ enum err auth_bans_start(struct auth_bans *b, struct why *why)
 void auth_bans_use(struct auth_bans *b)
 {
     bans_use(b->bans, b->auth->settings);
+    security_use(b->security, NULL, b->auth->settings);
     ban_image_changed(b->image, true);
 }
 
@@ -514,6 +526,7 @@ void auth_bans_free(struct auth_bans **ref)
     while (!list_empty(&b->calls))
         call_free(CONTAINER_OF(b->calls.next, struct call, node));
     ban_image_free(&b->image);
+    security_free(&b->security);
     loop_timer_free(&b->sweep);
     bans_free(&b->bans);
     free(b);
