@@ -50,6 +50,16 @@ static struct dkim_ring_key *find(const struct dkim_ring *ring, struct slice dom
     return NULL;
 }
 
+/* The same for a row of the settings, whose domain may have other letters. */
+static const struct dkim_ring_key *find_row(const struct dkim_ring *ring, const struct settings_dkim *row)
+{
+    AUTO_ARENA struct arena *arena = arena_new(NAME_ARENA_MAX);
+    struct slice domain;
+    if (domain_to_alabel_in(arena, row->domain, &domain, NULL))
+        domain = row->domain;
+    return find(ring, domain, row->selector);
+}
+
 static enum err read_key(const struct role_file *file, struct dkim_key **key, struct why *why)
 {
     if (!file || file->missing.len)
@@ -85,11 +95,10 @@ struct dkim_ring *dkim_ring_new(struct role_run *run, bool next)
         const struct settings_dkim *row = &settings->dkim.items[i];
         struct dkim_key *key = NULL;
         struct why why = {0};
-        enum err err = find(ring, row->domain, row->selector)
-                           ? err_set(&why, ERR_BAD, "the domain has this selector twice")
-                           : read_key(next ? role_next_file(run, SUP_FILE_DKIM_KEY, i)
-                                           : role_file(run, SUP_FILE_DKIM_KEY, i),
-                                      &key, &why);
+        enum err err = find_row(ring, row) ? err_set(&why, ERR_BAD, "the domain has this selector twice")
+                                           : read_key(next ? role_next_file(run, SUP_FILE_DKIM_KEY, i)
+                                                           : role_file(run, SUP_FILE_DKIM_KEY, i),
+                                                      &key, &why);
         if (err)
             log_error("auth.dkim", LOG_STR("domain", row->domain), LOG_STR("selector", row->selector),
                       LOG_STR("file", row->key_file), LOG_WHY(&why));
@@ -97,6 +106,35 @@ struct dkim_ring *dkim_ring_new(struct role_run *run, bool next)
             add_key(ring, row, key);
     }
     return ring;
+}
+
+static bool is_named(const struct settings *settings, const struct settings_dkim *row)
+{
+    for (uint32_t i = 0; i < settings->dkim.count; i++)
+        if (slice_ieq(settings->dkim.items[i].domain, row->domain) &&
+            slice_ieq(settings->dkim.items[i].selector, row->selector))
+            return true;
+    return false;
+}
+
+enum err dkim_ring_check(struct role_run *run, const struct dkim_ring *now, const struct dkim_ring *next,
+                         struct why *why)
+{
+    const struct settings *settings = role_next_settings(run);
+    for (uint32_t i = 0; i < settings->dkim.count; i++) {
+        const struct settings_dkim *row = &settings->dkim.items[i];
+        bool failed_before = !find_row(now, row) && is_named(role_settings(run), row);
+        struct dkim_key *key = NULL;
+        struct why flaw = {0};
+        if (find_row(next, row) || failed_before)
+            continue;
+        enum err err = read_key(role_next_file(run, SUP_FILE_DKIM_KEY, i), &key, &flaw);
+        dkim_key_free(&key);
+        return err_set(why, err ? err : ERR_BAD, "the DKIM key %.*s of %.*s: %s",
+                       SLICE_ARG(slice_sub(row->selector, 0, 63)), SLICE_ARG(slice_sub(row->domain, 0, 100)),
+                       flaw.text);
+    }
+    return ERR_OK;
 }
 
 void dkim_ring_release(struct dkim_ring **ring)

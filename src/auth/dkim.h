@@ -25,6 +25,11 @@ void dkim_warm(void);
 /* Reads and proves all keys of the settings in use, or of the next ones. What cannot be used is logged and
  * left out: mail of its domain is told apart by queue. */
 struct dkim_ring *dkim_ring_new(struct role_run *run, bool next) __attribute__((returns_nonnull));
+/* Whether a reload may use `next`, made from the next settings. Not when a key cannot be used that signs now
+ * or was not there before: its file is being written, or was damaged, and mail would go unsigned. One that
+ * did not work before either is no reason. */
+enum err dkim_ring_check(struct role_run *run, const struct dkim_ring *now, const struct dkim_ring *next,
+                         struct why *why) MUST_CHECK;
 /* Clears the caller's pointer; takes NULL. */
 void dkim_ring_release(struct dkim_ring **ring);
 

@@ -235,7 +235,7 @@ static enum err prepare(void *ctx, struct why *why)
         return err;
     dkim_ring_release(&auth->next_dkim);
     auth->next_dkim = dkim_ring_new(auth->run, true);
-    return ERR_OK;
+    return dkim_ring_check(auth->run, auth->dkim, auth->next_dkim, why);
 }
 
 static void commit(void *ctx)

@@ -150,6 +150,44 @@ def test_the_7_bit_form_is_what_is_signed(world):
     assert judged(world, got) == [("pass", "example.test", "mail", "rsa-sha256")]
 
 
+def test_a_damaged_key_is_no_reason_to_stop_signing(make_world, scratch):
+    """As with accounts: what cannot be used is refused as a whole, what was in use goes on."""
+    folder = scratch / "dkim-damaged"
+    folder.mkdir(exist_ok=True)
+    record = rsa_key(folder / "key")
+    rows = [{"domain": "example.test", "selector": "mail", "key_file": folder / "key"}]
+    world = make_world(dkim=rows, watch_files="0s", zones={"example.test": f"mail._domainkey TXT {txt(record)}\n"}).start()
+    remote, good, signed = world.remote(), (folder / "key").read_bytes(), 0
+
+    def reload(word):
+        mark = world.server.mark()
+        world.server.command("reload", check=False)
+        world.server.wait_log(rf"supervisor\.{word}", mark)
+        return "\n".join(world.server.since(mark))
+
+    for damage in (good[:300], b"", None):
+        (folder / "key").unlink() if damage is None else (folder / "key").write_bytes(damage)
+        log = reload("reload_failed")
+        assert "DKIM key mail of example.test" in log and good.decode().split("\n")[1] not in log, log
+        world.send(world.new_user(), remote.address())
+        signed += 1
+        got = remote.wait_messages(signed)[-1]
+        assert verify(world.folder / "opendkim", got.data, {"mail._domainkey.example.test": record}) == [("pass", "example.test", "mail", "rsa-sha256")]
+    (folder / "key").write_bytes(good)
+    reload("reloaded")
+    rows.append({"domain": "example.test", "selector": "new", "key_file": folder / "nothing"})
+    world.server.config["dkim"] = rows
+    world.server.write_config()
+    assert "DKIM key new of example.test" in reload("reload_failed")
+
+
+def test_a_key_that_never_worked_holds_up_no_reload(make_world, scratch):
+    world = make_world(dkim=[{"domain": "example.test", "selector": "mail", "key_file": scratch / "not-there"}]).start()
+    mark = world.server.mark()
+    world.server.command("reload", check=False)
+    world.server.wait_log(r"supervisor\.reloaded", mark)
+
+
 def test_rsa_and_ed25519(world):
     remote = world.remote()
     world.send("me@twokeys.test", remote.address())

@@ -32,7 +32,15 @@ static const struct rig_file files[] = {
     {SUP_FILE_SRS_SECRET, 0, "/srs", "one\n"}, {0},
 };
 static const struct rig_file fewer_files[] = {{SUP_FILE_DKIM_KEY, 0, "/ed", SEED}, {0}};
-static const struct rig_file no_secret[] = {{SUP_FILE_SRS_SECRET, 0, "/srs", "\n"}, {0}};
+static const struct rig_file no_secret[] = {{SUP_FILE_DKIM_KEY, 0, "/rsa", rsa},
+                                            {SUP_FILE_DKIM_KEY, 1, "/ed", SEED "\n"},
+                                            {SUP_FILE_SRS_SECRET, 0, "/srs", "\n"},
+                                            {0}};
+/* The first key is cut; those that never worked may be gone. */
+static const struct rig_file damaged[] = {{SUP_FILE_DKIM_KEY, 0, "/rsa", "-----BEGIN PRIVATE KEY-----\nMIIE"},
+                                          {SUP_FILE_DKIM_KEY, 1, "/ed", SEED "\n"},
+                                          {SUP_FILE_SRS_SECRET, 0, "/srs", "one\n"},
+                                          {0}};
 
 struct fake {
     char keys[200]; /* "domain selector type bytes, …" of the last list */
@@ -192,6 +200,27 @@ static void test_reload(void **state)
     rig_free(rig);
 }
 
+/* A key that signs is not lost because its file is damaged: nothing of that reload is used. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct wire_dkim_signed result;
+    struct rig *rig = start(&f, yaml, files);
+    rig->ready = false;
+    rig_send_settings(rig, yaml);
+    rig_send_files(rig, damaged);
+    rig_phase(rig, WIRE_SUP_PREPARE);
+    rig_until(rig, &rig->ready);
+    assert_true(rig->failed);
+    rig_phase(rig, WIRE_SUP_ABORT);
+    ask(rig, "example.org", "mail ed", SLICE_EMPTY, &result);
+    static const enum dkim_algorithm both[] = {DKIM_RSA_SHA256, DKIM_ED25519_SHA256};
+    assert_int_equal(count_good(rig, result.header, f.public, both), 2);
+    rig_reload(rig, yaml, no_secret); /* /broken and /missing were not there before either */
+    rig_free(rig);
+}
+
 static void rewrite(struct rig *rig, uint32_t reverse, struct slice address, struct wire_srs_address *result)
 {
     const struct wire_srs m = {.reverse = reverse, .address = address};
@@ -258,10 +287,8 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sign),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_srs),
-        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_sign), cmocka_unit_test(test_reload),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_srs),  cmocka_unit_test(test_hostile),
     };
     AUTO_BUF struct buf pem = buf_new(sizeof rsa - 1);
     struct dkim_key *key = NULL;
