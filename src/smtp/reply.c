@@ -2,15 +2,16 @@
  * the commands of the smtp role. */
 #include "smtp/session.h"
 
-static void count(unsigned code)
+static void count(struct smtp_session *s, unsigned code)
 {
+    s->deferred |= code / 100 == 4;
     if (code >= 200 && code < 600)
         metric_add(METRIC_SMTP_REPLIES, code / 100 - 2, 1);
 }
 
 void smtp_send(struct smtp_session *s, unsigned code, const char *status, const char *text)
 {
-    count(code);
+    count(s, code);
     smtp_reply_add(stream_output(s->stream), code, status, slice_of(text));
 }
 
@@ -22,7 +23,7 @@ void smtp_send_slices(struct smtp_session *s, unsigned code, struct slice status
     if (status.len < sizeof enhanced)
         for (size_t i = 0; i < status.len; i++)
             enhanced[i] = (char)status.ptr[i];
-    count(code);
+    count(s, code);
     smtp_reply_add(stream_output(s->stream), code, enhanced, text);
 }
 

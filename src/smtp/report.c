@@ -36,12 +36,13 @@ static uint64_t age(const struct smtp_session *s)
         LOG_CSTR("end", end), LOG_MS("took", age(s))
 
 /* The client went away in the middle of something. One that delivered its mail and only did not say QUIT is
- * no suspect, and neither is one that we sent away, nor one that only looked whether somebody answers. */
+ * no suspect, and neither is one that we sent away or asked to come later, nor one that only looked whether
+ * somebody answers. */
 static bool is_vanished(const struct smtp_session *s, const char *end)
 {
     bool done = s->accepted > 0 && s->txn.id == 0;
     bool looked = s->commands == 0 && !s->skipping && stream_input(s->stream).len == 0;
-    return is_stranger(s) && !s->quit && !done && !looked && strcmp(end, "lost") == 0;
+    return is_stranger(s) && !s->quit && !done && !looked && !s->deferred && strcmp(end, "lost") == 0;
 }
 
 void smtp_report_session(const struct smtp_session *s, const char *end)

@@ -139,6 +139,7 @@ struct smtp_session {
     char id[SMTP_ID_LEN];
     bool trusted, probe, esmtp, eof, starved, running, quit, skipping;
     bool from_proxy; /* the client is a load balancer, without a PROXY header */
+    bool deferred;   /* it was told to come later at least once: no wonder that it leaves */
     bool told;       /* its line in the log was written: a security event */
     size_t skipped;  /* octets of a line too long */
     uint64_t started_ms;
