@@ -232,7 +232,8 @@ static const struct conf_field ban_policy_fields[] = {
      B(owner_memory),
      .fallback = "30d",
      .max = 365 * DAY,
-     .help = "An address somebody logged in from so recently is never banned by us."},
+     .help = "An address somebody logged in from so recently is banned by hand only: neither by us nor by "
+             "CrowdSec."},
     {.name = "except",
      .kind = CONF_LIST,
      B(except),
