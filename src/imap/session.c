@@ -61,7 +61,8 @@ bool imap_session_may_login(const struct session *s)
 static void log_end(const struct session *s)
 {
     uint64_t ms = clock_mono_ms() - s->started_ms;
-    if (s->probe && s->commands == 0)
+    bool balancer = s->probe || settings_is_proxy(role_settings(s->imap->run), &s->client);
+    if (balancer && grant_is_none(&s->grant))
         return; /* a health check */
     log_info("imap.closed", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
              LOG_STR("user", imap_session_account(s)), LOG_U64("commands", s->commands), LOG_MS("took", ms));

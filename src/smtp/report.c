@@ -8,6 +8,8 @@
 
 #define ID(s) LOG_STR("session", slice_make((s)->id, SMTP_ID_LEN))
 
+#define CHECK_COMMANDS 3 /* EHLO, perhaps NOOP or RSET, QUIT */
+
 /* A tool that bans must never see our own monitors, clients and load balancers, nor an address behind which
  * many hide. */
 static bool is_stranger(const struct smtp_session *s)
@@ -45,11 +47,20 @@ static bool is_vanished(const struct smtp_session *s, const char *end)
     return is_stranger(s) && !s->quit && !done && !looked && !s->deferred && strcmp(end, "lost") == 0;
 }
 
+/* A load balancer's own connection, though without a LOCAL header: some checks have none, or one of
+ * version 1. */
+static bool is_check(const struct smtp_session *s)
+{
+    bool greeted_only = s->mails == 0 && s->errors == 0 && s->auth_failures == 0 && s->account.len == 0;
+    return s->from_proxy && greeted_only && s->commands <= CHECK_COMMANDS;
+}
+
 void smtp_report_session(const struct smtp_session *s, const char *end)
 {
-    if (stream_was_silent(s->stream) && !s->probe)
+    bool check = stream_was_silent(s->stream) || is_check(s);
+    if (check && !s->probe)
         metric_inc(METRIC_HEALTH_CHECKS);
-    if (s->probe || s->told || s->waiting || stream_was_silent(s->stream))
+    if (s->probe || s->told || s->waiting || check)
         return; /* who left before the greeting is only counted */
     if (!is_vanished(s, end)) {
         log_info("smtp.session", SESSION_FIELDS(s, end));
