@@ -153,12 +153,25 @@ static struct run *run_new(struct session *s, struct slice input)
     return run;
 }
 
+/* It does not speak IMAP. */
+static void give_up(struct session *s)
+{
+    const struct security_event event = {.kind = OFFENCE_PROTOCOL_ABUSE,
+                                         .listener = s->listener,
+                                         .client = &s->client,
+                                         .session = slice_of(s->id),
+                                         .detail = SLICE("too many bad commands")};
+    if (!s->probe)
+        security_report(s->imap->service.security, &event);
+    imap_session_bye(s, "Too many errors");
+}
+
 /* A command that could not be parsed. */
 static void answer_bad(struct session *s, enum err err, const char *text)
 {
     if (err != ERR_REFUSED && ++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED) {
         imap_session_done(s, "BAD %s", text);
-        imap_session_bye(s, "Too many errors");
+        give_up(s);
         return;
     }
     imap_session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
@@ -200,7 +213,7 @@ static void answer_frame(struct session *s, const struct imap_frame *frame)
     buf_addf(out, " BAD %s\r\n", frame->text);
     metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BAD, 1);
     if (++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED)
-        imap_session_bye(s, "Too many errors");
+        give_up(s);
 }
 
 /* One step on the input; false when nothing more can be done with it now. */
@@ -331,10 +344,19 @@ static const char *too_many(struct imap *imap, struct session *s)
         return NULL;
     if (settings->limits.imap_sessions && imap->service.session_count > settings->limits.imap_sessions)
         return "[UNAVAILABLE] Too many connections";
-    struct netaddr one = netaddr_client(&s->client);
-    uint64_t limit = s->trusted ? 0 : settings->limits.sessions_per_address;
-    s->address = imap_user_add(imap->addresses, slice_make(one.bytes, sizeof one.bytes), limit);
-    return s->address ? NULL : "[UNAVAILABLE] Too many connections from your address";
+    const struct limit_key key = limit_key_address(settings, SETTINGS_IMAP, &s->client);
+    uint64_t limit =
+        service_is_exempt(&imap->service, &s->client) ? 0 : settings->limits.sessions_per_address;
+    s->address = imap_user_add(imap->addresses, slice_make(key.bytes, sizeof key.bytes), limit);
+    if (s->address)
+        return NULL;
+    const struct security_event event = {.kind = OFFENCE_LIMIT,
+                                         .listener = s->listener,
+                                         .client = &s->client,
+                                         .session = slice_of(s->id),
+                                         .detail = SLICE("sessions_per_address")};
+    security_report(imap->service.security, &event);
+    return "[UNAVAILABLE] Too many connections from your address (sessions_per_address)";
 }
 
 static void greet(struct session *s)

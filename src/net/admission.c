@@ -131,13 +131,13 @@ static void report(struct service *s, const struct listener_arrival *arrival, co
     security_report(s->security, &event);
 }
 
-/* A place is left, also for one more of this network. */
+/* A place is left for this one, also in the share of its network. It is among those that wait already. */
 static bool has_room(const struct service *s, const struct netaddr *client, uint64_t most)
 {
     uint64_t all = s->session_count + service_waiting(s);
-    if (most == 0 || all < CROWDED(most))
+    if (most == 0 || all <= CROWDED(most))
         return true;
-    return all < WAITING(most) && connections_of(s, client) * 100 < most * s->settings->limits.network_share;
+    return all <= WAITING(most) && connections_of(s, client) * 100 < most * s->settings->limits.network_share;
 }
 
 static bool take_turn(struct service *s, const struct manners *manners, enum settings_service service,

@@ -89,7 +89,8 @@ void smtp_cmd_mail(struct smtp_session *s, const struct smtp_command *command)
         return;
     }
     if (!smtp_limit_mail(s, &command->mail, &limit)) {
-        smtp_send_error(s, limit.code, limit.status, limit.text);
+        s->refused++; /* no error of the client's, but no reason to go on for ever */
+        smtp_send(s, limit.code, limit.status, limit.text);
         return;
     }
     s->mails++;

@@ -1,5 +1,6 @@
 /* cmd_rcpt.c: RCPT (RFC 5321 section 4.1.1.3): the queue knows the addresses; its reply is passed on.
  * Pipelined RCPTs are asked for together, their replies go out in the order of the commands. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,10 +108,13 @@ void smtp_rcpt_refuse(struct smtp_session *s, struct slice address, unsigned cod
                       const char *text)
 {
     const struct wire_smtp_reply r = {.code = code, .enhanced = slice_of(status), .text = slice_of(text)};
-    if (s->txn.call_count == 0)
+    if (s->txn.call_count == 0) {
         send_reply(s, address, &r);
-    else
-        call_new(s, address)->reply = r;
+        return;
+    }
+    struct smtp_rcpt_call *call = call_new(s, address);
+    call->reply = r;
+    keep_late(call);
 }
 
 static void ask(struct smtp_session *s, const struct smtp_rcpt *rcpt)
@@ -120,6 +124,14 @@ static void ask(struct smtp_session *s, const struct smtp_rcpt *rcpt)
     struct smtp_rcpt_call *call = call_new(s, rcpt->to.text);
     s->waits = SMTP_WAITS_RCPT;
     call->request = wire_call(s->smtp->queue, WIRE_QUEUE_RCPT, &request, SMTP_QUEUE_MS, on_rcpt, call);
+}
+
+/* In the words in which the queue refuses whom it does not know. */
+static void refuse_trap(struct smtp_session *s, struct slice to)
+{
+    char text[ADDRESS_MAX + 32];
+    (void)snprintf(text, sizeof text, "<%.*s>: no such user here", SLICE_ARG(slice_sub(to, 0, ADDRESS_MAX)));
+    smtp_rcpt_refuse(s, to, 550, "5.1.1", text);
 }
 
 void smtp_cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
@@ -134,7 +146,7 @@ void smtp_cmd_rcpt(struct smtp_session *s, const struct smtp_command *command)
     else if (!smtp_limit_rcpt(s, &limit))
         smtp_rcpt_refuse(s, to, limit.code, limit.status, limit.text);
     else if (smtp_limit_is_trap(s, to))
-        smtp_rcpt_refuse(s, to, 550, "5.1.1", "no such user here"); /* as the queue says it */
+        refuse_trap(s, to);
     else
         ask(s, &command->rcpt);
 }

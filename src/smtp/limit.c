@@ -13,7 +13,7 @@
 
 struct smtp_address {
     struct limit_key key;
-    uint64_t sessions;
+    uint64_t sessions, on_mx;
 };
 
 static bool is_exempt(const struct smtp_session *s)
@@ -46,32 +46,43 @@ static void report(const struct smtp_session *s, enum offence kind, struct slice
 
 /* ---- at once ---- */
 
-static uint64_t most_of_address(const struct smtp_session *s)
+static bool is_on_mx(const struct smtp_session *s)
 {
-    const struct settings *settings = s->smtp->settings;
-    uint64_t all = settings->limits.sessions_per_address, mx = settings->limits.mx.connections;
-    return s->port->settings.service == SETTINGS_MX && mx > 0 && mx < all ? mx : all;
+    return s->port->settings.service == SETTINGS_MX;
 }
 
-/* False when the client has all it may have. */
-static bool enter(struct smtp_session *s)
+/* The name of the limit that leaves no room for one more; NULL: there is. */
+static const char *full_of(const struct smtp_session *s, const struct smtp_address *address)
+{
+    const struct settings *settings = s->smtp->settings;
+    uint64_t mx = settings->limits.mx.connections;
+    if (address && is_on_mx(s) && mx > 0 && address->on_mx >= mx)
+        return "mx.connections";
+    return address && address->sessions >= settings->limits.sessions_per_address ? "sessions_per_address"
+                                                                                 : NULL;
+}
+
+/* NULL, or the limit that the client has reached. */
+static const char *enter(struct smtp_session *s)
 {
     struct smtp *smtp = s->smtp;
     const struct limit_key key = limit_key_address(smtp->settings, SETTINGS_MX, stream_client(s->stream));
     struct smtp_address *address = map_get(smtp->addresses, slice_make(key.bytes, sizeof key.bytes));
-    if (address && address->sessions >= most_of_address(s))
-        return false;
+    const char *full = full_of(s, address);
+    if (full)
+        return full;
     if (!address) {
         address = mem_zero(1, sizeof *address);
         address->key = key;
         if (!map_put(smtp->addresses, slice_make(address->key.bytes, sizeof address->key.bytes), address)) {
             free(address);
-            return false;
+            return "sessions_per_address";
         }
     }
     address->sessions++;
+    address->on_mx += is_on_mx(s);
     s->address = address;
-    return true;
+    return NULL;
 }
 
 static const struct smtp_reply_text *refuse(enum metric_refusal reason, const struct smtp_reply_text *text)
@@ -93,18 +104,21 @@ const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s)
         return refuse(METRIC_REFUSED_DRAINING, &drains);
     if (smtp->service.session_count > smtp->settings->limits.smtp_sessions && !s->probe)
         return refuse(METRIC_REFUSED_FULL, &full);
-    if (is_exempt(s) || enter(s))
+    const char *limit = is_exempt(s) ? NULL : enter(s);
+    if (!limit)
         return NULL;
-    bool by_mx = most_of_address(s) < smtp->settings->limits.sessions_per_address;
-    report(s, OFFENCE_LIMIT, by_mx ? SLICE("mx.connections") : SLICE("sessions_per_address"));
-    return refuse(METRIC_REFUSED_ADDRESS, by_mx ? &mx : &address);
+    report(s, OFFENCE_LIMIT, slice_of(limit));
+    return refuse(METRIC_REFUSED_ADDRESS, strcmp(limit, "mx.connections") == 0 ? &mx : &address);
 }
 
 void smtp_limit_leave(struct smtp_session *s)
 {
     struct smtp_address *address = s->address;
     s->address = NULL;
-    if (!address || --address->sessions > 0)
+    if (!address)
+        return;
+    address->on_mx -= is_on_mx(s);
+    if (--address->sessions > 0)
         return;
     (void)map_remove(s->smtp->addresses, slice_make(address->key.bytes, sizeof address->key.bytes));
     free(address);
@@ -276,6 +290,12 @@ bool smtp_limit_is_trap(const struct smtp_session *s, struct slice address)
         if (slice_ieq(settings->ban_policy.spam_traps.items[i], address))
             return true;
     return false;
+}
+
+void smtp_limit_hopeless(const struct smtp_session *s)
+{
+    if (s->errors >= SMTP_ERRORS_MAX)
+        report(s, OFFENCE_PROTOCOL_ABUSE, SLICE("too many errors"));
 }
 
 void smtp_limit_refused(const struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)

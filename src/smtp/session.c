@@ -171,10 +171,12 @@ static void run_line(struct smtp_session *s, struct slice line)
     else
         smtp_command_run(s, line);
     arena_reset(s->smtp->scratch);
-    if (smtp_session_is_hopeless(s))
+    if (smtp_session_is_hopeless(s)) {
+        smtp_limit_hopeless(s);
         smtp_session_close(s, "4.7.0", "Too many errors");
-    else if (s->smtp->service.draining && smtp_session_is_idle(s))
+    } else if (s->smtp->service.draining && smtp_session_is_idle(s)) {
         smtp_session_close(s, "4.3.2", "Going down, come back soon");
+    }
 }
 
 static bool take_line(struct smtp_session *s)

@@ -275,6 +275,8 @@ void smtp_limit_text(const struct smtp_session *s, uint64_t bytes);
 void smtp_limit_accepted(const struct smtp_session *s);
 /* An address of ban_policy.spam_traps, named by a stranger. */
 bool smtp_limit_is_trap(const struct smtp_session *s, struct slice address);
+/* Too much of what it sent was wrong: an offence where that was the protocol. */
+void smtp_limit_hopeless(const struct smtp_session *s);
 /* A recipient got this reply: it may be an offence. */
 void smtp_limit_refused(const struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r);
 

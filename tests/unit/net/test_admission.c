@@ -170,9 +170,9 @@ static void test_network_share(void **state)
     f.settings.limits.smtp_sessions = 40;
     for (int i = 0; i < 20; i++)
         assert_null(knock(&f, 0, i % 2 ? "192.0.2.1" : "192.0.2.2"));
-    f.service.session_count = 29;
-    assert_null(knock(&f, 0, "192.0.2.3"));
     f.service.session_count = 30;
+    assert_null(knock(&f, 0, "192.0.2.3"));
+    f.service.session_count = 31;
     const char *told = knock(&f, 0, "192.0.2.4");
     assert_true(told && strstr(told, "network_share"));
     for (int i = 0; i < 10; i++)
@@ -186,7 +186,7 @@ static void test_network_share(void **state)
     hang_up(&f, 11);
     assert_null(knock(&f, 0, "192.0.2.5"));
     assert_null(knock(&f, 0, "10.1.0.1"));
-    f.service.session_count = 80; /* with those in handshakes */
+    f.service.session_count = 81; /* with those in handshakes */
     assert_non_null(knock(&f, 0, "203.0.113.1"));
     assert_null(knock(&f, 0, "10.1.0.1"));
     f.service.session_count = 0;
