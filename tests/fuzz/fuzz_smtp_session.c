@@ -1,6 +1,7 @@
 /* Whole SMTP sessions: whatever a client sends, in whatever pieces, the session ends when the client goes,
  * every message that reached the queue is free of bare CR and LF, and no more is committed than was begun.
- * The first byte chooses the listener's service and the size of the pieces. */
+ * The first byte chooses the listener's service, the size of the pieces, and whether a stranger waits for the
+ * greeting, and is refused when he does not. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,14 +112,18 @@ static void turn(struct world *w)
     loop_run(w->loop);
 }
 
-static void world_new(struct world *w, enum settings_service service)
+static void world_new(struct world *w, unsigned choice)
 {
+    enum settings_service service = choice & 1 ? SETTINGS_SUBMISSION : SETTINGS_MX;
     static const char *const names[] = {"queue", "store", "auth"};
     const struct wire_auth_mechanisms mechanisms = {.names = SLICE("PLAIN LOGIN")};
     memset(w, 0, sizeof *w);
     w->loop = loop_new();
     w->body = buf_new(64u << 20);
     w->settings.hostname = SLICE("mx.example.test");
+    w->settings.before_greeting.wait = choice & 8 ? 1 : 0;
+    w->settings.before_greeting.text = choice & 16 ? SLICE("a moment") : SLICE_EMPTY;
+    w->settings.before_greeting.reject_early = choice & 32;
     w->settings.limits.message_size = 100000;
     w->settings.limits.recipients = 100;
     w->settings.limits.received_headers = 50;
@@ -185,7 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len < 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0)
         return 0;
     log_setup("fuzz", SLICE("fuzz"), NULL, 0);
-    world_new(&w, data[0] & 1 ? SETTINGS_SUBMISSION : SETTINGS_MX);
+    world_new(&w, data[0]);
     struct service_port *port = service_port_new(&w.listener, 0);
     const struct listener_arrival arrival = {.settings = &w.listener};
     smtp_session_begin(w.smtp, stream_new(w.loop, fds[0], &peer, &none, NULL), &arrival, port);
