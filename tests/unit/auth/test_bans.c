@@ -378,6 +378,9 @@ static void test_decisions(void **state)
         {"+ 4 2001:db8::/48 60 ban CAPI http:scan", true, 4, 0},
         {"- 9 203.0.113.1 0 ban crowdsec x", true, 4, 0},
         {"- 2 203.0.113.1 0 ban cscli manual", true, 3, 0},
+        {"- 4 2001:db8::/48 0 ban CAPI http:scan", true, 2, 0}, /* which has moved */
+        {"- 4 2001:db8::/48 0 ban CAPI http:scan", true, 2, 0},
+        {"+ 4 2001:db8::/48 60 ban CAPI http:scan", true, 3, 0},
         {"+ 5 0.0.0.0/0 60 ban cscli manual", true, 3, 1},
         {"+ 5 ::/0 60 ban cscli manual", true, 3, 2},
         {"+ 5 ::ffff:0.0.0.0/96 60 ban cscli manual", true, 3, 3},
