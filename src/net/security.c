@@ -196,7 +196,8 @@ void security_report(struct security *sec, const struct security_event *event)
 {
     uint8_t key[KEY_LEN];
     struct security_event e = *event;
-    if (!sec || !sec->settings || (unsigned)e.kind >= OFFENCE_COUNT || security_is_exempt(sec->settings, e.client))
+    if (!sec || !sec->settings || (unsigned)e.kind >= OFFENCE_COUNT ||
+        security_is_exempt(sec->settings, e.client))
         return;
     e.session = slice_sub(e.session, 0, SESSION_MAX);
     e.detail = slice_sub(e.detail, 0, SECURITY_DETAIL_MAX);

@@ -41,7 +41,7 @@ struct security_event {
     enum offence kind;
     uint32_t listener; /* index in settings */
     const struct netaddr *client;
-    struct slice session, detail; /* any bytes; cut at SECURITY_DETAIL_MAX */
+    struct slice session, detail;     /* any bytes; cut at SECURITY_DETAIL_MAX */
     const struct compat_line *compat; /* its form for tools that read Postfix's log, or NULL */
 };
 #define SECURITY_DETAIL_MAX 200u

@@ -94,8 +94,13 @@ static void test_the_oldest_go(void **state)
         bool there = n == 7 || n > 5 * KEYS - KEYS;
         assert_int_equal(limits_would(l, &key, LIMIT_MESSAGES, 1, 1, 1000, NULL), !there);
     }
+    struct limit_key name = limit_key_name(l, SETTINGS_MX, SLICE("example.org"));
+    assert_true(limits_take(l, &name, LIMIT_MESSAGES, 1, 1, 1000, NULL));
+    assert_false(limits_take(l, &faithful, LIMIT_MESSAGES, 1, 1, 1000, NULL));
     limits_resize(&l, 10);
     assert_int_equal(limits_count(l), 10);
+    name = limit_key_name(l, SETTINGS_MX, SLICE("example.org"));
+    assert_false(limits_would(l, &name, LIMIT_MESSAGES, 1, 1, 1000, NULL));
     assert_false(limits_would(l, &faithful, LIMIT_MESSAGES, 1, 1, 1000, NULL));
     limits_resize(&l, 2000);
     assert_int_equal(limits_count(l), 10);

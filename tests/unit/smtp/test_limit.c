@@ -296,6 +296,11 @@ static void test_sessions_at_once(void **state)
     fds[2] = f.client;
     open[3] = arrive_as(&f, "192.0.2.1", true, false);
     fds[3] = f.client;
+    f.s = open[0];
+    f.client = fds[0];
+    leave(&f);
+    open[0] = arrive_as(&f, "192.0.2.1", false, false); /* there is room again */
+    fds[0] = f.client;
     for (int i = 0; i < 4; i++) {
         f.s = open[i];
         f.client = fds[i];
