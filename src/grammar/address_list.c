@@ -1,9 +1,10 @@
 /* address_list.c: address lists of header fields: the best reading of any bytes at all. Reads messages of
  * strangers.
  *
- * address-list = address *("," address)                           (RFC 5322 section 3.4; obsolete forms
- * in 4.4) address      = mailbox / group;   group = phrase ":" [mailbox-list] ";" mailbox      = [phrase] "<"
- * [route] addr-spec ">" / addr-spec
+ *   address-list = address *("," address)      (RFC 5322 section 3.4; obsolete forms in 4.4)
+ *   address      = mailbox / group
+ *   group        = phrase ":" [mailbox-list] ";"
+ *   mailbox      = [phrase] "<" [route] addr-spec ">" / addr-spec
  *
  * First each item's extent is found (stepping over quoted strings, comments, brackets), then its inside is
  * read.
