@@ -197,8 +197,10 @@ static void body_end(struct smtp_session *s)
         bool ambiguous = body->data.bare_cr || body->data.bare_lf;
         refuse(s, wrong->code, wrong->status, wrong->text);
         smtp_session_enter(s, SMTP_STATE_READY);
-        if (ambiguous)
+        if (ambiguous) {
+            (void)smtp_offence(s, OFFENCE_PROTOCOL_ABUSE, SLICE("bare CR or LF in a message"), NULL);
             smtp_session_close(s, NULL, NULL);
+        }
         return;
     }
     if (body->lost || !smtp_txn_is_alive(s) || (body->begun && body->epoch != s->smtp->store_epoch)) {

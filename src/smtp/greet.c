@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "net/security.h"
+#include "smtp/gateway.h"
 
 #define TEXT_MAX   400 /* of the greeting's first line */
 #define DETAIL_MAX 100 /* of what an early talker said */
@@ -31,7 +32,7 @@ bool smtp_offence(struct smtp_session *s, enum offence kind, struct slice detail
 {
     const struct settings *settings = s->smtp->settings;
     const struct netaddr *client = stream_client(s->stream);
-    if (s->probe || security_is_exempt(settings, client))
+    if (s->probe || !grant_is_none(&s->grant) || security_is_exempt(settings, client))
         return false;
     if (kind == OFFENCE_PROTOCOL_ABUSE || kind == OFFENCE_SPAM_TRAP)
         smtp_known_forget(s->smtp->greeter->known, client); /* it waits again next time */
@@ -273,8 +274,9 @@ static void report_early(struct smtp_session *s, struct slice input)
     struct compat_line line;
     uint64_t after = loop_now_ms(s->smtp->loop) - s->started_ms;
     metric_add(METRIC_EARLY_GREETINGS, METRIC_GREETING_EARLY, 1);
+    bool may_ban = compat_may_ban(s->smtp->settings, client) && !smtp_gateway_is(s->smtp, client);
     compat_pregreet(&line, slice_of(s->client.text), client->port, after, input);
-    s->told = smtp_offence(s, OFFENCE_EARLY_TALKER, slice_sub(input, 0, DETAIL_MAX), &line);
+    s->told = smtp_offence(s, OFFENCE_EARLY_TALKER, slice_sub(input, 0, DETAIL_MAX), may_ban ? &line : NULL);
 }
 
 static void report_other(struct smtp_session *s, struct slice what)

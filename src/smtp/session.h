@@ -139,7 +139,7 @@ struct smtp_session {
     char id[SMTP_ID_LEN];
     bool trusted, probe, esmtp, eof, starved, running, quit, skipping;
     bool from_proxy; /* the client is a load balancer, without a PROXY header */
-    bool deferred;   /* it was told to come later at least once: no wonder that it leaves */
+    bool deferred;   /* it was told to come later, or that its password is old: no wonder that it leaves */
     bool told;       /* its line in the log was written: a security event */
     size_t skipped;  /* octets of a line too long */
     uint64_t started_ms;
@@ -239,7 +239,8 @@ bool smtp_greet_is_lost(struct smtp_session *s);
 /* The session ends: it waits no more. */
 void smtp_greet_abandon(struct smtp_session *s);
 /* The client did what it should not: told to the log and to auth. `compat` (may be NULL): its form for tools
- * that read Postfix's log. False for those whom nothing is held against: then nothing is told. */
+ * that read Postfix's log. False for those whom nothing is held against (own machines, load balancers, who
+ * has logged in): then nothing is told. */
 bool smtp_offence(struct smtp_session *s, enum offence kind, struct slice detail,
                   const struct compat_line *compat);
 
@@ -255,7 +256,9 @@ void smtp_report_accepted(const struct smtp_session *s, const struct wire_smtp_r
 /* The message as a whole. */
 void smtp_report_refused(const struct smtp_session *s, unsigned code, struct slice status, struct slice text);
 void smtp_report_login(const struct smtp_session *s, const char *mechanism);
-void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status);
+/* `repeated`: with the same wrong password as before: tools that ban see nothing of it. */
+void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status,
+                              bool repeated);
 void smtp_report_lost(const struct listener_arrival *arrival, const struct netaddr *client,
                       enum listener_loss loss, const char *text);
 

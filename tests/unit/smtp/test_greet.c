@@ -540,6 +540,31 @@ static void test_other_protocols(void **state)
     }
 }
 
+/* Who is known and speaks with bare line ends is an offender, and not known any more. */
+static void test_bare_line_ends(void **state)
+{
+    struct fake f;
+    (void)state;
+    setup(&f);
+    struct client c = stranger(&f, "203.0.113.7");
+    (void)expect(&f, &c, GREETING);
+    assert_int_equal(smtp_known_count(f.smtp->greeter->known), 1);
+    say(&c, "NOOP\nRSET\r\n");
+    (void)expect(&f, &c, "554 5.5.2 Lines end in CRLF: a bare CR or LF was sent\r\n");
+    expect_end(&f, &c);
+    turns(&f, 5);
+    assert_int_equal(f.offences[OFFENCE_PROTOCOL_ABUSE], 1);
+    assert_int_equal(smtp_known_count(f.smtp->greeter->known), 0);
+    c = connect_from(&f, (struct from){.address = "10.1.2.3"}); /* of our own: the same answer, and no more */
+    (void)expect(&f, &c, GREETING);
+    say(&c, "NOOP\nRSET\r\n");
+    (void)expect(&f, &c, "554 5.5.2 Lines end in CRLF: a bare CR or LF was sent\r\n");
+    expect_end(&f, &c);
+    turns(&f, 5);
+    assert_int_equal(f.offences[OFFENCE_PROTOCOL_ABUSE], 1);
+    teardown(&f);
+}
+
 /* ---- lists ---- */
 
 static void test_lists(void **state)
@@ -740,6 +765,7 @@ int main(void)
         cmocka_unit_test(test_early),
         cmocka_unit_test(test_early_only_scores),
         cmocka_unit_test(test_other_protocols),
+        cmocka_unit_test(test_bare_line_ends),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_dns_hangs),
         cmocka_unit_test(test_lists_die),
