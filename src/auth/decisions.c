@@ -2,12 +2,14 @@
  * and door.c. */
 #include "auth/decisions.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/bans.h"
 #include "base/coll.h"
 #include "base/mem.h"
+#include "wire/wire.h"
 
 #define SECONDS_MAX (UINT64_C(100) * 366 * 86400)
 #define WORD_OTHER  0
@@ -163,4 +165,48 @@ void decisions_expire(struct decisions *d, uint64_t now_s)
     for (size_t i = d->items.len; i > 0; i--)
         if (VEC_AT(&d->items, struct decision, i - 1)->until <= now_s)
             drop(d, i - 1);
+}
+
+/* ---- on disk: strings as wire_strings, the first the time, then lines for decisions_take() ---- */
+
+struct decisions *decisions_copy(const struct decisions *d)
+{
+    struct decisions *copy = mem_alloc(sizeof *copy);
+    *copy = *d;
+    copy->places = NULL;
+    copy->items = VEC_NEW(struct decision, DECISIONS_MAX);
+    copy->items.items = mem_alloc((d->items.len + 1) * sizeof(struct decision));
+    copy->items.len = copy->items.cap = d->items.len;
+    if (d->items.len)
+        memcpy(copy->items.items, d->items.items, d->items.len * sizeof(struct decision));
+    return copy;
+}
+
+void decisions_write(const struct decisions *d, uint64_t now_s, struct buf *out)
+{
+    AUTO_BUF struct buf line = buf_new(1024);
+    buf_add_u64(&line, now_s);
+    wire_strings_add(out, buf_slice(&line));
+    for (size_t i = 0; i < d->items.len && buf_ok(out); i++) {
+        const struct decision *one = decisions_at(d, i);
+        if (one->until <= now_s)
+            continue;
+        buf_clear(&line);
+        buf_addf(&line, "+ %" PRIu64 " %s %" PRIu64 " %s %s %s", one->id,
+                 bans_network_text(&one->network).text, one->until - now_s, d->words[one->type],
+                 d->words[one->origin], d->words[one->scenario]);
+        wire_strings_add(out, buf_slice(&line));
+    }
+}
+
+void decisions_read(struct decisions *d, struct slice bytes, uint64_t now_s)
+{
+    struct slice line;
+    uint64_t saved_s;
+    if (!wire_strings_take(&bytes, &line) || !slice_u64(line, now_s, &saved_s))
+        return;
+    while (wire_strings_take(&bytes, &line))
+        if (!decisions_take(d, line, saved_s))
+            break;
+    decisions_expire(d, now_s);
 }

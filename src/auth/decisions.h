@@ -5,8 +5,8 @@
 #ifndef AUTH_DECISIONS_H
 #define AUTH_DECISIONS_H
 
+#include "base/buf.h"
 #include "base/conf.h"
-#include "base/slice.h"
 
 #define DECISIONS_MAX     500000u
 #define DECISION_WORDS    255 /* different types, origins and scenarios; others are all called "other" */
@@ -38,5 +38,16 @@ const struct decision *decisions_find(const struct decisions *decisions, const s
                                       uint64_t now_s);
 /* Forgets those that are over. */
 void decisions_expire(struct decisions *decisions, uint64_t now_s);
+
+/* ---- kept over a restart, for when the LAPI is away then ---- */
+
+#define DECISIONS_BYTES_MAX (128u << 20)
+
+/* For another thread, which may write and free it and nothing else. */
+struct decisions *decisions_copy(const struct decisions *decisions) __attribute__((returns_nonnull));
+/* All of them; marks `out` as overflowed past its maximum. */
+void decisions_write(const struct decisions *decisions, uint64_t now_s, struct buf *out);
+/* What was written, as far as it can be read and is not over. */
+void decisions_read(struct decisions *decisions, struct slice bytes, uint64_t now_s);
 
 #endif

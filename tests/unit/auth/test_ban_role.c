@@ -2,6 +2,8 @@
  * them, relay is told, decisions come in, `ban` by the administrator, a crash in between. */
 #include "../role_rig.h"
 
+#include <sys/stat.h>
+
 #include "auth/auth.h"
 #include "auth/context.h"
 #include "net/ban_list.h"
@@ -301,6 +303,40 @@ static void test_decisions(void **state)
     stop(rig, &f);
 }
 
+/* The LAPI is away when the server starts again: the last decisions hold. */
+static void test_decisions_are_kept(void **state)
+{
+    (void)state;
+    static const char lapi[] =
+        YAML("bans: observe\ncrowdsec: { url: \"http://127.0.0.1:1/\", key_file: /key }\n");
+    struct fake f;
+    struct rig *rig = start(&f, lapi);
+    struct stat st;
+    decide(rig, DECISIONS_FIRST | DECISIONS_LAST, 1, 300, "+");
+    assert_true(all_refuse(rig, "198.18.0.3", true));
+    for (int i = 0; i < 300 && stat("decisions", &st) != 0; i++)
+        rig_for(rig, 10);
+    rig_halt(rig);
+    for (int r = 0; r < ROLE_COUNT; r++)
+        ban_list_free(&f.lists[r]);
+    rig_boot(rig, lapi, files);
+    assert_true(all_refuse(rig, "198.18.0.3", true));
+    assert_true(all_refuse(rig, "198.18.1.44", true));
+    decide(rig, DECISIONS_FIRST | DECISIONS_LAST, 5, 1, "+"); /* it is back */
+    assert_true(all_refuse(rig, "198.18.0.3", false));
+    assert_true(all_refuse(rig, "198.18.0.5", true));
+    rig_halt(rig);
+    for (int r = 0; r < ROLE_COUNT; r++)
+        ban_list_free(&f.lists[r]);
+    FILE *damaged = fopen("decisions", "r+");
+    assert_non_null(damaged);
+    assert_true(fputs("\xff\xff\xff\xff", damaged) >= 0);
+    (void)fclose(damaged);
+    rig_boot(rig, lapi, files);
+    assert_true(all_refuse(rig, "198.18.0.3", false));
+    stop(rig, &f);
+}
+
 /* Many changes are a few images, and 100,000 decisions do not hold up a login. */
 static void test_many(void **state)
 {
@@ -329,9 +365,13 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guesses_add_up), cmocka_unit_test(test_same_password),
-        cmocka_unit_test(test_offences),       cmocka_unit_test(test_observe),
-        cmocka_unit_test(test_crash),          cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_guesses_add_up),
+        cmocka_unit_test(test_same_password),
+        cmocka_unit_test(test_offences),
+        cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_decisions_are_kept),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
