@@ -15,6 +15,7 @@
 #include "queue/bounce.h"
 #include "queue/control.h"
 #include "queue/keys.h"
+#include "queue/relay_quota.h"
 
 #define TRIAL_ARENA (1u << 20)
 #define LOOK_MS     10000 /* the supervisor reads some names */
@@ -54,17 +55,30 @@ static void note(const struct trial *t, const char *text)
 
 /* ---- relay ---- */
 
+/* A message the relay took is one of its day. */
+static void count(const struct trial *t)
+{
+    int index = t->to.len ? settings_relay_by_name(t->q->settings, t->name) : -1;
+    if (index >= 0)
+        (void)!relay_quota_count(t->q, (uint32_t)index, 1);
+}
+
 static void on_output(void *ctx, enum err err, struct ipc_packet *packet)
 {
     struct trial *t = ctx;
     struct wire_control_output out;
     err = wire_answer(err, packet, WIRE_CONTROL_OUTPUT, &out);
-    if (err)
+    if (err) {
         answer(t, SLICE("the part of the server that connects to relays is not available now\n"), 1);
-    else if (packet->more)
+        return;
+    }
+    if (packet->more) {
         t->sink.output(t->sink.ctx, out.text, out.exit_code, true);
-    else
-        answer(t, out.text, out.exit_code);
+        return;
+    }
+    if (out.exit_code == 0)
+        count(t);
+    answer(t, out.text, out.exit_code);
 }
 
 static void ask_relay(struct trial *t, int fd)

@@ -340,13 +340,14 @@ def test_only_one_relay_keeps_a_message(two):
 # ---- relay test ----
 
 def test_relay_test(relay_world):
-    world = relay_world()
+    world = relay_world({"daily": 10})
     done = world.server.command("relay", "test")
     assert re.search(r"TLSv1\.[23]", done.stdout) and re.search("SCRAM-SHA-256", done.stdout) and "52428800" in done.stdout.replace(",", ""), done.stdout
     assert SECRET not in done.stdout
     assert not world.relay.kept
     done = world.server.command("relay", "test", "--to", "me@far.example")
     assert world.relay.wait_messages(1)[0].to == ["me@far.example"]
+    assert json.loads(world.server.command("relay", "list", "--json").stdout)[0]["used"] == 1
 
 
 def test_relay_test_takes_the_secret_as_it_is_now(relay_world):
