@@ -61,13 +61,15 @@ static struct ban_track *place_track(struct bans *bans, const struct conf_networ
     return track;
 }
 
-/* `*tell`: the same wrong password once more, often enough to be said. */
-static struct worth worth_of(struct ban_track *track, const struct bans_offence *o, bool *tell)
+/* `*repeated`: the same wrong password once more; `*tell`: often enough to be said. */
+static struct worth worth_of(struct ban_track *track, const struct bans_offence *o, bool *repeated,
+                             bool *tell)
 {
     if (o->kind != SCORE_FAILED_LOGIN)
         return (struct worth){score_points(o->kind), score_is_gentle(o->kind)};
     enum score_login login = score_login(&track->logins, o->name, o->guess);
-    if (login == SCORE_LOGIN_REPEATED && o->known) {
+    *repeated = login == SCORE_LOGIN_REPEATED && o->known;
+    if (*repeated) {
         uint32_t n = ++track->old_password;
         *tell = n >= BANS_OLD_PASSWORD && n % BANS_OLD_PASSWORD == 0 &&
                 ((n / BANS_OLD_PASSWORD) & (n / BANS_OLD_PASSWORD - 1)) == 0;
@@ -115,12 +117,13 @@ struct bans_verdict bans_offend(struct bans *bans, const struct bans_offence *o,
 {
     struct bans_verdict verdict = {.outcome = BANS_IGNORED};
     struct conf_network client = bans_client(bans, o->client), address;
-    if (bans->settings->bans == SETTINGS_BANS_OFF || o->kind >= SCORE_KIND_COUNT || o->count == 0 ||
+    bool off = bans->settings->bans == SETTINGS_BANS_OFF; /* old passwords are told all the same */
+    if ((off && o->kind != SCORE_FAILED_LOGIN) || o->kind >= SCORE_KIND_COUNT || o->count == 0 ||
         !bans_network_of(o->client, &address) || bans_never(bans, &address))
         return verdict;
     struct ban_track *track = place_track(bans, &client, now->unix_s);
     bool tell = false;
-    struct worth worth = worth_of(track, o, &tell);
+    struct worth worth = worth_of(track, o, &verdict.repeated, &tell);
     if (!track->total || track->last + bans->rules.half_life_ms / 1000 * 8 < now->unix_s) {
         track->first = now->unix_s; /* what was before is forgotten */
         track->total = 0;
@@ -134,7 +137,7 @@ struct bans_verdict bans_offend(struct bans *bans, const struct bans_offence *o,
     track->total += o->count;
     verdict.outcome = tell ? BANS_OLD_PASSWORD_SEEN : BANS_NOTED;
     verdict.track = track;
-    if (is_banned(bans, &client, now) ||
+    if (off || is_banned(bans, &client, now) ||
         !score_add(&track->score, &bans->rules, worth.points, o->count, worth.gentle, now->mono_ms))
         return verdict;
     verdict.spared = spared(bans, o, &client, now);

@@ -25,8 +25,8 @@ void auth_bans_free(struct auth_bans **bans);
 bool auth_bans_on_offence(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 bool auth_bans_on_decisions(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 
-/* A login failed, or succeeded. */
-void auth_bans_login_failed(struct exchange *x);
+/* A login failed, or succeeded. Of a failure: true when it is but a device that still has an old password. */
+bool auth_bans_login_failed(struct exchange *x);
 void auth_bans_login_ok(struct exchange *x);
 
 /* `ban …` on the control socket; answers WIRE_CONTROL_OUTPUT. */

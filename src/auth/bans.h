@@ -127,6 +127,7 @@ struct bans_verdict {
     const struct ban *ban;
     const char *spared;
     struct ban_track *track;
+    bool repeated; /* a failed login with the same wrong password as before, of an account that exists */
 };
 
 struct bans_offence {

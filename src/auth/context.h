@@ -47,9 +47,10 @@ struct exchange {
     uint32_t request;
     enum auth_service service;
     bool tls, trusted;
-    bool busy;  /* a job or the answer of store or queue is awaited: must not be freed */
-    bool gone;  /* the client is: end as soon as possible */
-    bool waits; /* for its delay: only the answer is left */
+    bool busy;     /* a job or the answer of store or queue is awaited: must not be freed */
+    bool gone;     /* the client is: end as soon as possible */
+    bool waits;    /* for its delay: only the answer is left */
+    bool repeated; /* the wrong password it sent before, too */
     unsigned steps;
     const struct mechanism *mechanism;
     struct slice client, session, user;

@@ -52,6 +52,7 @@ void exchange_answer(struct exchange *x, enum auth_status status, struct slice c
 {
     struct auth *auth = x->auth;
     struct wire_auth_result result = {.status = status,
+                                      .repeated = status == AUTH_FAILED && x->repeated,
                                       .exchange = status == AUTH_CONTINUE ? x->id : 0,
                                       .challenge = challenge,
                                       .text = text};
@@ -97,7 +98,7 @@ void exchange_failed(struct exchange *x, const char *why)
 {
     x->why = why;
     failure_log(x);
-    auth_bans_login_failed(x);
+    x->repeated = auth_bans_login_failed(x);
     x->waits = true;
     loop_timer_set(x->timer, x->auth->settings->limits.auth_failure_delay);
 }

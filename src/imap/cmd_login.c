@@ -77,10 +77,12 @@ static void log_failure(const struct failure *f, const char *why)
               LOG_BOOL("tls", f->tls), LOG_CSTR("why", why), LOG_COMPAT_LINE(&f->line));
 }
 
-static void login_failed(struct session *s)
+static void login_failed(struct session *s, bool repeated)
 {
     struct failure failure;
     note_failure(s, &failure);
+    if (repeated)
+        failure.line.len = 0; /* a device with an old password is nobody to ban */
     log_failure(&failure, "wrong name or password");
     s->failures++;
     imap_session_done(s, "NO [AUTHENTICATIONFAILED] Authentication failed");
@@ -201,7 +203,7 @@ static void answered(struct session *s, const struct wire_auth_result *result)
         challenge(s, result);
         break;
     case AUTH_FAILED:
-        login_failed(s);
+        login_failed(s, result->repeated);
         break;
     case AUTH_MALFORMED:
         imap_session_done(s, "BAD Malformed authentication message");
@@ -244,7 +246,7 @@ static void on_result(void *ctx, enum err err, struct ipc_packet *packet)
         answered(s, &result);
         imap_session_leave(s);
     } else {
-        if (result.status == AUTH_FAILED && call->failure)
+        if (result.status == AUTH_FAILED && !result.repeated && call->failure)
             log_failure(call->failure, "wrong name or password, and gone before the answer");
         give_back(call->imap, &result);
     }
@@ -296,7 +298,7 @@ void imap_cmd_login(struct session *s)
         return;
     if (user.len + password.len + 2 > CREDENTIALS_MAX || user.len == 0 || password.len == 0) {
         memcpy(login->mechanism, "PLAIN", sizeof "PLAIN");
-        login_failed(s);
+        login_failed(s, false);
         return;
     }
     AUTO_BUF struct buf initial = buf_new(CREDENTIALS_MAX);

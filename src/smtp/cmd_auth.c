@@ -47,9 +47,11 @@ static void logged_in(struct smtp_session *s, const struct wire_auth_result *r)
     smtp_send(s, 235, "2.7.0", "Authentication succeeded");
 }
 
-static void failed(struct smtp_session *s, enum auth_status status)
+/* `repeated`: a device with an old password is nobody to ban, also when it hangs up then. */
+static void failed(struct smtp_session *s, enum auth_status status, bool repeated)
 {
-    smtp_report_login_failed(s, s->mechanism, status);
+    smtp_report_login_failed(s, s->mechanism, status, repeated);
+    s->deferred |= repeated;
     s->auth_failures++;
     if (status == AUTH_FAILED)
         smtp_send_error(s, 535, "5.7.8", "Authentication failed");
@@ -87,7 +89,7 @@ static void answered(struct smtp_session *s, const struct wire_auth_result *r)
     case AUTH_FAILED:
     case AUTH_MALFORMED:
     case AUTH_NO_MECHANISM:
-        failed(s, (enum auth_status)r->status);
+        failed(s, (enum auth_status)r->status, r->repeated);
         break;
     }
 }

@@ -118,11 +118,12 @@ void smtp_report_login(const struct smtp_session *s, const char *mechanism)
              LOG_CSTR("mechanism", mechanism), LOG_STR("tls", stream_tls_text(s->stream)));
 }
 
-void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status)
+void smtp_report_login_failed(const struct smtp_session *s, const char *mechanism, enum auth_status status,
+                              bool repeated)
 {
     const char *why = status == AUTH_FAILED ? "wrong name or password" : "malformed";
     struct compat_line line;
-    if (!is_stranger(s)) {
+    if (repeated || !is_stranger(s)) {
         log_info("smtp.login.failed", ID(s), LOG_STR("client", client(s)), LOG_CSTR("mechanism", mechanism),
                  LOG_CSTR("why", why));
         return;

@@ -318,6 +318,7 @@ enum auth_status {
 
 struct wire_auth_result {
     uint32_t status;
+    uint32_t repeated; /* of AUTH_FAILED: the wrong password this address sent for this account before, too */
     uint64_t exchange;
     struct slice challenge;
     struct slice account; /* canonical address */
