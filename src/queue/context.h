@@ -238,6 +238,7 @@ struct queue {
     struct list local;    /* deliver.c: messages with local rows not begun */
     struct list tellings; /* settle.c: rows whose senders are being told */
     struct list drops;    /* deliver.c: files the store is to remove */
+    size_t drop_count;
     uint32_t local_running;
     struct schedule *schedule;
     struct routes *routes, *next_routes;

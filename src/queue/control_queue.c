@@ -21,8 +21,9 @@
 
 #define RUN_ARENA_MAX (1u << 20)
 #define PAGE_TEXT_MAX (4u << 20)
-#define BUSY_MS       20 /* until the reader has room again */
-#define PASSES_MAX    3  /* of hold, bounce, delete: rows that came into memory meanwhile */
+#define BUSY_MS       20  /* until the reader, or the store, has room again */
+#define DROPS_MAX     500 /* files the store is still to remove: mail being accepted waits behind them */
+#define PASSES_MAX    3   /* of hold, bounce, delete: rows that came into memory meanwhile */
 #define ROUTES_MAX    1000
 #define OPERATOR      "stopped by the operator"
 
@@ -170,7 +171,7 @@ static void go_on(struct run *run)
 {
     if (run->sink.gone(run->sink.ctx) || run->q->drained)
         end(run, SLICE_EMPTY, 1);
-    else if (!run->sink.ready(run->sink.ctx))
+    else if (!run->sink.ready(run->sink.ctx) || run->q->drop_count > DROPS_MAX)
         loop_timer_set(run->timer, BUSY_MS);
     else
         read_page(run);

@@ -86,6 +86,7 @@ static void on_dropped(void *ctx, enum err err, struct ipc_packet *packet)
     if (err || (result.err != ERR_OK && result.err != ERR_ABSENT))
         return; /* asked again when the store is back, or with the next one */
     list_remove(&drop->node);
+    drop->q->drop_count--;
     free(drop);
 }
 
@@ -103,6 +104,7 @@ void deliver_drop_file(struct queue *q, struct slice id)
     drop->q = q;
     memcpy(drop->id, id.ptr, id.len < QUEUE_ID_LEN ? id.len : QUEUE_ID_LEN);
     list_push_back(&q->drops, &drop->node);
+    q->drop_count++;
     metric_sub(METRIC_QUEUE_MESSAGES, 0, 1);
     if (!q->drained &&
         queue_has(q, ROLE_STORE)) /* at the very end nobody answers; the next start removes what is left */

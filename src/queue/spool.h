@@ -36,7 +36,6 @@
 #define SPOOL_IDS_MAX      1000000    /* messages in the queue; with more, no file is removed as left over */
 #define SPOOL_TRACE_MAX    200000     /* rows of the trace */
 #define SPOOL_FIND_MAX     1000       /* rows one `trace` prints */
-#define SPOOL_LIST_MAX     5000       /* rows one `queue list` prints */
 
 /* What else changes in the transaction of a put: rows of another message that end with it, or stay and are
  * marked as warned. */
@@ -183,7 +182,6 @@ void spool_ids(struct spool *spool, spool_ids_done *done, void *ctx);
 /* Text for the administrator, gathered on the database's thread. */
 typedef void spool_text(void *ctx, enum err err, struct slice text);
 void spool_trace_find(struct spool *spool, struct slice id, bool json, spool_text *done, void *ctx);
-void spool_list(struct spool *spool, bool json, spool_text *done, void *ctx);
 
 /* ---- for spool.c and spool_sql.c ---- */
 

@@ -48,7 +48,9 @@ static const struct db_step steps[] = {
     {.sql = "ALTER TABLE queue_message ADD COLUMN subject TEXT NOT NULL DEFAULT '';"
             "ALTER TABLE queue_message ADD COLUMN to_sign BLOB NOT NULL DEFAULT x'';"
             "DROP INDEX queue_held;" /* counted by route, for what is shown */
-            "CREATE INDEX queue_held ON queue_recipient (route) WHERE claimed = 2;"
+            "CREATE INDEX queue_held ON queue_recipient (route, claimed) WHERE claimed = 2;"
+            "DROP INDEX queue_waiting;" /* with `claimed` what waits is counted without looking at the rows */
+            "CREATE INDEX queue_waiting ON queue_recipient (route, priority, claimed, due) WHERE claimed = 0;"
             "UPDATE queue_recipient SET sender = (SELECT sender FROM queue_message WHERE id = message)"
             " WHERE kind = 1 AND sender = '';"},
 };

@@ -121,11 +121,18 @@ static void add_event(struct text_op *t, const struct db_rows *rows, bool first)
     buf_add_byte(&t->out, '}');
 }
 
-static enum err print_rows(struct db *db, struct text_op *t, const char *sql, const struct db_value *args,
-                           void (*add)(struct text_op *, const struct db_rows *, bool), struct why *why)
+/* All events of the id, and of the session that brought it. No index: the table is bounded, and a trace is
+ * rare. */
+static enum err run_trace_find(struct db *db, struct spool_op *op, struct why *why)
 {
+    struct text_op *t = CONTAINER_OF(op, struct text_op, op);
     struct db_rows rows;
-    enum err err = db_query(db, sql, args, &rows, why);
+    enum err err =
+        db_query(db,
+                 "SELECT time, session, id, event FROM trace WHERE id = ?1 OR session = ?1 OR (id = '' "
+                 "AND session <> ''"
+                 " AND session IN (SELECT session FROM trace WHERE id = ?1)) ORDER BY number LIMIT ?2",
+                 DB_ARGS(DB_TEXT(slice_of(t->id)), DB_U64(SPOOL_FIND_MAX)), &rows, why);
     if (err)
         return err;
     bool first = true;
@@ -133,58 +140,12 @@ static enum err print_rows(struct db *db, struct text_op *t, const char *sql, co
     if (t->json)
         buf_add_byte(&t->out, '[');
     for (; db_next(&rows); first = false)
-        add(t, &rows, first);
+        add_event(t, &rows, first);
     if (t->json)
         buf_add_str(&t->out, "]\n");
     else if (first)
         buf_add_str(&t->out, "nothing found\n");
     return db_end(&rows, why);
-}
-
-/* All events of the id, and of the session that brought it. No index: the table is bounded, and a trace is
- * rare. */
-static enum err run_trace_find(struct db *db, struct spool_op *op, struct why *why)
-{
-    struct text_op *t = CONTAINER_OF(op, struct text_op, op);
-    struct slice id = slice_of(t->id);
-    return print_rows(db, t,
-                      "SELECT time, session, id, event FROM trace WHERE id = ?1 OR session = ?1 OR (id = '' "
-                      "AND session <> ''"
-                      " AND session IN (SELECT session FROM trace WHERE id = ?1)) ORDER BY number LIMIT ?2",
-                      DB_ARGS(DB_TEXT(id), DB_U64(SPOOL_FIND_MAX)), add_event, why);
-}
-
-static void add_queued(struct text_op *t, const struct db_rows *rows, bool first)
-{
-    char created[CLOCK_TEXT_MAX], due[CLOCK_TEXT_MAX];
-    clock_rfc3339(db_u64(rows, 1), created);
-    clock_rfc3339(db_u64(rows, 5), due);
-    if (!t->json) {
-        buf_addf(&t->out, "%.*s  %s  <%.*s> -> %.*s  attempts=%u  next=%s  %.*s\n",
-                 SLICE_ARG(db_slice(rows, 0)), created, SLICE_ARG(db_slice(rows, 2)),
-                 SLICE_ARG(db_slice(rows, 3)), (unsigned)db_u64(rows, 4), due, SLICE_ARG(db_slice(rows, 6)));
-        return;
-    }
-    buf_add_str(&t->out, first ? "{\"id\":" : ",{\"id\":");
-    buf_add_json_string(&t->out, db_slice(rows, 0));
-    buf_addf(&t->out, ",\"created\":\"%s\",\"next\":\"%s\",\"attempts\":%u,\"sender\":", created, due,
-             (unsigned)db_u64(rows, 4));
-    buf_add_json_string(&t->out, db_slice(rows, 2));
-    buf_add_str(&t->out, ",\"target\":");
-    buf_add_json_string(&t->out, db_slice(rows, 3));
-    buf_add_str(&t->out, ",\"error\":");
-    buf_add_json_string(&t->out, db_slice(rows, 6));
-    buf_add_byte(&t->out, '}');
-}
-
-static enum err run_list(struct db *db, struct spool_op *op, struct why *why)
-{
-    struct text_op *t = CONTAINER_OF(op, struct text_op, op);
-    return print_rows(
-        db, t,
-        "SELECT m.id, m.created, m.sender, r.target, r.attempts, r.due, r.error FROM queue_message m"
-        " JOIN queue_recipient r ON r.message = m.id ORDER BY m.id, r.ordinal LIMIT ?",
-        DB_ARGS(DB_U64(SPOOL_LIST_MAX)), add_queued, why);
 }
 
 static void finish_text(struct spool_op *op)
@@ -195,28 +156,15 @@ static void finish_text(struct spool_op *op)
     free(t);
 }
 
-static struct text_op *text_new(enum err (*run)(struct db *, struct spool_op *, struct why *), bool json,
-                                spool_text *done, void *ctx)
+void spool_trace_find(struct spool *spool, struct slice id, bool json, spool_text *done, void *ctx)
 {
     struct text_op *t = mem_zero(1, sizeof *t);
-    *t = (struct text_op){.op = {.run = run, .finish = finish_text},
+    *t = (struct text_op){.op = {.run = run_trace_find, .finish = finish_text},
                           .json = json,
                           .out = buf_new(TEXT_MAX_OUT),
                           .done = done,
                           .ctx = ctx};
-    return t;
-}
-
-void spool_trace_find(struct spool *spool, struct slice id, bool json, spool_text *done, void *ctx)
-{
-    struct text_op *t = text_new(run_trace_find, json, done, ctx);
     size_t len = id.len < sizeof t->id - 1 ? id.len : sizeof t->id - 1;
     memcpy(t->id, id.ptr, len);
-    spool_submit(spool, &t->op);
-}
-
-void spool_list(struct spool *spool, bool json, spool_text *done, void *ctx)
-{
-    struct text_op *t = text_new(run_list, json, done, ctx);
     spool_submit(spool, &t->op);
 }

@@ -73,7 +73,7 @@ static void columns(void **state)
         {"SELECT count(*) FROM queue_recipient WHERE sender = 'far@remote.example' AND ordinal = 1", 1},
         {"SELECT count(*) FROM queue_recipient WHERE sender = ''", 2},
         {"SELECT due FROM queue_route WHERE route = 'local'", 0}, /* looked at, at once */
-        {"SELECT count(*) FROM sqlite_master WHERE name = 'queue_held' AND sql LIKE '%(route)%'", 1},
+        {"SELECT count(*) FROM sqlite_master WHERE name = 'queue_held' AND sql LIKE '%(route, claimed)%'", 1},
         {"SELECT count(*) FROM trace WHERE event = 'came'", 1},
         {"SELECT count(*) FROM relay_usage", 0},
         {"SELECT count(*) FROM attempt", 0},
