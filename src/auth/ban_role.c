@@ -10,13 +10,16 @@
 #include "auth/ban_command.h"
 #include "auth/ban_image.h"
 #include "auth/context.h"
+#include "auth/decisions_file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/security.h"
 
 #define SWEEP_MS        5000
-#define SPARED_AGAIN_S  3600 /* that an address is spared is said once so long */
-#define LIST_PAUSE_MS   20   /* while the control socket is congested */
+#define KEEP_SOON_MS    500   /* CrowdSec's decisions are written to disk so soon … */
+#define KEEP_PAUSE_MS   20000 /* … but not more often than that */
+#define SPARED_AGAIN_S  3600  /* that an address is spared is said once so long */
+#define LIST_PAUSE_MS   20    /* while the control socket is congested */
 #define OUTPUT_MAX      (4u << 20)
 #define ARGUMENT_BYTES  8192u
 #define NO_LISTENER     UINT32_MAX /* logins come by service */
@@ -36,7 +39,9 @@ struct auth_bans {
     struct auth *auth;
     struct bans *bans;
     struct ban_image *image;
-    struct loop_timer *sweep;
+    struct loop_timer *sweep, *keep;
+    bool kept_soon; /* the timer `keep` runs */
+    uint64_t kept_ms;
     struct security *security; /* lines and metric of failed logins, which auth finds itself */
     struct list calls;         /* commands under way */
     enum err write_err;
@@ -267,6 +272,57 @@ void auth_bans_login_ok(struct exchange *x)
 
 /* ---- CrowdSec ---- */
 
+struct keeping {
+    struct decisions *decisions;
+    enum err err;
+    struct why why;
+};
+
+static void keep_work(void *arg)
+{
+    struct keeping *k = arg;
+    k->err = decisions_file_save(k->decisions, (uint64_t)clock_unix_s(), &k->why);
+    decisions_free(&k->decisions);
+}
+
+static void keep_done(void *arg)
+{
+    struct keeping *k = arg;
+    if (k->err)
+        log_warn("auth.decisions", LOG_CSTR("err", err_name(k->err)), LOG_WHY(&k->why));
+    free(k);
+}
+
+static void on_keep(void *arg)
+{
+    struct auth_bans *b = arg;
+    struct keeping *k = mem_zero(1, sizeof *k);
+    b->kept_soon = false;
+    b->kept_ms = loop_now_ms(b->auth->loop);
+    k->decisions = decisions_copy(b->bans->decisions);
+    loop_strand_run(b->auth->strand, keep_work, keep_done, k);
+}
+
+static void decisions_changed(struct auth_bans *b)
+{
+    uint64_t next = b->kept_ms + KEEP_PAUSE_MS, now = loop_now_ms(b->auth->loop);
+    ban_image_changed(b->image, false);
+    if (!b->kept_soon)
+        loop_timer_set(b->keep, b->kept_ms && next > now ? next - now : KEEP_SOON_MS);
+    b->kept_soon = true;
+}
+
+/* They count until relay has heard from the LAPI. */
+static void load_decisions(struct auth_bans *b)
+{
+    struct why why;
+    if (b->auth->settings->crowdsec.url.len == 0)
+        return;
+    enum err err = decisions_file_load(b->bans->decisions, (uint64_t)clock_unix_s(), &why);
+    if (err && err != ERR_ABSENT)
+        log_warn("auth.decisions", LOG_CSTR("err", err_name(err)), LOG_WHY(&why));
+}
+
 bool auth_bans_on_decisions(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct auth *auth = ctx;
@@ -297,7 +353,7 @@ bool auth_bans_on_decisions(void *ctx, struct ipc_link *link, struct ipc_packet 
                  LOG_U64("refused", decisions_refused(bans->decisions)));
     }
     if (whole || (!bans->next_decisions && m->entries.len))
-        ban_image_changed(auth->bans->image, false);
+        decisions_changed(auth->bans);
     wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
     return true;
 }
@@ -494,11 +550,13 @@ enum err auth_bans_start(struct auth_bans *b, struct why *why)
     enum err err = ban_store_open(BAN_STORE_PATH, false, &store, why);
     if (!err)
         err = ban_store_load(store, b->bans, (uint64_t)clock_unix_s(), why);
+    load_decisions(b);
     if (!err)
         err = ban_image_new(b->auth->loop, b->bans, &store, &ops, &b->image, why);
     ban_store_close(&store);
     if (err)
         return err;
+    b->keep = loop_timer_new(b->auth->loop, on_keep, b);
     b->sweep = loop_timer_new(b->auth->loop, on_sweep, b);
     on_sweep(b);
     return ERR_OK;
@@ -529,6 +587,7 @@ void auth_bans_free(struct auth_bans **ref)
     ban_image_free(&b->image);
     security_free(&b->security);
     loop_timer_free(&b->sweep);
+    loop_timer_free(&b->keep);
     bans_free(&b->bans);
     free(b);
     *ref = NULL;
