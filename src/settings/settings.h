@@ -108,6 +108,7 @@ struct settings_sender_grant {
 /* A DNS list of addresses (RFC 5782). */
 struct settings_dns_list {
     struct slice zone;
+    struct slice name; /* what logs and replies call it; empty: the zone */
     CONF_LIST_OF(struct conf_network)
     answers; /* A records that count; none: all of 127.0.0.0/8 but 127.255.255.0/24 */
     uint64_t weight;

@@ -310,6 +310,12 @@ static const struct conf_field dns_list_fields[] = {
      .flags = CONF_REQUIRED,
      .help = "The list's domain.",
      .example = "dnsbl.example.org"},
+    {.name = "name",
+     .kind = CONF_STRING,
+     F(struct settings_dns_list, name),
+     .help = "What replies and the log call it, where the zone holds a key that is nobody's business; none "
+             "given: the zone.",
+     .example = "dnsbl.example.org"},
     {.name = "answers",
      .kind = CONF_LIST,
      F(struct settings_dns_list, answers),

@@ -109,9 +109,15 @@ static void arm(struct smtp_lists *lists)
         loop_timer_set(lists->timer, due > now ? due - now : 0);
 }
 
+/* Some zones hold a key of ours. */
+static struct slice name_of(const struct dns_list *list)
+{
+    return list->settings->name.len ? list->settings->name : list->settings->zone;
+}
+
 static void tell(const struct dns_list *list)
 {
-    struct slice zone = list->settings->zone;
+    struct slice zone = name_of(list);
     if (list->watch.on)
         log_info("smtp.dns_list.on", LOG_STR("zone", zone));
     else
@@ -227,7 +233,7 @@ int64_t smtp_lists_score(const struct smtp_lists *lists, const struct smtp_listi
         if (!zones || list->settings->allow)
             continue;
         buf_add_str(zones, zones->len ? " " : "");
-        buf_add(zones, list->settings->zone);
+        buf_add(zones, name_of(list));
     }
     return score;
 }
