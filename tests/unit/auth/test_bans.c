@@ -154,6 +154,8 @@ static void test_modes(void **state)
     struct bans_verdict v;
     struct bans *bans = bans_with("bans: off\n");
     assert_int_equal(offend(bans, "203.0.113.9", SCORE_SPAM_TRAP, 100).outcome, BANS_IGNORED);
+    assert_int_equal(guess_on(bans, "203.0.113.9", &v), 0);
+    assert_int_equal(v.outcome, BANS_NOTED);
     bans_free(&bans);
     bans = bans_with("bans: observe\n");
     assert_int_equal(guess_on(bans, "203.0.113.9", &v), 10);
