@@ -523,6 +523,20 @@ def test_lapi_away(server, crowdsec, address, other):
     wait_open(server, other)
 
 
+def test_restart_while_it_is_away(make_server, crowdsec, files, other):
+    """A server that starts without the LAPI remembers what was decided."""
+    crowdsec.ban(other)
+    one = make_server(ACCOUNTS, crowdsec=lapi_options(crowdsec.url, files, key="key2", machine=False), bans="observe", before_greeting={"wait": "0s"}).start()
+    wait_shut(one, other)
+    time.sleep(1)  # kept within half a second
+    crowdsec.stop()
+    one.stop()
+    one.start()
+    one.wait_log(r"relay\.crowdsec_away ", one.mark() - 50)
+    wait_shut(one, other, timeout=2)
+    assert doors(one, "198.51.100.254") == PORTS
+
+
 @pytest.mark.parametrize("role", ["auth", "relay", "smtp"])
 def test_role_started_anew(server, crowdsec, other, role):
     """Whichever process dies: the decisions are there again in a moment."""
