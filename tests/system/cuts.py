@@ -78,6 +78,10 @@ class Recording:
                     *(promise for pair in ledger.mailboxes.values() for promise in pair if promise)]
         return sorted(promise.kept for promise in promises if promise.kept)
 
+    def queued(self):
+        """The moments of promises for several mailboxes: for some milliseconds such mail is in the queue and nowhere else."""
+        return sorted(message.kept for message in self.ledger.messages.values() if message.kept and len(message.recipients) > 1)
+
     def moments(self, count, seed):
         """Moments to cut at: half around recorded calls, half right behind an answer."""
         rng = random.Random(seed)
@@ -142,12 +146,13 @@ class Recording:
                                chances)
 
     def first_loss(self, entries, places, chances=RANDOM_TRIES):
-        """Cuts where something was left out, given as indexes into the record: behind the first answers after it, where only
-        what was synced survives; then among the next calls, with any survivors."""
+        """Cuts where something was left out, given as indexes into the record: behind the first answers after it and while mail
+        is in the queue alone, where only what was synced survives; then among the next calls, with any survivors."""
         answers = self.answers()
         ends = [self.entries[place].end for place in places]
         behind = sorted({next((answer for answer in answers if answer >= end), answers[-1]) for end in ends})
-        tries = [(cut, None) for cut in [*behind[::max(1, len(behind) // TRIES)][:TRIES], answers[-1]]]
+        queued = [moment for moment in self.queued() if moment >= min(ends)]
+        tries = [(cut, None) for cut in [*spread(behind), answers[-1], *spread(queued)]]
         for seed in range(1, chances + 1):
             near = min(places[seed % len(places)] + seed % 12, len(self.entries) - 1)
             tries.append((self.entries[near].end, seed))
@@ -157,6 +162,11 @@ class Recording:
             if found:
                 return f"{'only what was synced' if seed is None else f'survivors {seed}'}: {found[0]}"
         return None
+
+
+def spread(moments):
+    """TRIES of them, evenly."""
+    return moments[::max(1, len(moments) // TRIES)][:TRIES]
 
 
 def skip_rules(site):
