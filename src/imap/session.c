@@ -154,16 +154,16 @@ static struct run *run_new(struct session *s, struct slice input)
 }
 
 /* It does not speak IMAP. */
-static void give_up(struct session *s)
+static void give_up(struct session *s, const char *detail, const char *text)
 {
     const struct security_event event = {.kind = OFFENCE_PROTOCOL_ABUSE,
                                          .listener = s->listener,
                                          .client = &s->client,
                                          .session = slice_of(s->id),
-                                         .detail = SLICE("too many bad commands")};
+                                         .detail = slice_of(detail)};
     if (!s->probe)
         security_report(s->imap->service.security, &event);
-    imap_session_bye(s, "Too many errors");
+    imap_session_bye(s, text);
 }
 
 /* A command that could not be parsed. */
@@ -171,7 +171,7 @@ static void answer_bad(struct session *s, enum err err, const char *text)
 {
     if (err != ERR_REFUSED && ++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED) {
         imap_session_done(s, "BAD %s", text);
-        give_up(s);
+        give_up(s, "too many bad commands", "Too many errors");
         return;
     }
     imap_session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
@@ -213,7 +213,7 @@ static void answer_frame(struct session *s, const struct imap_frame *frame)
     buf_addf(out, " BAD %s\r\n", frame->text);
     metric_add(METRIC_IMAP_REPLIES, METRIC_IMAP_BAD, 1);
     if (++s->bads > IMAP_BAD_MAX && s->state == SESSION_GREETED)
-        give_up(s);
+        give_up(s, "too many bad commands", "Too many errors");
 }
 
 /* One step on the input; false when nothing more can be done with it now. */
@@ -242,7 +242,10 @@ static bool next_command(struct session *s)
         break;
     case IMAP_FRAME_CLOSE:
         answer_frame(s, &frame);
-        imap_session_bye(s, "Command too long");
+        if (s->state == SESSION_GREETED)
+            give_up(s, "a command without an end", "Command too long");
+        else
+            imap_session_bye(s, "Command too long");
         break;
     }
     return true;
@@ -343,7 +346,7 @@ static const char *too_many(struct imap *imap, struct session *s)
     if (s->probe)
         return NULL;
     if (settings->limits.imap_sessions && imap->service.session_count > settings->limits.imap_sessions)
-        return "[UNAVAILABLE] Too many connections";
+        return "[UNAVAILABLE] Too many connections (imap_sessions)";
     const struct limit_key key = limit_key_address(settings, SETTINGS_IMAP, &s->client);
     uint64_t limit =
         service_is_exempt(&imap->service, &s->client) ? 0 : settings->limits.sessions_per_address;

@@ -51,29 +51,27 @@ static void on_closed(void *arg)
     free(network);
 }
 
-static void count_in(struct service *s, struct stream *stream)
-{
-    struct network *network = mem_zero(1, sizeof *network);
-    set_network(&network->addr, stream_client(stream));
-    struct network *known = map_get(s->networks, key_of(network));
-    if (known) {
-        free(network);
-        network = known;
-    } else if (!map_put(s->networks, key_of(network), network)) {
-        free(network);
-        return;
-    }
-    network->service = s;
-    network->count++;
-    stream_on_close(stream, on_closed, network);
-}
-
-static uint64_t connections_of(const struct service *s, const struct netaddr *client)
+static struct network *network_of(const struct service *s, const struct netaddr *client)
 {
     struct netaddr addr;
     set_network(&addr, client);
-    const struct network *network = map_get(s->networks, slice_make(&addr, sizeof addr));
-    return network ? network->count : 0;
+    return map_get(s->networks, slice_make(&addr, sizeof addr));
+}
+
+static void count_in(struct service *s, struct stream *stream)
+{
+    struct network *network = network_of(s, stream_client(stream));
+    if (!network) {
+        network = mem_zero(1, sizeof *network);
+        network->service = s;
+        set_network(&network->addr, stream_client(stream));
+        if (!map_put(s->networks, key_of(network), network)) {
+            free(network);
+            return;
+        }
+    }
+    network->count++;
+    stream_on_close(stream, on_closed, network);
 }
 
 /* ---- the questions ---- */
@@ -89,8 +87,10 @@ struct manners {
     "421 4.7.0 Too many connections in a minute from your address (" limit "), try again later\r\n"
 #define SMTP_CROWD  "421 4.7.0 Too many connections from your network (network_share), try again later\r\n"
 #define IMAP_BANNED "* BYE Connections from your address are not taken\r\n"
-#define IMAP_RATE   "* BYE [UNAVAILABLE] Too many connections in a minute from your address\r\n"
-#define IMAP_CROWD  "* BYE [UNAVAILABLE] Too many connections from your network\r\n"
+#define IMAP_RATE                                                                                            \
+    "* BYE [UNAVAILABLE] Too many connections in a minute from your address "                                \
+    "(imap.connections_per_minute)\r\n"
+#define IMAP_CROWD "* BYE [UNAVAILABLE] Too many connections from your network (network_share)\r\n"
 
 static struct manners manners_of(const struct settings *settings, enum settings_service service)
 {
@@ -137,7 +137,9 @@ static bool has_room(const struct service *s, const struct netaddr *client, uint
     uint64_t all = s->session_count + service_waiting(s);
     if (most == 0 || all <= CROWDED(most))
         return true;
-    return all <= WAITING(most) && connections_of(s, client) * 100 < most * s->settings->limits.network_share;
+    const struct network *network = network_of(s, client);
+    uint64_t count = network ? network->count : 0;
+    return all <= WAITING(most) && count * 100 < most * s->settings->limits.network_share;
 }
 
 static bool take_turn(struct service *s, const struct manners *manners, enum settings_service service,

@@ -94,7 +94,7 @@ static const struct smtp_reply_text *refuse(enum metric_refusal reason, const st
 const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s)
 {
     static const struct smtp_reply_text drains = {421, "4.3.2", "Going down, come back soon"};
-    static const struct smtp_reply_text full = {421, "4.3.2", "Too many connections"};
+    static const struct smtp_reply_text full = {421, "4.3.2", "Too many connections (smtp_sessions)"};
     static const struct smtp_reply_text address = {
         421, "4.7.0", "Too many connections from your address at once (sessions_per_address)"};
     static const struct smtp_reply_text mx = {
@@ -296,6 +296,8 @@ void smtp_limit_hopeless(const struct smtp_session *s)
 {
     if (s->errors >= SMTP_ERRORS_MAX)
         report(s, OFFENCE_PROTOCOL_ABUSE, SLICE("too many errors"));
+    else if (s->skipped > SMTP_SKIP_MAX)
+        report(s, OFFENCE_PROTOCOL_ABUSE, SLICE("a line without an end"));
 }
 
 void smtp_limit_refused(const struct smtp_session *s, struct slice address, const struct wire_smtp_reply *r)

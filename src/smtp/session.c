@@ -193,6 +193,7 @@ static bool take_line(struct smtp_session *s)
                    before - input.len); /* the bytes stay where they are until the stream reads again */
     s->skipped = s->skipping ? s->skipped + (before - input.len) : 0;
     if (s->skipped > SMTP_SKIP_MAX) {
+        smtp_limit_hopeless(s);
         smtp_session_close(s, "4.7.0", "A line without an end");
         return true;
     }
