@@ -12,6 +12,7 @@
 
 #define KEY_LEN     18 /* kind, family, address */
 #define SESSION_MAX 32
+#define MOMENT_MS   10 /* so late auth hears of what is new */
 
 /* One kind and address, told a moment ago. */
 struct pending {
@@ -20,6 +21,7 @@ struct pending {
     enum offence kind;
     struct netaddr client;
     uint32_t listener, count; /* not told yet */
+    bool due;                 /* its line is written, auth hears of it in a moment */
     size_t session_len, detail_len;
     uint8_t session[SESSION_MAX], detail[SECURITY_DETAIL_MAX];
 };
@@ -27,8 +29,8 @@ struct pending {
 struct security {
     struct ipc_link *auth;
     const struct settings *settings;
-    struct loop_timer *timer;
-    bool armed;
+    struct loop_timer *timer, *moment;
+    bool armed, moment_armed;
     struct list pendings;
     struct map *by_key;
     unsigned lines;    /* since the timer fired */
@@ -85,7 +87,7 @@ static void write_line(struct security *sec, const struct security_event *e, uin
              LOG_STR("session", e->session), LOG_STR("detail", e->detail), LOG_U64("count", count));
 }
 
-static void tell(struct security *sec, const struct security_event *e, uint32_t count)
+static void notify(struct security *sec, const struct security_event *e, uint32_t count)
 {
     const struct wire_offence notice = {
         .kind = e->kind,
@@ -94,7 +96,6 @@ static void tell(struct security *sec, const struct security_event *e, uint32_t 
         .client = slice_make(e->client->bytes, e->client->family == NETADDR_V4 ? 4 : 16),
         .detail = e->detail,
         .session = e->session};
-    write_line(sec, e, count);
     if (e->kind == OFFENCE_BANNED || !sec->auth || !ipc_link_is_up(sec->auth))
         return;
     enum err err = wire_send(sec->auth, WIRE_OFFENCE, &notice);
@@ -119,9 +120,32 @@ static void forget(struct security *sec, struct pending *p)
     free(p);
 }
 
+/* Those of the last moment, which stand at the end, in one go: a flood of addresses wakes auth a hundred
+ * times a second, not for each. */
+static void notify_due(struct security *sec)
+{
+    struct list *node = &sec->pendings;
+    while (node->prev != &sec->pendings && CONTAINER_OF(node->prev, struct pending, node)->due)
+        node = node->prev;
+    for (; node != &sec->pendings; node = node->next) {
+        struct pending *p = CONTAINER_OF(node, struct pending, node);
+        const struct security_event e = event_of(p);
+        notify(sec, &e, 1);
+        p->due = false;
+    }
+}
+
+static void on_moment(void *arg)
+{
+    struct security *sec = arg;
+    sec->moment_armed = false;
+    notify_due(sec);
+}
+
 /* What came more than once since it was told is told again; what did not is over. */
 static void flush(struct security *sec)
 {
+    notify_due(sec);
     LIST_EACH(&sec->pendings, node)
     {
         struct pending *p = CONTAINER_OF(node, struct pending, node);
@@ -130,7 +154,8 @@ static void flush(struct security *sec)
             forget(sec, p);
             continue;
         }
-        tell(sec, &e, p->count);
+        write_line(sec, &e, p->count);
+        notify(sec, &e, p->count);
         p->count = 0;
     }
     if (sec->left_out > 0)
@@ -179,17 +204,24 @@ static void remember(struct pending *p, const struct security_event *e)
     p->detail_len = copy(p->detail, sizeof p->detail, e->detail);
 }
 
-static void add(struct security *sec, const struct security_event *e, const uint8_t key[KEY_LEN])
+/* False when too many are gathered already. */
+static bool add(struct security *sec, const struct security_event *e, const uint8_t key[KEY_LEN])
 {
     struct pending *p = mem_zero(1, sizeof *p);
     memcpy(p->key, key, sizeof p->key);
     if (!map_put(sec->by_key, slice_make(p->key, sizeof p->key), p)) {
         free(p);
-        return;
+        return false;
     }
     p->kind = e->kind;
     p->client = *e->client;
+    p->due = true;
+    remember(p, e);
     list_push_back(&sec->pendings, &p->node);
+    if (!sec->moment_armed)
+        loop_timer_set(sec->moment, MOMENT_MS);
+    sec->moment_armed = true;
+    return true;
 }
 
 void security_report(struct security *sec, const struct security_event *event)
@@ -210,8 +242,9 @@ void security_report(struct security *sec, const struct security_event *event)
         remember(p, &e);
         return;
     }
-    tell(sec, &e, 1);
-    add(sec, &e, key);
+    write_line(sec, &e, 1);
+    if (!add(sec, &e, key))
+        notify(sec, &e, 1);
 }
 
 /* ---- life ---- */
@@ -222,6 +255,7 @@ struct security *security_new(struct loop *loop)
     list_init(&sec->pendings);
     sec->by_key = map_new(SECURITY_PENDING);
     sec->timer = loop_timer_new(loop, on_timer, sec);
+    sec->moment = loop_timer_new(loop, on_moment, sec);
     return sec;
 }
 
@@ -238,6 +272,7 @@ void security_free(struct security **ref)
     }
     map_free(&sec->by_key);
     loop_timer_free(&sec->timer);
+    loop_timer_free(&sec->moment);
     free(sec);
 }
 

@@ -19,7 +19,7 @@
 /* The same offence of the same address is told at once the first time, then at most every so often, with a
  * count. */
 #define SECURITY_GATHER_MS 1000u
-#define SECURITY_PENDING   1024u /* of them gathered at once; more are told one by one */
+#define SECURITY_PENDING   4096u /* of them gathered at once; more are told one by one */
 #define SECURITY_LINES     100u  /* in that time, of all kinds; then one line says how many were left out */
 
 /* "failed_login", "early_talker", … */
