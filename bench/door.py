@@ -12,6 +12,7 @@ from common import PASSWORD, TOOLS, Row, accounts, cpu_seconds, pss, tool
 
 import peers
 from certs import Certs
+from peers.dnszone import Dns
 from peers.postscreen import Postscreen
 from rockdove import Server, free_port
 
@@ -26,10 +27,31 @@ IDLE = int(os.environ.get("BENCH_IDLE", 10000))
 CHECKS = 200              # a second
 CHECK_SECONDS = int(os.environ.get("BENCH_CHECK_SECONDS", 60))
 SETTLE = 2
+WAIT = 3                  # before the greeting, both
+
+
+class Names:
+    """A resolver that knows no name, and says so at once, as the world's does of strangers' addresses."""
+    dns = None
+
+    @classmethod
+    def settings(cls, folder):
+        if cls.dns is None:
+            cls.dns = Dns(folder, free_port()).start()
+        return cls.dns.settings
+
+    @classmethod
+    def stop(cls):
+        if cls.dns:
+            cls.dns.stop()
+            cls.dns = None
 
 
 def server(folder, certs, listeners, **config):
     users = accounts(HONEST)
+    if peers.missing_reason() is None:
+        config["resolver"] = Names.settings(certs.folder.parent / "dns")
+    config.setdefault("before_greeting", {"wait": f"{WAIT}s"})
     sessions = {"smtp_sessions": 20000, "imap_sessions": 20000, "auth_failure_delay": "1s", **config.pop("limits", {})}
     return Server(folder, certs, {user: PASSWORD for user in users}, listeners=listeners, domains=[{"name": DOMAIN}],
                   limits=sessions, log=[{"to": folder / "rockdove.log", "format": "text"}], **config).start()
@@ -104,7 +126,7 @@ def refusals(folder, certs, rounds):
         if reason:
             print(f"without the peer: {reason}", file=sys.stderr)
         else:
-            screen = Postscreen(folder / "postscreen", free_port(), [BANNED]).start()
+            screen = Postscreen(folder / "postscreen", free_port(), [BANNED], wait=WAIT).start()
         ban(one)
         both = [("ours", one.ports["mx-proxy"], one.process.pid)] + ([("peer", screen.port, screen.process.pid)] if screen else [])
         cost = {}
@@ -220,5 +242,6 @@ def run(rounds):
         if "checks" in wanted:
             rows += health_checks(folder / "checks", certs)
     finally:
+        Names.stop()
         shutil.rmtree(folder, ignore_errors=True)
     return rows
