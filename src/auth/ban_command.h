@@ -1,5 +1,5 @@
 /* ban_command.h: `rockdove ban list | add | remove | explain` on the register, for the running server
- * (door.c) and for the command while none runs. */
+ * (ban_control.c) and for the command while none runs. */
 #ifndef AUTH_BAN_COMMAND_H
 #define AUTH_BAN_COMMAND_H
 

@@ -1,6 +1,6 @@
 /* ban_offend.c: what strangers do, from the offence to the ban: evidence, points, verdict. Offences come from
  * the network roles, which a stranger may have taken over: every text is cut and made printable. Called by
- * door.c. */
+ * ban_role.c. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* ban_store.c: the tables of bans and owners. Reads what it wrote; a damaged row is left out. Called by
- * door.c and cli/cmd_ban.c. */
+ * ban_image.c and cli/cmd_ban.c. */
 #include "auth/ban_store.h"
 
 #include <stdlib.h>

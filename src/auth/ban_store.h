@@ -1,5 +1,5 @@
-/* ban_store.h: bans and owners on disk (bans.db): what must survive a restart. Used by door.c on one strand,
- * and by `rockdove ban` while no server runs. Calls block. */
+/* ban_store.h: bans and owners on disk (bans.db): what must survive a restart. Used by ban_image.c on one
+ * strand, and by `rockdove ban` while no server runs. Calls block. */
 #ifndef AUTH_BAN_STORE_H
 #define AUTH_BAN_STORE_H
 

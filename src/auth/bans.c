@@ -1,5 +1,5 @@
 /* bans.c: the register of bans: networks, bans by hand and by score, owners, what makes the image. Addresses
- * come from the network roles and relay, which talk to strangers. Called by door.c and ban_command.c. */
+ * come from the network roles and relay, which talk to strangers. Called by ban_role.c and ban_command.c. */
 #include "auth/bans.h"
 
 #include <stdio.h>

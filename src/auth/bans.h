@@ -1,6 +1,7 @@
 /* bans.h: everything known of strangers: what each did lately and its points, the bans they led to, bans made
  * by hand, addresses somebody logged in from, CrowdSec's decisions. In memory, without I/O, clock or log: the
- * caller (door.c, or `rockdove ban` while no server runs) brings the time and carries out what is answered.
+ * caller (ban_role.c, or `rockdove ban` while no server runs) brings the time and carries out what is
+ * answered.
  *
  * A client is the network limits.ipv4_prefix and ipv6_prefix make of its address: one ban covers all of it.
  */

@@ -1,5 +1,5 @@
 /* decisions.c: CrowdSec's decisions. Lines come from relay, which parses a LAPI's answers. Called by bans.c
- * and door.c. */
+ * and ban_decisions.c. */
 #include "auth/decisions.h"
 
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-/* decisions_file.c: the file of CrowdSec's decisions. Reads what it wrote. Called by ban_role.c. */
+/* decisions_file.c: the file of CrowdSec's decisions. Reads what it wrote. Called by ban_decisions.c. */
 #include "auth/decisions_file.h"
 
 #include "base/io.h"

@@ -293,9 +293,8 @@ static void drain(void *ctx, uint64_t ms)
 static void free_auth(void *ctx)
 {
     struct auth *auth = ctx;
-    if (auth->strand && loop_strand_pending(auth->strand) == 0)
-        loop_strand_free(&auth->strand);
-    verify_free(&auth->verify);
+    verify_free(&auth->verify); /* what is queued on the strand is done then */
+    loop_strand_free(&auth->strand);
     loop_pool_free(&auth->signers);
     dkim_ring_release(&auth->dkim);
     dkim_ring_release(&auth->next_dkim);
