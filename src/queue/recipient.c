@@ -90,6 +90,15 @@ static struct slice remote_in(struct arena *arena, struct slice address)
     return copy;
 }
 
+/* Those from `from` on are no targets after all; the map must not say that they are: a later recipient would
+ * be accepted and get nothing. */
+static void take_back(struct txn *txn, size_t from)
+{
+    for (size_t i = from; txn->target_set && i < txn->targets.len; i++)
+        (void)map_remove(txn->target_set, VEC_AT(&txn->targets, struct txn_target, i)->address);
+    txn->targets.len = from;
+}
+
 /* Each mailbox once, whatever number of recipients and aliases lead there. False when there are too many. */
 static bool add_targets(struct txn *txn, const struct directory_route *route, uint32_t recipient,
                         bool rewritten)
@@ -103,7 +112,7 @@ static bool add_targets(struct txn *txn, const struct directory_route *route, ui
             continue;
         struct txn_target *target = vec_push(&txn->targets);
         if (!target) {
-            txn->targets.len = before;
+            take_back(txn, before);
             return false;
         }
         *target =

@@ -1,0 +1,102 @@
+/* Recipients at their bounds. */
+#include "../role_rig.h"
+
+#include "queue/context.h"
+#include "queue/queue.h"
+
+#define PEERS (1u << ROLE_STORE | 1u << ROLE_AUTH | 1u << ROLE_RELAY | 1u << ROLE_SMTP)
+#define LISTS 5
+#define ELEMS 999 /* of one list */
+
+static const char yaml[] = "hostname: mail.example.org\n"
+                           "data: /tmp/unused\n"
+                           "listeners:\n"
+                           "  - { name: mx, service: mx, address: \"127.0.0.1:2525\", tls: none }\n"
+                           "domains:\n"
+                           "  - { name: example.org }\n"
+                           "aliases:\n"
+                           "  - { file: /virtual.cf }\n";
+static void *context;
+
+static void *load(struct role_run *run, struct why *why)
+{
+    return context = queue_role.load(run, why);
+}
+
+static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struct ipc_packet *packet)
+{
+    (void)rig;
+    (void)self;
+    (void)link;
+    return packet->type == WIRE_QUEUE_FILES;
+}
+
+static struct rig *start(const char *text, const char *aliases)
+{
+    static struct role_ops ops;
+    const struct rig_file files[] = {{SUP_FILE_ALIASES, 0, "/virtual.cf", aliases}, {0}};
+    ops = queue_role;
+    ops.load = load;
+    struct rig *rig = rig_new(&ops, PEERS, text, files, handle, NULL);
+    AUTO_BUF struct buf list = buf_new(1000);
+    wire_strings_add(&list, SLICE("jane@example.org"));
+    int fd = rig_memfd(buf_slice(&list));
+    const struct wire_accounts message = {.generation = 1, .count = 1};
+    assert_int_equal(wire_send_fds(rig->peers[ROLE_AUTH], WIRE_ACCOUNTS, &message, &fd, 1), ERR_OK);
+    (void)close(fd);
+    rig_for(rig, 20);
+    const struct wire_queue_mail mail = {.txn = 1, .sender = SLICE("a@b.example")};
+    rig_tell(rig, ROLE_SMTP, WIRE_QUEUE_MAIL, &mail);
+    return rig;
+}
+
+static uint32_t rcpt(struct rig *rig, const char *address)
+{
+    const struct wire_queue_rcpt m = {.txn = 1, .address = slice_of(address)};
+    struct rig_answer answer;
+    struct wire_smtp_reply reply;
+    rig_ask(rig, ROLE_SMTP, WIRE_QUEUE_RCPT, &m, &answer);
+    rig_get(rig, &answer, WIRE_SMTP_REPLY, &reply);
+    return reply.code;
+}
+
+static size_t targets(void)
+{
+    return txn_find(context, 1)->targets.len;
+}
+
+/* What was taken back with a refused list is not there for the next recipient either. */
+static void too_many(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf aliases = buf_new(1u << 20);
+    for (unsigned l = 0; l < LISTS; l++) {
+        buf_addf(&aliases, "list%u@example.org ", l);
+        for (unsigned i = 0; i < ELEMS; i++)
+            buf_addf(&aliases, "%sm%u-%u@far.example", i ? "," : "", l, i);
+        buf_addf(&aliases, "\n");
+    }
+    buf_addf(&aliases, "four@example.org n0@far.example,n1@far.example,n2@far.example,n3@far.example\n"
+                       "two@example.org first@far.example,second@far.example\n"
+                       "one@example.org first@far.example\n");
+    buf_add_byte(&aliases, '\0');
+    struct rig *rig = start(yaml, (const char *)buf_slice(&aliases).ptr);
+    for (unsigned l = 0; l < LISTS; l++) {
+        char name[40];
+        (void)snprintf(name, sizeof name, "list%u@example.org", l);
+        assert_int_equal(rcpt(rig, name), 250);
+    }
+    assert_int_equal(rcpt(rig, "four@example.org"), 250);
+    assert_int_equal(targets(), QUEUE_TXN_TARGETS - 1);
+    assert_int_equal(rcpt(rig, "two@example.org"), 452);
+    assert_int_equal(targets(), QUEUE_TXN_TARGETS - 1);
+    assert_int_equal(rcpt(rig, "one@example.org"), 250);
+    assert_int_equal(targets(), QUEUE_TXN_TARGETS);
+    rig_free(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(too_many)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
