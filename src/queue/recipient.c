@@ -260,9 +260,12 @@ static void route_recipient(struct txn *txn, uint32_t request, const struct wire
 
 /* ---- addresses made by SRS ---- */
 
+/* A local part in quotes, too: an address literal or a quoted local part inside it wants them. */
 static bool may_be_srs(const struct queue *q, struct slice address)
 {
     struct slice domain = q->settings->srs.domain;
+    if (slice_starts(address, SLICE("\"")))
+        address = slice_from(address, 1);
     return domain.len && address.len > domain.len + 5 && slice_istarts(address, SLICE("SRS")) &&
            (address.ptr[3] == '0' || address.ptr[3] == '1') &&
            address.ptr[address.len - domain.len - 1] == '@' &&

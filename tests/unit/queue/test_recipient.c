@@ -1,4 +1,4 @@
-/* Recipients at their bounds. */
+/* Recipients at their bounds, and addresses that SRS made. */
 #include "../role_rig.h"
 
 #include "queue/context.h"
@@ -16,6 +16,29 @@ static const char yaml[] = "hostname: mail.example.org\n"
                            "  - { name: example.org }\n"
                            "aliases:\n"
                            "  - { file: /virtual.cf }\n";
+static const char yaml_srs[] = "hostname: mail.example.org\n"
+                               "data: /tmp/unused\n"
+                               "listeners:\n"
+                               "  - { name: mx, service: mx, address: \"127.0.0.1:2525\", tls: none }\n"
+                               "domains:\n"
+                               "  - { name: example.org }\n"
+                               "srs: { domain: srs.example.org, secret_file: /srs }\n";
+
+/* How auth answers: what is asked, and whom it stands for; NULL: a forgery. */
+static const struct {
+    const char *asked, *original;
+} rewritten[] = {
+    {"SRS0=aaaa=bb=far.example=jo@srs.example.org", "jo@far.example"},
+    {"\"SRS0=aaaa=bb=far.example=jo x\"@srs.example.org", "\"jo x\"@far.example"},
+    {"SRS1=cccc=srs.example.org==aaaa=bb=far.example=jo@srs.example.org",
+     "SRS0=aaaa=bb=far.example=jo@srs.example.org"},
+    {"SRS1=dddd=srs.example.org==forged=bb=far.example=jo@srs.example.org",
+     "SRS0=forged=bb=far.example=jo@srs.example.org"},
+    {"SRS0=forged=bb=far.example=jo@srs.example.org", NULL},
+    {"SRS1=eeee=srs.example.org==round@srs.example.org", "SRS1=eeee=srs.example.org==round@srs.example.org"},
+};
+static unsigned asked;
+
 static void *context;
 
 static void *load(struct role_run *run, struct why *why)
@@ -23,11 +46,28 @@ static void *load(struct role_run *run, struct why *why)
     return context = queue_role.load(run, why);
 }
 
+static void on_srs(struct ipc_link *link, struct ipc_packet *packet)
+{
+    struct wire_srs m;
+    struct wire_srs_address answer = {.err = ERR_ABSENT};
+    assert_int_equal(wire_decode(WIRE_SRS, packet->body, &m), ERR_OK);
+    assert_int_equal(m.reverse, 1);
+    asked++;
+    for (size_t i = 0; i < ARRAY_LEN(rewritten); i++)
+        if (slice_eq(m.address, slice_of(rewritten[i].asked)))
+            answer = rewritten[i].original
+                         ? (struct wire_srs_address){.address = slice_of(rewritten[i].original)}
+                         : (struct wire_srs_address){.err = ERR_REFUSED, .text = SLICE("forged")};
+    wire_reply(link, packet->request, WIRE_SRS_ADDRESS, false, &answer);
+}
+
 static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struct ipc_packet *packet)
 {
     (void)rig;
-    (void)self;
-    (void)link;
+    if (self == ROLE_AUTH && packet->type == WIRE_SRS) {
+        on_srs(link, packet);
+        return true;
+    }
     return packet->type == WIRE_QUEUE_FILES;
 }
 
@@ -95,8 +135,40 @@ static void too_many(void **state)
     rig_free(rig);
 }
 
+/* A bounce to an address we rewrote goes to whom it stands for, also where the address is in quotes. */
+static void srs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *address, *to; /* NULL: refused */
+        unsigned asked;
+    } rows[] = {
+        {"SRS0=aaaa=bb=far.example=jo@srs.example.org", "jo@far.example", 1},
+        {"\"SRS0=aaaa=bb=far.example=jo x\"@srs.example.org", "\"jo x\"@far.example", 1},
+        {"SRS0=forged=bb=far.example=jo@srs.example.org", NULL, 1},
+        {"\"SRS\"@srs.example.org", NULL, 0},
+        {"\"@srs.example.org", NULL, 0},
+        {"jo@srs.example.org", NULL, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rig *rig = start(yaml_srs, "");
+        asked = 0;
+        print_message("%s\n", rows[i].address);
+        assert_int_equal(rcpt(rig, rows[i].address) == 250, rows[i].to != NULL);
+        assert_int_equal(asked, rows[i].asked);
+        assert_int_equal(targets(), rows[i].to ? 1 : 0);
+        if (rows[i].to) {
+            const struct txn *txn = txn_find(context, 1);
+            assert_true(slice_eq(VEC_AT(&txn->targets, struct txn_target, 0)->address, slice_of(rows[i].to)));
+            assert_true(slice_eq(VEC_AT(&txn->recipients, struct txn_recipient, 0)->address,
+                                 slice_of(rows[i].address)));
+        }
+        rig_free(rig);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(too_many)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(too_many), cmocka_unit_test(srs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
