@@ -11,10 +11,11 @@
 #include "relay/crowdsec_inside.h"
 #include "settings/metrics.h"
 
-#define PACKET_MAX   58000u /* bytes of entries in one message to auth (WIRE_BLOB_MAX) */
-#define PASS_MS      30000  /* auth's time for one of them */
-#define ENTRY_MAX    400    /* bytes of one: an id, a network, a time, three words */
-#define GAP_EXTRA_MS 60000  /* without an answer for ten intervals and this: everything is asked for again */
+#define PACKET_MAX    58000u /* bytes of entries in one message to auth (WIRE_BLOB_MAX) */
+#define PASS_MS       30000  /* auth's time for one of them */
+#define ENTRY_MAX     400    /* bytes of one: an id, a network, a time, three words */
+#define AWAY_FAILURES 2      /* in a row are worth a line: its database is locked for a moment now and then */
+#define GAP_EXTRA_MS  60000  /* without an answer for ten intervals and this: everything is asked for again */
 
 static uint64_t now_ms(const struct crowdsec *c)
 {
@@ -41,10 +42,11 @@ static void note_away(struct crowdsec *c, const char *why)
     c->failures++;
     c->full_needed = true; /* what changed since the last answer may be lost */
     metric_set(METRIC_CROWDSEC_UP, 0, 0);
-    if (!c->away)
-        log_warn("relay.crowdsec_away", LOG_STR("url", slice_of(c->url_text)), LOG_CSTR("why", why));
-    if (!c->away)
+    if (c->failures == 1)
         c->away_ms = now_ms(c);
+    if (c->away || (c->connected && c->failures < AWAY_FAILURES))
+        return;
+    log_warn("relay.crowdsec_away", LOG_STR("url", slice_of(c->url_text)), LOG_CSTR("why", why));
     c->away = true;
 }
 

@@ -118,8 +118,12 @@ class CrowdSec:
                 self.process.wait(5)
 
     def cscli(self, *words):
-        done = subprocess.run([ROOT / "usr/bin/cscli", "-c", self.home / "config.yaml", *map(str, words)], cwd=self.home,
-                              env=library_env(), capture_output=True, text=True, timeout=30)
+        for _ in range(10):
+            done = subprocess.run([ROOT / "usr/bin/cscli", "-c", self.home / "config.yaml", *map(str, words)], cwd=self.home,
+                                  env=library_env(), capture_output=True, text=True, timeout=30)
+            if "database is locked" not in done.stdout + done.stderr:  # for a moment, now and then
+                break
+            time.sleep(0.2)
         if done.returncode != 0:
             raise RuntimeError(f"cscli {words}: {done.stdout}{done.stderr}")
         return done.stdout
