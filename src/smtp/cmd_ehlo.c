@@ -48,6 +48,8 @@ void smtp_cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
              SMTP_MAILS_MAX);
     if (offers_starttls(s))
         line(out, "STARTTLS");
+    if (stream_is_tls(s->stream))
+        line(out, "REQUIRETLS"); /* RFC 8689 section 2: under TLS only */
     if (smtp_auth_is_offered(s))
         buf_addf(out, "250-AUTH%s\r\n", s->smtp->mechanisms);
     buf_add_str(out, "250 ENHANCEDSTATUSCODES\r\n");

@@ -43,6 +43,8 @@ static unsigned offered(const struct smtp_session *s)
     unsigned set = SMTP_OFFER_SIZE | SMTP_OFFER_8BITMIME | SMTP_OFFER_SMTPUTF8 | SMTP_OFFER_DSN;
     if (!grant_is_none(&s->grant) || smtp_auth_is_offered(s))
         set |= SMTP_OFFER_AUTH;
+    if (stream_is_tls(s->stream))
+        set |= SMTP_OFFER_REQUIRETLS;
     return set | (s->txn.smtputf8 ? SMTP_IN_UTF8 : 0u);
 }
 

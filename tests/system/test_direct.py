@@ -8,6 +8,7 @@ import pytest
 from peers.dnszone import tlsa_2_0_1, tlsa_3_1_1
 from peers.httpsts import policy
 from peers.smtpserver import EXTENSIONS, Drop, Raw
+from wire import Smtp
 
 PLAIN = [line for line in EXTENSIONS if line not in ("CHUNKING", "8BITMIME", "SMTPUTF8", "PIPELINING", "DSN")]
 
@@ -64,7 +65,7 @@ def WORLD(certs, _):
         "bogus.test": ("@ MX 10 mx\nmx A 127.0.4.7\n", {"signed": True, "alter": ("127.0.4.7", "127.0.4.8")}),
         "insecuretlsa.test": f"@ MX 10 mx\nmx A 127.0.4.9\n_%PORT%._tcp.mx TLSA {tlsa_3_1_1(dane)}\n",
     }
-    return {"records": records, "zones": zones, "servfail": ["broken.test"],
+    return {"records": records, "zones": zones, "listeners": ["mx", "submission-plain", "smtps", "imap", "metrics"], "servfail": ["broken.test"],
             "direct": {"allow_networks": ["127.0.0.0/8", "::1/128"]}}
 
 
@@ -520,14 +521,24 @@ def test_a_policy_is_kept(world, certs, policies):
 
 # ---- REQUIRETLS ----
 
-def test_requiretls(world, certs):
-    good = world.remote(cert=certs.issue("*.test"), extensions=[*EXTENSIONS, "REQUIRETLS"])
-    without = world.remote(cert=certs.issue("*.test"))
+@pytest.mark.parametrize("domain,host,offers,status", [
+    ("signed.test", "127.0.4.6", True, None), ("signed.test", "127.0.4.6", False, "5.7.30"), ("two.test", "127.0.2.1", True, "5.7.30")],
+    ids=["offered", "not offered", "nobody vouches for the MX"])
+def test_requiretls(world, certs, domain, host, offers, status):
+    """What must not travel in the clear goes to servers that promise the same, of names nobody could have forged, or back."""
+    name = {"signed.test": "mx.signed.test", "two.test": "a.two.test"}[domain]
+    remote = world.server_at(host, cert=certs.issue(name), extensions=[*EXTENSIONS, *(["REQUIRETLS"] if offers else [])])
     user = world.new_user()
     with world.submission(user):
-        if "REQUIRETLS" not in world.extensions:
-            pytest.skip("REQUIRETLS is offered under TLS only, or not at all")
-    world.send(user, good.address(), mail_parameters=" REQUIRETLS")
-    world.send(user, without.address(), mail_parameters=" REQUIRETLS")
-    assert "REQUIRETLS" in good.wait_messages(1)[0].parameters
-    assert world.bounce(user).of(without.address())["Status"] == "5.7.30"
+        assert "REQUIRETLS" not in world.extensions, "offered under TLS only"
+    with Smtp(world.server.ports["smtps"], tls=True) as client:
+        assert "REQUIRETLS" in client.ehlo()
+        assert client.auth_plain(user, world.accounts[user]).code == 235
+        assert client.cmd(f"MAIL FROM:<{user}> REQUIRETLS").code == 250
+        assert client.cmd(f"RCPT TO:<user@{domain}>").code == 250
+        assert client.data(mail.plain(sender=user)).code == 250
+    if status:
+        assert world.bounce(user).of(f"user@{domain}")["Status"] == status
+        assert not remote.offered
+    else:
+        assert "REQUIRETLS" in remote.wait_messages(1)[0].parameters and remote.kept[0].session.tls
