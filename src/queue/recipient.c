@@ -22,6 +22,7 @@ struct check {
     struct slice address;
     struct directory_route route; /* in the transaction's arena */
     bool rewritten;               /* the address was one that SRS made */
+    bool again;                   /* and what is asked now is what it stood for */
     struct wire_queue_rcpt rcpt;
 };
 
@@ -272,6 +273,25 @@ static bool may_be_srs(const struct queue *q, struct slice address)
            slice_ieq(slice_from(address, address.len - domain.len), domain);
 }
 
+static void ask_srs(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
+                    struct slice address, bool again);
+
+/* A way round over another server leads from an SRS1 of ours to an SRS0 of ours (policy/srs.h); there is no
+ * way round that is longer. */
+static void follow(const struct check *check, struct slice original)
+{
+    static const struct answer round = {550, "5.4.6", "a rewritten address that leads nowhere",
+                                        METRIC_RCPT_REFUSED};
+    struct txn *txn = check->txn;
+    bool more = may_be_srs(txn->q, original);
+    if (more && check->again)
+        reply(txn, check->request, check->address, &round);
+    else if (more)
+        ask_srs(txn, check->request, &check->rcpt, original, true);
+    else
+        route_recipient(txn, check->request, &check->rcpt, original, true);
+}
+
 static void on_srs(void *ctx, enum err err, struct ipc_packet *packet)
 {
     struct check *check = ctx;
@@ -281,7 +301,7 @@ static void on_srs(void *ctx, enum err err, struct ipc_packet *packet)
     if (!err)
         err = (enum err)found.err;
     if (!err && txn->q->table) {
-        route_recipient(txn, check->request, &check->rcpt, found.address, true);
+        follow(check, found.address);
     } else if (err == ERR_ABSENT && txn->q->table) {
         route_recipient(txn, check->request, &check->rcpt, check->rcpt.address, false);
     } else if (err == ERR_REFUSED) {
@@ -296,10 +316,12 @@ static void on_srs(void *ctx, enum err err, struct ipc_packet *packet)
     end_check(check);
 }
 
-static void ask_srs(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt)
+static void ask_srs(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
+                    struct slice address, bool again)
 {
     struct check *check = new_check(txn, ROLE_AUTH, request, rcpt);
-    const struct wire_srs message = {.reverse = 1, .address = check->address};
+    const struct wire_srs message = {.reverse = 1, .address = address};
+    check->again = again;
     check->call =
         wire_call(role_link(txn->q->run, ROLE_AUTH), WIRE_SRS, &message, QUEUE_STORE_MS, on_srs, check);
 }
@@ -326,7 +348,7 @@ bool txn_on_recipient(void *ctx, struct ipc_link *link, struct ipc_packet *packe
         return true;
     }
     if (may_be_srs(q, m->address))
-        ask_srs(txn, packet->request, m);
+        ask_srs(txn, packet->request, m, m->address, false);
     else
         route_recipient(txn, packet->request, m, m->address, false);
     return true;

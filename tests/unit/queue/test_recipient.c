@@ -135,7 +135,8 @@ static void too_many(void **state)
     rig_free(rig);
 }
 
-/* A bounce to an address we rewrote goes to whom it stands for, also where the address is in quotes. */
+/* A bounce to an address we rewrote goes to whom it stands for, also where the address is in quotes and where
+ * one of ours leads to another of ours; no further than that. */
 static void srs(void **state)
 {
     (void)state;
@@ -145,7 +146,10 @@ static void srs(void **state)
     } rows[] = {
         {"SRS0=aaaa=bb=far.example=jo@srs.example.org", "jo@far.example", 1},
         {"\"SRS0=aaaa=bb=far.example=jo x\"@srs.example.org", "\"jo x\"@far.example", 1},
+        {"SRS1=cccc=srs.example.org==aaaa=bb=far.example=jo@srs.example.org", "jo@far.example", 2},
+        {"SRS1=dddd=srs.example.org==forged=bb=far.example=jo@srs.example.org", NULL, 2},
         {"SRS0=forged=bb=far.example=jo@srs.example.org", NULL, 1},
+        {"SRS1=eeee=srs.example.org==round@srs.example.org", NULL, 2},
         {"\"SRS\"@srs.example.org", NULL, 0},
         {"\"@srs.example.org", NULL, 0},
         {"jo@srs.example.org", NULL, 0},
