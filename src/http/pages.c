@@ -36,10 +36,11 @@ static void page_metrics(struct http *http, struct http_page *page)
     metric_render(&metrics_table, blocks, count, &page->body);
 }
 
-/* Alive: no role hangs. One that died is being restarted and is no reason to kill the others. */
+/* Alive: no role hangs. One that died is being restarted and is no reason to kill the others. The supervisor
+ * has counters but does not beat. */
 static void page_livez(struct http *http, struct http_page *page)
 {
-    for (int r = 0; r < ROLE_COUNT; r++) {
+    for (int r = ROLE_SUPERVISOR + 1; r < ROLE_COUNT; r++) {
         const struct metric_block *block = http->metrics(http, (enum role)r);
         if (!block || !is_hanging(metric_block_head(block)))
             continue;
