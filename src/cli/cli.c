@@ -77,7 +77,7 @@ static const struct cli_command commands[] = {
      "file: listener, bind, server, address, server fields, backend lines (apart by \"; \"); --json the "
      "same.\n"
      "Example: rockdove -c rockdove.yaml haproxy --backend 10.0.0.5 --backend mx-proxy=10.0.0.6:32525"},
-    {"ban", cmd_ban, "list | add|remove NETWORK | explain ADDRESS", "who is banned, why, and until when",
+    {"ban", cmd_ban, "list|add|remove|explain [ADDRESS]", "who is banned, why, and until when",
      "list: bans of ours (those only told with bans: observe too), by hand, and CrowdSec's decisions;\n"
      "--source ours|hand|crowdsec shows one kind. add: by hand, on every listener at once; --for TIME (until\n"
      "removed unless given), --reason TEXT. remove: ends a ban by hand or of ours; exit code 1 when there is\n"
