@@ -278,6 +278,31 @@ static void assert_line(const struct compat_line *line, const char *program, con
         fail_msg("%.*s\nexpected %s", (int)line->len, line->text, expected);
 }
 
+/* Whom tools that ban may see. */
+static void test_compat_whom(void **state)
+{
+    (void)state;
+    static struct conf_network own, proxy, monitor;
+    assert_true(conf_read_network(SLICE("192.0.2.0/28"), &own) &&
+                conf_read_network(SLICE("10.0.0.0/8"), &proxy) &&
+                conf_read_network(SLICE("2001:db8:1::/48"), &monitor));
+    struct settings settings = {.trusted_networks = {.items = &own, .count = 1},
+                                .proxy_trusted_networks = {.items = &proxy, .count = 1}};
+    settings.ban_policy.except.items = &monitor;
+    settings.ban_policy.except.count = 1;
+    static const struct {
+        const char *address;
+        bool wanted;
+    } rows[] = {{"203.0.113.1", true}, {"2001:db8::1", true}, {"192.0.2.1", false}, {"192.0.2.16", true},
+                {"10.1.2.3", false},   {"127.0.0.1", false},  {"::1", false},       {"2001:db8:1::7", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct netaddr addr;
+        assert_true(netaddr_parse(slice_of(rows[i].address), &addr));
+        assert_int_equal(compat_may_ban(&settings, &addr), rows[i].wanted);
+    }
+    assert_false(compat_may_ban(&settings, &(struct netaddr){.family = NETADDR_UNIX}));
+}
+
 static void test_compat(void **state)
 {
     (void)state;
@@ -293,6 +318,13 @@ static void test_compat(void **state)
     compat_sasl_failed(&line, &smtps, ip, SLICE("bad_host"), SLICE("login"), "bad password");
     assert_line(&line, "postfix/smtps/smtpd",
                 "warning: unknown[203.0.113.1]: SASL LOGIN authentication failed: bad password");
+    static const char *const useless[] = {"-a.example", "a..example", ".example",        "a.example.",
+                                          "a b",        "a]b",        "\xc3\xa9.example"};
+    for (size_t i = 0; i < sizeof useless / sizeof *useless;
+         i++) { /* the parsers could not read such a line */
+        compat_lost(&line, &mx, ip, slice_of(useless[i]), "RCPT");
+        assert_line(&line, "postfix/smtpd", "lost connection after RCPT from unknown[203.0.113.1]");
+    }
     struct compat_reject reject = {.stage = "RCPT",
                                    .reply =
                                        SLICE("550 5.1.1 <a@b>: Recipient address rejected: User unknown"),
@@ -348,9 +380,9 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_contract), cmocka_unit_test(test_coding),  cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_relays),   cmocka_unit_test(test_door),    cmocka_unit_test(test_manual),
-        cmocka_unit_test(test_compat),   cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_contract),    cmocka_unit_test(test_coding), cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_relays),      cmocka_unit_test(test_door),   cmocka_unit_test(test_manual),
+        cmocka_unit_test(test_compat_whom), cmocka_unit_test(test_compat), cmocka_unit_test(test_metrics),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
 }
