@@ -8,10 +8,10 @@
 #include "base/io.h"
 #include "base/mem.h"
 
-#define IMAGE_PAUSE_MS   250     /* between two images; four times a second */
-#define IMAGE_PAUSE_MORE 4       /* and at least so many times what the last one took */
-#define THREADS          2       /* an fsync does not hold up an image */
-#define WRITES_MAX       200000u /* changes that wait for the disk; then bans live in memory only */
+#define IMAGE_PAUSE_MS   250   /* between two images; four times a second */
+#define IMAGE_PAUSE_MORE 4     /* and at least so many times what the last one took */
+#define THREADS          2     /* an fsync does not hold up an image */
+#define WRITES_MAX       20000 /* changes that wait for the disk, 17 MB; further ones live in memory only */
 
 struct ban_image {
     struct loop *loop;
@@ -160,8 +160,12 @@ static void write_begin(struct ban_image *image)
 void ban_image_write(struct ban_image *image, const struct ban_write *write)
 {
     struct ban_write *item = vec_push(&image->writes);
-    if (item)
-        *item = *write;
+    if (!item) {
+        const struct why why = {"the disk does not keep up: a ban is kept in memory only"};
+        image->ops.written(image->ops.ctx, ERR_LATER, &why);
+        return;
+    }
+    *item = *write;
     image->told.writes++;
     write_begin(image);
 }
