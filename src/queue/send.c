@@ -260,10 +260,12 @@ static void on_sent(void *ctx, enum err err, struct ipc_packet *packet)
 
 /* ---- asking relay ---- */
 
+/* A raw 8-bit header of mail that came without SMTPUTF8 may be of any charset; no server was asked for leave
+ * to write it, and the next one is not either (so does Postfix). */
 static bool needs_utf8(const struct job *job)
 {
     const struct queued *m = job->message;
-    bool needs = m->utf8_header || !slice_is_ascii(job->sender);
+    bool needs = (m->smtputf8 && m->utf8_header) || !slice_is_ascii(job->sender);
     for (uint32_t i = 0; i < job->count && !needs; i++)
         needs = !slice_is_ascii(job->rows[i]->target);
     return needs;
@@ -289,7 +291,7 @@ static void ask_relay(struct job *job)
                                          .port = job->route.port,
                                          .no_mx = job->route.no_mx,
                                          .smtputf8 = needs_utf8(job),
-                                         .eightbit = m->eightbit && !job->seven_bit,
+                                         .eightbit = (m->eightbit || m->utf8_header) && !job->seven_bit,
                                          .requiretls = m->requiretls,
                                          .ret = m->ret,
                                          .size = form->size,

@@ -31,7 +31,7 @@ static const char out_text[] = "From: john@example.org\r\nSubject: Hello\r\n\r\n
 struct out_send {
     struct ipc_link *link;
     uint32_t request;
-    bool answered, eightbit;
+    bool answered, eightbit, smtputf8;
     char id[QUEUE_ID_LEN + 1], host[100], sender[100], prefix[600];
     uint32_t route, relay;
     size_t rows;
@@ -112,6 +112,7 @@ static inline void out_on_send(struct out *o, struct ipc_link *link, struct ipc_
     *s = (struct out_send){.link = link,
                            .request = packet->request,
                            .eightbit = m.eightbit != 0,
+                           .smtputf8 = m.smtputf8 != 0,
                            .route = m.route,
                            .relay = m.relay,
                            .at_ms = clock_mono_ms()};
@@ -307,7 +308,7 @@ struct out_mail {
     const char *to[OUT_ROWS_MAX];
     uint64_t size;
     const char *signature;
-    bool eightbit;
+    bool eightbit, utf8_header, smtputf8;
     uint32_t notify;
     const char *hold;
     struct slice to_sign;
@@ -340,8 +341,8 @@ static inline const char *out_mail(struct out *o, const struct out_mail *mail)
         *(struct txn_target *)vec_push(&targets) =
             (struct txn_target){.address = address, .sender = slice_of(mail->sender), .recipient = i};
     }
-    const struct wire_queue_mail envelope = {.sender = slice_of(mail->sender),
-                                             .session = SLICE("sess00000001")};
+    const struct wire_queue_mail envelope = {
+        .sender = slice_of(mail->sender), .smtputf8 = mail->smtputf8, .session = SLICE("sess00000001")};
     const struct spool_message message = {.id = slice_of(id),
                                           .mail = &envelope,
                                           .received = SLICE("Received: by us\r\n"),
@@ -349,6 +350,7 @@ static inline const char *out_mail(struct out *o, const struct out_mail *mail)
                                           .account = slice_of(mail->account),
                                           .size = mail->size ? mail->size : sizeof out_text - 1,
                                           .eightbit = mail->eightbit,
+                                          .utf8_header = mail->utf8_header,
                                           .hold = slice_of(mail->hold),
                                           .to_sign = mail->to_sign,
                                           .recipients = &recipients,

@@ -161,6 +161,36 @@ static void seven_bit(void **state)
     out_free(o);
 }
 
+/* SMTPUTF8 is asked of the next server for mail that came with it and needs it, and for addresses; a header
+ * in raw 8-bit bytes is 8-bit text like another, whatever its charset. */
+static void what_it_needs(void **state)
+{
+    (void)state;
+    static const struct {
+        struct out_mail mail;
+        bool smtputf8, eightbit;
+    } rows[] = {
+        {{.sender = "john@example.org", .to = {"a@example.net"}}, false, false},
+        {{.sender = "john@example.org", .to = {"a@example.net"}, .eightbit = true}, false, true},
+        {{.sender = "john@example.org", .to = {"a@example.net"}, .utf8_header = true}, false, true},
+        {{.sender = "john@example.org", .to = {"a@example.net"}, .smtputf8 = true}, false, false},
+        {{.sender = "john@example.org", .to = {"a@example.net"}, .utf8_header = true, .smtputf8 = true},
+         true,
+         true},
+        {{.sender = "j\303\266hn@example.org", .to = {"a@example.net"}}, true, false},
+        {{.sender = "john@example.org", .to = {"\303\244@example.net"}, .eightbit = true}, true, true},
+    };
+    struct out *o = out_new(yaml, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        (void)out_mail(o, &rows[i].mail);
+        const struct out_send *send = out_take(o, i, &out_sent);
+        print_message("row %zu\n", i);
+        assert_int_equal(send->smtputf8, rows[i].smtputf8);
+        assert_int_equal(send->eightbit, rows[i].eightbit);
+    }
+    out_free(o);
+}
+
 static void no_file(void **state)
 {
     (void)state;
@@ -344,6 +374,7 @@ int main(void)
         cmocka_unit_test(relay_dies),
         cmocka_unit_test(queue_dies),
         cmocka_unit_test(seven_bit),
+        cmocka_unit_test(what_it_needs),
         cmocka_unit_test(no_file),
         cmocka_unit_test(quota),
         cmocka_unit_test(login_refused),
