@@ -19,7 +19,7 @@ import elsewhere
 DOMAIN, FAR = "demo.test", "far.test"
 USERS = ("alice", "bob")
 READY_SECONDS = 15
-PORTS = {"mx": 20025, "submission": 20587, "smtps": 20465, "imap": 20143, "imaps": 20993, "metrics": 20166,
+PORTS = {"mx": 20025, "submission": 20587, "smtps": 20465, "imap": 20143, "imaps": 20993, "metrics": 20166, "mx_proxy": 20125,
          "far": 20026, "dns": 20053}
 
 CONFIG = """# The demo of ./dev run: loopback only, ports above 1024, so it runs as whoever calls it.
@@ -29,11 +29,15 @@ tls:
   - {{ cert: {home}/cert.pem, key: {home}/key.pem }}
 listeners:
   - {{ name: mx,         service: mx,         address: "127.0.0.1:{mx}", tls: starttls }}
+  - {{ name: mx-proxy,   service: mx,         address: "127.0.0.1:{mx_proxy}", tls: starttls, proxy: required }}
   - {{ name: submission, service: submission, address: "127.0.0.1:{submission}", tls: starttls }}
   - {{ name: smtps,      service: submission, address: "127.0.0.1:{smtps}", tls: implicit }}
   - {{ name: imap,       service: imap,       address: "127.0.0.1:{imap}", tls: starttls }}
   - {{ name: imaps,      service: imap,       address: "127.0.0.1:{imaps}", tls: implicit }}
   - {{ name: metrics,    service: metrics,    address: "127.0.0.1:{metrics}", tls: none }}
+# Who is on this machine is no stranger: to play one, say in a PROXY header where you come from.
+proxy_trusted_networks: [ 127.0.0.0/8 ]
+bans: local
 domains:
   - {{ name: {domain} }}
 accounts:
@@ -58,6 +62,11 @@ Rockdove is running. Connect a mail client on this machine:
 Mail to anyone at {far_domain} leaves: through the queue, signed, to the demo's server for that domain, which tells of it here.
   what waits   {binary} -c {home}/rockdove.yaml queue list
 Send something from a stranger:  swaks --server 127.0.0.1:{mx} --to {first} --from someone@example.org
+The door, as a stranger meets it (the first time there is a wait; nobody@{domain} does not exist):
+  swaks --server 127.0.0.1:{mx_proxy} --proxy-version 1 --proxy-family TCP4 --proxy-source 203.0.113.9 --proxy-source-port 40000 \\
+        --proxy-dest 127.0.0.1 --proxy-dest-port 25 --to nobody@{domain} --from someone@example.org
+  {binary} -c {home}/rockdove.yaml ban explain 203.0.113.9      what is held against it; ban add, ban list, ban remove
+  {binary} -c {home}/rockdove.yaml haproxy --backend 127.0.0.1  the configuration for a HAProxy in front
 Stop with Ctrl-C; start again with ./dev run (the mail is kept in {home}/data)."""
 
 
@@ -182,7 +191,7 @@ def main():
               f"{first_message(address, password, home):.0f} ms.")
         print(f"A message for another server was there after {first_message_out(address, password, home, far):.0f} ms.")
         lines = "\n".join(f"  account {name}   password {word}" for name, word in accounts.items())
-        print(TELL.format(home=home, accounts=lines, first=address, binary=binary, far_domain=FAR, **PORTS), flush=True)
+        print(TELL.format(home=home, accounts=lines, first=address, binary=binary, far_domain=FAR, domain=DOMAIN, **PORTS), flush=True)
         while not stopping.wait(0.2) and server.poll() is None:
             pass
     finally:
