@@ -182,6 +182,8 @@ static void on_done(struct pool_job *p)
     struct job *job = CONTAINER_OF(p, struct job, p);
     AUTO_BUF struct buf results = buf_new(WIRE_BLOB_MAX);
     struct sums sums = {0};
+    if (p->mail.rcpt_count == 0)
+        abort(); /* take_recipients() refuses that */
     add_results(job, &results, &sums);
     answer(job, buf_slice(&results), &sums);
     write_log(job, &sums);
