@@ -250,14 +250,24 @@ static void ask_again(struct smtp_session *s, uint64_t listed_min)
         forget_waiting(w);
 }
 
+static bool is_known(const struct smtp_session *s, uint64_t *listed_min)
+{
+    uint64_t remember = s->smtp->settings->before_greeting.remember / 60000;
+    return smtp_known_has(s->smtp->greeter->known, stream_client(s->stream), now_min(), remember, listed_min);
+}
+
+bool smtp_greet_is_known(const struct smtp_session *s)
+{
+    return is_known(s, NULL);
+}
+
 void smtp_greet_begin(struct smtp_session *s)
 {
-    struct smtp_greeter *g = s->smtp->greeter;
     const struct settings *settings = s->smtp->settings;
-    uint64_t remember = settings->before_greeting.remember / 60000, listed = 0;
+    uint64_t listed = 0;
     if (!is_stranger(s) || settings->before_greeting.wait == 0) {
         greet(s);
-    } else if (smtp_known_has(g->known, stream_client(s->stream), now_min(), remember, &listed)) {
+    } else if (is_known(s, &listed)) {
         metric_add(METRIC_EARLY_GREETINGS, METRIC_GREETING_KNOWN, 1);
         ask_again(s, listed);
         greet(s);

@@ -9,6 +9,8 @@
 #include "smtp/gateway.h"
 #include "smtp/session.h"
 
+#define RESERVE            8u     /* strangers nobody knows get all but one in so many places … */
+#define RESERVE_FROM       64u    /* … where there are as many as this */
 #define CROWDED_COMMAND_MS 15000u /* for a stranger's next command when the role is three quarters full */
 
 struct smtp_address {
@@ -91,6 +93,17 @@ static const struct smtp_reply_text *refuse(enum metric_refusal reason, const st
     return text;
 }
 
+/* A flood of strangers from everywhere must leave room for users and for servers that were here before. */
+static bool is_full(const struct smtp_session *s)
+{
+    uint64_t most = s->smtp->settings->limits.smtp_sessions;
+    if (s->probe)
+        return false;
+    if (most >= RESERVE_FROM && is_stranger_on_mx(s) && !smtp_greet_is_known(s))
+        most -= most / RESERVE;
+    return s->smtp->service.session_count > most;
+}
+
 const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s)
 {
     static const struct smtp_reply_text drains = {421, "4.3.2", "Going down, come back soon"};
@@ -102,7 +115,7 @@ const struct smtp_reply_text *smtp_limit_arrival(struct smtp_session *s)
     const struct smtp *smtp = s->smtp;
     if (smtp->service.draining || (s->probe && smtp->service.leaving))
         return refuse(METRIC_REFUSED_DRAINING, &drains);
-    if (smtp->service.session_count > smtp->settings->limits.smtp_sessions && !s->probe)
+    if (is_full(s))
         return refuse(METRIC_REFUSED_FULL, &full);
     const char *limit = is_exempt(s) ? NULL : enter(s);
     if (!limit)

@@ -232,6 +232,8 @@ void smtp_body_drop(struct smtp_session *s);
 /* ---- greet.c ---- */
 /* Greets, now or (a stranger) after a while. */
 void smtp_greet_begin(struct smtp_session *s);
+/* It behaved before the greeting some day and is remembered. */
+bool smtp_greet_is_known(const struct smtp_session *s);
 /* In SMTP_STATE_GREET: is there input already? True when that ended the session. */
 bool smtp_greet_early(struct smtp_session *s);
 /* The first thing a client says: is it TLS on a port without? True when that ended the session. */

@@ -11,6 +11,7 @@
 #include "smtp/greet.h"
 
 #define PATIENCE_MS 5000
+#define TOLD_MS     50 /* auth is told of offences by then */
 #define WAIT_MS     200
 #define LATE_MS     400 /* how late a machine under load may be */
 
@@ -447,6 +448,48 @@ static void test_many_wait(void **state)
     teardown(&f);
 }
 
+/* Strangers alone do not fill the role: who is known, our own and users still find a place. */
+static void test_reserve(void **state)
+{
+    enum { MOST = 64, STRANGERS = 56 };
+    static struct client c[MOST];
+    static const struct from others[] = {
+        {"198.51.100.1", false, false}, {"10.1.2.3", false, false}, {"203.0.113.200", false, true}};
+    struct fake f;
+    (void)state;
+    setup(&f);
+    f.settings.limits.smtp_sessions = MOST;
+    const struct netaddr known = netaddr_v4((const uint8_t[]){198, 51, 100, 1}, 0);
+    smtp_known_add(f.smtp->greeter->known, &known, (uint64_t)clock_unix_s() / 60);
+    for (unsigned i = 0; i < MOST; i++) {
+        char address[32];
+        (void)snprintf(address, sizeof address, "203.0.113.%u", i + 1);
+        if (i < STRANGERS)
+            c[i] = stranger(&f, address);
+        else
+            c[i] = connect_from(&f, others[i % ARRAY_LEN(others)]);
+    }
+    for (unsigned i = STRANGERS; i < MOST; i++)
+        (void)expect(&f, &c[i], GREETING);
+    struct client late = stranger(&f, "203.0.113.100");
+    (void)expect(&f, &late, "421 4.3.2 Too many connections (smtp_sessions)\r\n");
+    expect_end(&f, &late);
+    late = connect_from(&f, others[0]);
+    (void)expect(&f, &late, "421 4.3.2 Too many connections (smtp_sessions)\r\n");
+    expect_end(&f, &late);
+    leave(&c[MOST - 1]);
+    turns(&f, 5);
+    late = stranger(&f, "203.0.113.101"); /* that place is not a stranger's */
+    (void)expect(&f, &late, "421 4.3.2 Too many connections (smtp_sessions)\r\n");
+    expect_end(&f, &late);
+    late = connect_from(&f, others[0]);
+    (void)expect(&f, &late, GREETING);
+    leave(&late);
+    for (unsigned i = 0; i < MOST - 1; i++)
+        leave(&c[i]);
+    teardown(&f);
+}
+
 static void test_ends_of_the_wait(void **state)
 {
     struct fake f;
@@ -481,7 +524,7 @@ static void test_early(void **state)
     say(&c, "E");
     (void)expect(&f, &c, "521 5.5.1 You spoke before the greeting\r\n");
     expect_end(&f, &c);
-    turns(&f, 5);
+    turns(&f, TOLD_MS);
     assert_int_equal(f.offences[OFFENCE_EARLY_TALKER], 1);
     assert_string_equal(f.detail, "E");
     assert_int_equal(smtp_known_count(f.smtp->greeter->known), 0);
@@ -504,7 +547,7 @@ static void test_early_only_scores(void **state)
     assert_in_range(expect(&f, &c, GREETING), WAIT_MS / 2, WAIT_MS + LATE_MS);
     (void)expect(&f, &c, "250 mx.example.test\r\n" BYE);
     expect_end(&f, &c);
-    turns(&f, 5);
+    turns(&f, TOLD_MS);
     assert_int_equal(f.offences[OFFENCE_EARLY_TALKER], 1);
     assert_string_equal(f.detail, "HELO a\r\n");
     assert_int_equal(smtp_known_count(f.smtp->greeter->known), 0);
@@ -532,7 +575,7 @@ static void test_other_protocols(void **state)
             (void)expect(&f, &c, GREETING);
         say(&c, rows[i / 2].text);
         expect_end(&f, &c);
-        turns(&f, 5);
+        turns(&f, TOLD_MS);
         assert_int_equal(f.offences[OFFENCE_PROTOCOL_ABUSE], 1);
         assert_int_equal(f.offences[OFFENCE_EARLY_TALKER], 0);
         assert_memory_equal(f.detail, rows[i / 2].detail, strlen(rows[i / 2].detail));
@@ -552,7 +595,7 @@ static void test_bare_line_ends(void **state)
     say(&c, "NOOP\nRSET\r\n");
     (void)expect(&f, &c, "554 5.5.2 Lines end in CRLF: a bare CR or LF was sent\r\n");
     expect_end(&f, &c);
-    turns(&f, 5);
+    turns(&f, TOLD_MS);
     assert_int_equal(f.offences[OFFENCE_PROTOCOL_ABUSE], 1);
     assert_int_equal(smtp_known_count(f.smtp->greeter->known), 0);
     c = connect_from(&f, (struct from){.address = "10.1.2.3"}); /* of our own: the same answer, and no more */
@@ -560,7 +603,7 @@ static void test_bare_line_ends(void **state)
     say(&c, "NOOP\nRSET\r\n");
     (void)expect(&f, &c, "554 5.5.2 Lines end in CRLF: a bare CR or LF was sent\r\n");
     expect_end(&f, &c);
-    turns(&f, 5);
+    turns(&f, TOLD_MS);
     assert_int_equal(f.offences[OFFENCE_PROTOCOL_ABUSE], 1);
     teardown(&f);
 }
@@ -609,7 +652,7 @@ static void test_lists(void **state)
             assert_waited(expect(&f, &c, GREETING));
             quit(&f, &c);
         }
-        turns(&f, 5);
+        turns(&f, TOLD_MS);
         assert_int_equal(f.offences[OFFENCE_LISTED], rows[i].refused);
         assert_int_equal(smtp_known_count(f.smtp->greeter->known), !rows[i].refused);
         assert_int_equal(f.queries, rows[i].second == MANNER_GOOD ? 2 : 1);
@@ -775,6 +818,7 @@ int main(void)
         cmocka_unit_test(test_two_lines),
         cmocka_unit_test(test_behind_the_greeting),
         cmocka_unit_test(test_many_wait),
+        cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_ends_of_the_wait),
         cmocka_unit_test(test_early),
         cmocka_unit_test(test_early_only_scores),
