@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "grammar/address.h"
+#include "grammar/domain.h"
 #include "settings/metrics.h"
 
 #define CHECK_MS       60000 /* deadline of one look at a record */
@@ -17,6 +18,7 @@
 #define LIST_MAX       (4u << 20) /* bytes of all keys */
 #define ALARM_MS       3600000    /* an alarm of one domain is repeated after this */
 #define DOMAIN_LEVELS  10
+#define NAME_ARENA_MAX (64u << 10) /* domains of one message in A-labels */
 
 enum key_state {
     KEY_NEW,     /* not looked up yet: signs */
@@ -28,6 +30,21 @@ enum key_state {
 
 static const char *const state_names[] = {"not looked up yet", "signing", "unknown, signing", "not published",
                                           "another key is published"};
+
+/* Why a message of a domain of ours is not signed. */
+enum lack {
+    LACK_USABLE, /* none of its keys works, or their records say so */
+    LACK_ROW,    /* `dkim:` has no key of it, nor of a domain above it */
+    LACK_COUNT
+};
+
+static const struct {
+    enum log_level level;
+    const char *state;
+} lacks[LACK_COUNT] = {
+    [LACK_USABLE] = {LOG_LEVEL_ERROR, "no key of this domain can sign"},
+    [LACK_ROW] = {LOG_LEVEL_WARN, "this domain of ours has no key: there is none in dkim:"},
+};
 
 struct key {
     struct keys *keys;
@@ -48,6 +65,7 @@ struct signing {
     bool released;
     bool decided; /* without auth: `err` is told in the next turn of the loop */
     enum err err;
+    enum lack lack;
     struct slice domain;
     keys_done *done;
     void *ctx;
@@ -257,11 +275,23 @@ bool keys_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, c
 
 /* ---- signing ---- */
 
-static bool is_configured(const struct keys *keys, struct slice domain)
+/* In A-labels, as auth tells its keys' domains; what is no domain stays as it is. */
+static struct slice alabel_in(struct arena *arena, struct slice name)
+{
+    struct slice found;
+    return domain_to_alabel_in(arena, name, &found, NULL) ? name : found;
+}
+
+static bool is_row_of(struct arena *arena, const struct settings_dkim *row, struct slice domain)
+{
+    return slice_ieq(slice_is_ascii(row->domain) ? row->domain : alabel_in(arena, row->domain), domain);
+}
+
+static bool is_configured(struct arena *arena, const struct keys *keys, struct slice domain)
 {
     const struct settings *settings = keys->q->settings;
     for (size_t i = 0; i < settings->dkim.count; i++)
-        if (slice_ieq(settings->dkim.items[i].domain, domain))
+        if (is_row_of(arena, &settings->dkim.items[i], domain))
             return true;
     for (size_t i = 0; i < keys->all.len; i++)
         if (slice_ieq(key_at(keys, i)->domain, domain))
@@ -274,7 +304,8 @@ static bool is_configured(const struct keys *keys, struct slice domain)
 static struct slice signing_domain(const struct keys *keys, struct slice domain)
 {
     for (int level = 0; level < DOMAIN_LEVELS && domain.len; level++) {
-        if (is_configured(keys, domain))
+        AUTO_ARENA struct arena *arena = arena_new(NAME_ARENA_MAX);
+        if (is_configured(arena, keys, domain))
             return domain;
         ptrdiff_t dot = slice_find(domain, '.');
         domain = dot < 0 ? SLICE_EMPTY : slice_from(domain, (size_t)dot + 1);
@@ -296,7 +327,7 @@ static size_t usable(const struct keys *keys, struct slice domain, struct buf *s
 }
 
 /* At most one line an hour for each domain; the metric counts every message. */
-static void alarm_domain(struct keys *keys, struct slice domain, bool held)
+static void alarm_domain(struct keys *keys, struct slice domain, enum lack lack, bool held)
 {
     uint64_t now = loop_now_ms(keys->q->loop);
     struct alarm *alarm = map_get(keys->alarmed, domain);
@@ -313,8 +344,8 @@ static void alarm_domain(struct keys *keys, struct slice domain, bool held)
         }
     }
     alarm->at_ms = now;
-    log_error("queue.dkim", LOG_STR("domain", domain), LOG_CSTR("state", "no key of this domain can sign"),
-              LOG_CSTR("mail", held ? "held" : "sent unsigned"));
+    log_event(lacks[lack].level, "queue.dkim", LOG_STR("domain", domain),
+              LOG_CSTR("state", lacks[lack].state), LOG_CSTR("mail", held ? "held" : "sent unsigned"));
 }
 
 static void finish(struct signing *s, enum err err, struct slice header, struct slice why)
@@ -331,7 +362,7 @@ static void finish_missing(struct signing *s)
     struct keys *keys = s->keys;
     bool held = keys->q->settings->dkim_missing == SETTINGS_DKIM_HOLD && !s->released;
     AUTO_BUF struct buf why = buf_new(400);
-    alarm_domain(keys, s->domain, held);
+    alarm_domain(keys, s->domain, s->lack, held);
     buf_addf(&why, "no DKIM key of %.*s can sign", SLICE_ARG(s->domain));
     finish(s, held ? ERR_REFUSED : ERR_OK, SLICE_EMPTY, buf_slice(&why));
 }
@@ -420,10 +451,13 @@ bool keys_facts_read(struct slice bytes, struct keys_facts *facts)
 uint32_t keys_sign(struct queue *q, const struct keys_facts *facts, keys_done *done, void *ctx)
 {
     struct keys *keys = q->keys;
+    AUTO_ARENA struct arena *arena = arena_new(NAME_ARENA_MAX);
     struct slice list = facts->from, from = SLICE_EMPTY;
     (void)!wire_strings_take(&list, &from);
-    struct slice domain = signing_domain(keys, address_domain_of(from));
-    struct signing *s = signing_new(keys, domain, done, ctx);
+    struct slice author = alabel_in(arena, address_domain_of(from)), domain = signing_domain(keys, author);
+    bool forgotten = !domain.len && q->table && directory_is_domain(q->table->table, author);
+    struct signing *s = signing_new(keys, forgotten ? author : domain, done, ctx);
+    s->lack = forgotten ? LACK_ROW : LACK_USABLE;
     s->released = facts->released;
     AUTO_BUF struct buf selectors = buf_new(WIRE_TEXT_MAX);
     if (!domain.len)

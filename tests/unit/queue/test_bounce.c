@@ -123,7 +123,8 @@ static bool auth(struct fake *f, struct ipc_link *link, struct ipc_packet *packe
     if (packet->type != WIRE_DKIM_SIGN)
         return false;
     assert_int_equal(wire_decode(WIRE_DKIM_SIGN, packet->body, &m), ERR_OK);
-    assert_true(slice_eq(m.domain, SLICE("example.org")));
+    assert_true(slice_eq(m.domain, SLICE("example.org")) ||
+                slice_eq(m.domain, SLICE("xn--bcher-kva.example")));
     f->signs++;
     const struct wire_dkim_signed signed_ = {
         .err = f->sign_err, .header = f->sign_err ? SLICE_EMPTY : SLICE("DKIM-Signature: x\r\n")};
@@ -181,16 +182,21 @@ static void tell_accounts(struct rig *rig)
     rig_for(rig, 20);
 }
 
-static void tell_keys(struct rig *rig, const char *key)
+static void tell_key_of(struct rig *rig, const char *domain, const char *key)
 {
     AUTO_BUF struct buf list = buf_new(1000);
-    wire_strings_add(&list, SLICE("example.org"));
+    wire_strings_add(&list, slice_of(domain));
     wire_strings_add(&list, SLICE("mail"));
     wire_strings_add(&list, SLICE("rsa"));
     wire_strings_add(&list, slice_of(key));
     const struct wire_dkim_keys m = {.keys = buf_slice(&list)};
     rig_tell(rig, ROLE_AUTH, WIRE_DKIM_KEYS, &m);
     rig_for(rig, 30);
+}
+
+static void tell_keys(struct rig *rig, const char *key)
+{
+    tell_key_of(rig, "example.org", key);
 }
 
 static const char original[] = "From: john@example.org\r\nSubject: Hello\r\n\r\nThe text.\r\n";
@@ -480,13 +486,13 @@ static void many_at_once(void **state)
 struct signature {
     bool done;
     enum err err;
-    char header[100];
+    char header[100], why[200];
 };
 
 static void on_signature(void *ctx, enum err err, struct slice header, struct slice why)
 {
     struct signature *s = ctx;
-    (void)why;
+    (void)snprintf(s->why, sizeof s->why, "%.*s", SLICE_ARG(why));
     s->done = true;
     s->err = err;
     (void)snprintf(s->header, sizeof s->header, "%.*s", SLICE_ARG(header));
@@ -560,6 +566,64 @@ static void first_answer(void **state)
     }
 }
 
+/* Letters of any script on either side name the same domain. */
+static void labels(void **state)
+{
+    (void)state;
+    static const char settings[] = "hostname: mail.example.org\n"
+                                   "data: /tmp/unused\n"
+                                   "listeners:\n"
+                                   "  - { name: mx, service: mx, address: \"127.0.0.1:2525\", tls: none }\n"
+                                   "domains:\n"
+                                   "  - { name: example.org }\n"
+                                   "  - { name: b\303\274cher.example }\n"
+                                   "dkim_missing: hold\n"
+                                   "dkim:\n"
+                                   "  - { domain: b\303\274cher.example, selector: mail, key_file: /key }\n";
+    static const char *const names[] = {"jo@b\303\274cher.example", "jo@xn--bcher-kva.example",
+                                        "jo@B\303\234CHER.example", "jo@sub.b\303\274cher.example"};
+    struct fake f;
+    struct rig *rig = start(&f, settings);
+    tell_key_of(rig, "xn--bcher-kva.example", "PUBLIC");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_string_equal(sign(rig, names[i]).header, "DKIM-Signature: x\r\n");
+    const struct wire_dkim_keys none = {0}; /* the row alone says that there should be one */
+    rig_tell(rig, ROLE_AUTH, WIRE_DKIM_KEYS, &none);
+    rig_for(rig, 20);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_int_equal(sign(rig, names[i]).err, ERR_REFUSED);
+    rig_free(rig);
+}
+
+/* One of our domains that nobody thought of in `dkim:` does not leave unsigned in silence. */
+static void no_row(void **state)
+{
+    (void)state;
+    char other[sizeof yaml + 100];
+    struct fake f;
+    (void)snprintf(other, sizeof other, "%sdkim_missing: send\n", yaml);
+    char *at = strstr(other, "dkim:\n  - { domain: example.org");
+    memcpy(strstr(at, "example.org"), "example.com", 11);
+    struct rig *rig = start(&f, other);
+    tell_key_of(rig, "example.com", "PUBLIC");
+    uint64_t before = metric_get(METRIC_DKIM_MESSAGES, METRIC_DKIM_UNSIGNED);
+    struct signature s = sign(rig, "john@example.org");
+    assert_int_equal(s.err, ERR_OK);
+    assert_string_equal(s.header, "");
+    assert_int_equal(metric_get(METRIC_DKIM_MESSAGES, METRIC_DKIM_UNSIGNED), before + 1);
+    assert_string_equal(sign(rig, "john@example.net").header, ""); /* not ours to sign */
+    assert_int_equal(metric_get(METRIC_DKIM_MESSAGES, METRIC_DKIM_UNSIGNED), before + 1);
+    rig_free(rig);
+    memcpy(strstr(other, "dkim_missing: send"), "dkim_missing: hold", 18);
+    rig = start(&f, other);
+    tell_key_of(rig, "example.com", "PUBLIC");
+    s = sign(rig, "john@example.org");
+    assert_int_equal(s.err, ERR_REFUSED);
+    assert_non_null(strstr(s.why, "example.org"));
+    assert_int_equal(sign(rig, "john@example.net").err, ERR_OK);
+    rig_free(rig);
+}
+
 /* `dkim_missing: hold`, and a failure after a good answer changes nothing. */
 static void missing(void **state)
 {
@@ -603,6 +667,7 @@ int main(void)
         cmocka_unit_test(failures),        cmocka_unit_test(many_rows),
         cmocka_unit_test(many_at_once),    cmocka_unit_test(signing),
         cmocka_unit_test(first_answer),    cmocka_unit_test(missing),
+        cmocka_unit_test(labels),          cmocka_unit_test(no_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
