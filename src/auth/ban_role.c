@@ -9,8 +9,7 @@
 #include "base/mem.h"
 
 #define SWEEP_MS        5000
-#define SPARED_AGAIN_S  3600       /* that an address is spared is said once so long */
-#define NO_LISTENER     UINT32_MAX /* logins come by service */
+#define SPARED_AGAIN_S  3600 /* that an address is spared is said once so long */
 #define PEERS_WITH_LIST (1u << ROLE_SMTP | 1u << ROLE_IMAP | 1u << ROLE_HTTP)
 
 _Static_assert((int)SCORE_FAILED_LOGIN == (int)OFFENCE_FAILED_LOGIN &&
@@ -110,6 +109,11 @@ static struct bans_verdict offend(struct auth_bans *b, const struct bans_offence
     return v;
 }
 
+static struct slice listener_name(const struct settings *settings, uint32_t listener)
+{
+    return listener < settings->listeners.count ? settings->listeners.items[listener].name : SLICE_EMPTY;
+}
+
 bool auth_bans_on_offence(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct auth *auth = ctx;
@@ -126,9 +130,7 @@ bool auth_bans_on_offence(void *ctx, struct ipc_link *link, struct ipc_packet *p
     const struct bans_offence offence = {.kind = (enum score_kind)m->kind,
                                          .count = m->count,
                                          .client = &client,
-                                         .where = m->listener < settings->listeners.count
-                                                      ? settings->listeners.items[m->listener].name
-                                                      : SLICE_EMPTY,
+                                         .where = listener_name(settings, m->listener),
                                          .detail = m->detail};
     (void)offend(auth->bans, &offence);
     return true;
@@ -156,7 +158,7 @@ bool auth_bans_login_failed(struct exchange *x)
     if (!netaddr_parse(x->client, &client))
         return false;
     const struct security_event event = {.kind = OFFENCE_FAILED_LOGIN,
-                                         .listener = NO_LISTENER,
+                                         .listener = x->listener,
                                          .client = &client,
                                          .session = x->session,
                                          .detail = x->user};
@@ -165,7 +167,7 @@ bool auth_bans_login_failed(struct exchange *x)
     const struct bans_offence offence = {.kind = SCORE_FAILED_LOGIN,
                                          .count = 1,
                                          .client = &client,
-                                         .where = slice_of(service_of(x)),
+                                         .where = listener_name(x->auth->settings, x->listener),
                                          .detail = x->user,
                                          .name = number_of(x->auth, known ? x->verified_address : x->user),
                                          .guess = x->guess,

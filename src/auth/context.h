@@ -46,6 +46,7 @@ struct exchange {
     uint32_t epoch; /* of the peer's link */
     uint32_t request;
     enum auth_service service;
+    uint32_t listener; /* index in settings */
     bool tls, trusted;
     bool busy;     /* a job or the answer of store or queue is awaited: must not be freed */
     bool gone;     /* the client is: end as soon as possible */

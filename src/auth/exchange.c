@@ -235,6 +235,7 @@ static struct exchange *new_exchange(struct auth *auth, enum role peer, const st
     x->peer = peer;
     x->epoch = auth->epochs[peer];
     x->service = (enum auth_service)m->service;
+    x->listener = m->listener;
     x->tls = m->tls;
     x->client = arena_dup(x->arena, m->client);
     x->session = arena_dup(x->arena, m->session);

@@ -270,6 +270,7 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
     login->tls = stream_is_tls(s->stream);
     s->run->stop = session_ended;
     const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
+                                            .listener = s->listener,
                                             .tls = stream_is_tls(s->stream) || s->insecure_auth,
                                             .has_initial = has_initial,
                                             .mechanism = slice_of(login->mechanism),

@@ -161,6 +161,7 @@ static const struct smtp_reply_text *refusal(const struct smtp_session *s, struc
 static void begin(struct smtp_session *s, bool has_initial, struct slice initial)
 {
     const struct wire_auth_begin begin = {.service = AUTH_SERVICE_SUBMISSION,
+                                          .listener = s->port->index,
                                           .tls = stream_is_tls(s->stream),
                                           .has_initial = has_initial,
                                           .mechanism = slice_of(s->mechanism),

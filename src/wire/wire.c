@@ -93,9 +93,9 @@ static const struct row table[WIRE_COUNT] = {
         BYTES(wire_role_condemn, text, WIRE_TEXT_MAX)),
 
     ROW(WIRE_AUTH_BEGIN, SMTP | IMAP | HTTP, AUTH, wire_auth_begin, U32(wire_auth_begin, service),
-        U32(wire_auth_begin, tls), U32(wire_auth_begin, has_initial), BYTES(wire_auth_begin, mechanism, 32),
-        BYTES(wire_auth_begin, initial, 16384), BYTES(wire_auth_begin, client, 64),
-        BYTES(wire_auth_begin, session, 64)),
+        U32(wire_auth_begin, listener), U32(wire_auth_begin, tls), U32(wire_auth_begin, has_initial),
+        BYTES(wire_auth_begin, mechanism, 32), BYTES(wire_auth_begin, initial, 16384),
+        BYTES(wire_auth_begin, client, 64), BYTES(wire_auth_begin, session, 64)),
     ROW(WIRE_AUTH_STEP, SMTP | IMAP | HTTP, AUTH, wire_auth_step, U64(wire_auth_step, exchange),
         BYTES(wire_auth_step, data, 16384)),
     ROW(WIRE_AUTH_CANCEL, SMTP | IMAP | HTTP, AUTH, wire_auth_cancel, U64(wire_auth_cancel, exchange)),

@@ -290,7 +290,8 @@ enum auth_service { AUTH_SERVICE_SUBMISSION, AUTH_SERVICE_IMAP, AUTH_SERVICE_HTT
 /* A SASL exchange begins (RFC 4422). `initial` counts when has_initial is set (it may be empty). */
 struct wire_auth_begin {
     uint32_t service;
-    uint32_t tls; /* 1: the connection is encrypted */
+    uint32_t listener; /* index in settings */
+    uint32_t tls;      /* 1: the connection is encrypted */
     uint32_t has_initial;
     struct slice mechanism; /* upper case */
     struct slice initial;   /* decoded from base64 */

@@ -121,14 +121,16 @@ def test_guesses_on_all_services_count_together(server, address):
     on_imap(server, address)
     wait_refused(server, address)
     assert not refused(server, "203.0.113.250")
+    line = server.wait_log(rf"security\.failed_login client={address} ", mark)
+    assert "listener=imaps-proxy session=" in line and f"detail={USER} count=1" in line, line
     line = server.wait_log(r"security\.ban ", mark)
     assert f"client={address} source=ours simulated=false rule=failed_login seconds=900 number=1 events=11" in line
     known = explain(server, address)
     assert known["banned"] and known["ours"]["rule"] == "failed_login" and known["ours"]["events"] == 11, known
-    assert {event["where"] for event in known["ours"]["evidence"]} == {"imap", "submission"}
+    assert {event["where"] for event in known["ours"]["evidence"]} == {"imaps-proxy", "submission-proxy", "smtps-proxy"}
     assert {event["detail"] for event in known["ours"]["evidence"]} == {USER}
     text = server.command("ban", "explain", address).stdout
-    assert text.startswith(f"{address} is refused until 20") and "failed_login on imap" in text, text
+    assert text.startswith(f"{address} is refused until 20") and "failed_login on imaps-proxy" in text, text
     row = listed(server)[address]
     assert row["enforced"] and row["source"] == "ours" and row["until"] == known["until"]
     assert server.metrics()['rockdove_bans{source="ours"}'] >= 1
