@@ -35,15 +35,19 @@ static const char *const state_names[] = {"not looked up yet", "signing", "unkno
 enum lack {
     LACK_USABLE, /* none of its keys works, or their records say so */
     LACK_ROW,    /* `dkim:` has no key of it, nor of a domain above it */
+    LACK_TEXT,   /* the message cannot be signed with any key */
     LACK_COUNT
 };
 
 static const struct {
     enum log_level level;
-    const char *state;
+    const char *state, *why; /* in front of why: the domain */
 } lacks[LACK_COUNT] = {
-    [LACK_USABLE] = {LOG_LEVEL_ERROR, "no key of this domain can sign"},
-    [LACK_ROW] = {LOG_LEVEL_WARN, "this domain of ours has no key: there is none in dkim:"},
+    [LACK_USABLE] = {LOG_LEVEL_ERROR, "no key of this domain can sign", "no DKIM key of it can sign"},
+    [LACK_ROW] = {LOG_LEVEL_WARN,
+                  "this domain of ours has no key: there is none in dkim:", "there is no DKIM key of it"},
+    [LACK_TEXT] = {LOG_LEVEL_WARN, "a message cannot be signed: it has no From, or its header is too long",
+                   "a message without From, or with a header of this length, cannot be signed"},
 };
 
 struct key {
@@ -86,7 +90,7 @@ struct keys {
 };
 
 struct alarm {
-    uint64_t at_ms;
+    uint64_t again_ms[LACK_COUNT]; /* until then it is not repeated; of the loop's clock */
     size_t len;
     uint8_t domain[];
 };
@@ -326,13 +330,13 @@ static size_t usable(const struct keys *keys, struct slice domain, struct buf *s
     return count;
 }
 
-/* At most one line an hour for each domain; the metric counts every message. */
+/* At most one line an hour for each domain and reason; the metric counts every message. */
 static void alarm_domain(struct keys *keys, struct slice domain, enum lack lack, bool held)
 {
     uint64_t now = loop_now_ms(keys->q->loop);
     struct alarm *alarm = map_get(keys->alarmed, domain);
     metric_add(METRIC_DKIM_MESSAGES, held ? METRIC_DKIM_HELD : METRIC_DKIM_UNSIGNED, 1);
-    if (alarm && now - alarm->at_ms < ALARM_MS)
+    if (alarm && now < alarm->again_ms[lack])
         return;
     if (!alarm) {
         alarm = mem_zero(1, sizeof *alarm + domain.len);
@@ -343,7 +347,7 @@ static void alarm_domain(struct keys *keys, struct slice domain, enum lack lack,
             return;
         }
     }
-    alarm->at_ms = now;
+    alarm->again_ms[lack] = now + ALARM_MS;
     log_event(lacks[lack].level, "queue.dkim", LOG_STR("domain", domain),
               LOG_CSTR("state", lacks[lack].state), LOG_CSTR("mail", held ? "held" : "sent unsigned"));
 }
@@ -363,7 +367,7 @@ static void finish_missing(struct signing *s)
     bool held = keys->q->settings->dkim_missing == SETTINGS_DKIM_HOLD && !s->released;
     AUTO_BUF struct buf why = buf_new(400);
     alarm_domain(keys, s->domain, s->lack, held);
-    buf_addf(&why, "no DKIM key of %.*s can sign", SLICE_ARG(s->domain));
+    buf_addf(&why, "%.*s: %s", SLICE_ARG(s->domain), lacks[s->lack].why);
     finish(s, held ? ERR_REFUSED : ERR_OK, SLICE_EMPTY, buf_slice(&why));
 }
 
@@ -464,7 +468,9 @@ uint32_t keys_sign(struct queue *q, const struct keys_facts *facts, keys_done *d
         return answer_later(s, ERR_OK);
     if (!keys->known) /* auth is just starting: unsigned mail would be its fault, not the operator's wish */
         return answer_later(s, ERR_LATER);
-    if (usable(keys, domain, &selectors) == 0 || facts->hash.len == 0)
+    if (facts->hash.len == 0)
+        s->lack = LACK_TEXT;
+    if (facts->hash.len == 0 || usable(keys, domain, &selectors) == 0)
         return answer_later(s, ERR_OK);
     const struct wire_dkim_sign m = {.time = (uint64_t)clock_unix_s(),
                                      .domain = s->domain,

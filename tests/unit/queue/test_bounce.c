@@ -624,6 +624,26 @@ static void no_row(void **state)
     rig_free(rig);
 }
 
+/* A message nobody could sign: it is told of as such, the key is not to blame. */
+static void no_text(void **state)
+{
+    (void)state;
+    char hold[sizeof yaml + 40];
+    struct fake f;
+    (void)snprintf(hold, sizeof hold, "%sdkim_missing: hold\n", yaml);
+    struct rig *rig = start(&f, hold);
+    AUTO_BUF struct buf list = buf_new(1000);
+    wire_strings_add(&list, SLICE("john@example.org"));
+    const struct keys_facts facts = {.from = buf_slice(&list)};
+    struct signature s = {0};
+    (void)keys_sign(context, &facts, on_signature, &s);
+    rig_until(rig, &s.done);
+    assert_int_equal(s.err, ERR_REFUSED);
+    assert_null(strstr(s.why, "DKIM key"));
+    assert_non_null(strstr(s.why, "header"));
+    rig_free(rig);
+}
+
 /* `dkim_missing: hold`, and a failure after a good answer changes nothing. */
 static void missing(void **state)
 {
@@ -668,6 +688,7 @@ int main(void)
         cmocka_unit_test(many_at_once),    cmocka_unit_test(signing),
         cmocka_unit_test(first_answer),    cmocka_unit_test(missing),
         cmocka_unit_test(labels),          cmocka_unit_test(no_row),
+        cmocka_unit_test(no_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
