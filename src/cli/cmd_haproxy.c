@@ -30,7 +30,7 @@ struct plan {
 /* What may stand in HAProxy's file without meaning something else there. */
 static bool is_plain(struct slice s, const char *more)
 {
-    for (size_t i = 0; i < s.len; i++)
+    for (size_t i = 0; s.ptr && i < s.len; i++)
         if (!ascii_is_alnum(s.ptr[i]) && !strchr(more, s.ptr[i]))
             return false;
     return true;
