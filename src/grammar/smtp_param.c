@@ -131,7 +131,8 @@ static bool take_notify(struct smtp_parse *p, struct slice value, bool has_value
     return notify && (!(notify & SMTP_NOTIFY_NEVER) || notify == SMTP_NOTIFY_NEVER);
 }
 
-/* original-recipient-address = addr-type ";" xtext  (RFC 3461 section 4.2; utf-8 in RFC 6533 section 3) */
+/* original-recipient-address = addr-type ";" xtext  (RFC 3461 section 4.2; utf-8 in RFC 6533 section 3).
+ * Only utf-8 has other characters than ASCII. */
 static bool take_orcpt(struct smtp_parse *p, struct slice value, bool has_value)
 {
     (void)has_value;
@@ -147,7 +148,7 @@ static bool take_orcpt(struct smtp_parse *p, struct slice value, bool has_value)
     bool utf8 = slice_ieq(type, SLICE("utf-8"));
     rcpt->orcpt_type = type;
     return (utf8 ? xtext_decode_utf8_in(p->arena, text, &rcpt->orcpt)
-                 : xtext_decode_in(p->arena, text, &rcpt->orcpt)) &&
+                 : xtext_decode_in(p->arena, text, &rcpt->orcpt) && slice_is_ascii(rcpt->orcpt)) &&
            rcpt->orcpt.len && is_plain_text(rcpt->orcpt);
 }
 

@@ -171,24 +171,6 @@ static void send_mail(struct client *c)
     client_commanded(c);
 }
 
-/* utf-8-addr-xtext (RFC 6533 section 3): "\x{HEX}" for everything that is not ASCII. */
-static void add_utf8_xtext(struct buf *out, struct slice text)
-{
-    while (text.len > 0) {
-        size_t len = 1;
-        while (len < text.len && (text.ptr[len] & 0xc0) == 0x80)
-            len++;
-        uint32_t code = len == 1 ? 0 : text.ptr[0] & (0x7fu >> len);
-        for (size_t i = 1; i < len; i++)
-            code = code << 6 | (text.ptr[i] & 0x3fu);
-        if (len == 1)
-            xtext_encode_utf8(out, slice_sub(text, 0, 1));
-        else
-            buf_addf(out, "\\x{%X}", code);
-        text = slice_from(text, len);
-    }
-}
-
 /* NOTIFY= and ORCPT= (RFC 3461 section 4). */
 static void add_dsn(struct buf *out, const struct client_rcpt *rcpt, bool in_utf8)
 {
@@ -215,10 +197,10 @@ static void add_dsn(struct buf *out, const struct client_rcpt *rcpt, bool in_utf
     buf_add_byte(out, ';');
     if (!utf8)
         xtext_encode(out, rcpt->orcpt);
-    else if (in_utf8)
+    else if (in_utf8 && slice_is_utf8(rcpt->orcpt))
         xtext_encode_utf8(out, rcpt->orcpt);
     else
-        add_utf8_xtext(out, rcpt->orcpt);
+        xtext_encode_ascii(out, rcpt->orcpt);
 }
 
 /* "RCPT TO:" Forward-path [SP Rcpt-parameters] CRLF */

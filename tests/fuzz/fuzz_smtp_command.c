@@ -25,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         enum err err = smtp_command_parse_in(arena, line, data[0], &command, &reply);
         if ((err == ERR_OK) != (reply.code == 0) || (err && (!reply.text || reply.code < 500)))
             abort();
+        if (!err && command.verb == SMTP_RCPT && !slice_is_utf8(command.rcpt.orcpt))
+            abort();
         if (command.verb >= SMTP_VERB_COUNT || command.name.len > 20)
             abort();
     }

@@ -95,6 +95,10 @@ static int text_fd(const char *text)
     return fd;
 }
 
+/* Bytes that continue no character: what an older version took and kept. */
+#define LOOSE "\200\200\200\200\200\200\200\200\200\200"
+#define NONE  "\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}\\x{FFFD}"
+
 static void make_jobs(struct test *t, int fd, const char *text)
 {
     t->job_count = t->row->with.jobs ? t->row->with.jobs : 1;
@@ -120,6 +124,7 @@ static void make_jobs(struct test *t, int fd, const char *text)
         t->rcpts[i][0].orcpt = SLICE("first+1@example.org");
         t->rcpts[i][1].notify = SMTP_NOTIFY_NEVER;
         t->rcpts[i][1].orcpt = SLICE("\303\274@example.org");
+        t->rcpts[i][2].orcpt = SLICE("\303\200" LOOSE LOOSE LOOSE LOOSE);
     }
 }
 
@@ -234,6 +239,12 @@ static const struct row good[] = {
            "c\nD *\nS 250 d\n",
      "accepted 250 2.0.0 end of data,accepted 250 2.0.0 end of data",
      {.rcpts = 2, .dsn = true}},
+    {"ORCPT that is no UTF-8",
+     HELLO "S 250-x\nS 250-SMTPUTF8\nS 250 DSN\nC MAIL\nS 250 a\nC RCPT\nS 250 b\nC RCPT\nS 250 b\n"
+           "C RCPT TO:<c@example.org> ORCPT=utf-8;\\x{C0}" NONE NONE NONE NONE
+           "\nS 250 b\nC DATA\nS 354 c\nD *\nS 250 d\n",
+     "accepted 250 2.0.0 end of data,accepted 250 2.0.0 end of data,accepted 250 2.0.0 end of data",
+     {.rcpts = 3, .dsn = true, .smtputf8 = true}},
     {"no DSN: nothing of it is said",
      BARE "C MAIL FROM:<s@example.net>\nS 250 a\nC RCPT TO:<a@example.org>\nS 250 b\nC DATA\nS 354 c\nD *\nS "
           "250 d\n",
