@@ -10,8 +10,9 @@
 
 #include "smtp/session.h"
 
-#define PEERS     3
-#define TURNS_MAX 2000
+#define PEERS       3
+#define TURNS_MAX   2000
+#define PATIENCE_MS 1000
 
 struct world {
     struct loop *loop;
@@ -196,7 +197,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     smtp_session_begin(w.smtp, stream_new(w.loop, fds[0], &peer, &none, NULL), &arrival, port);
     talk(&w, fds[1], data + 1, len - 1, pieces[data[0] >> 1 & 3]);
     (void)shutdown(fds[1], SHUT_WR);
-    for (unsigned turns = 0; w.smtp->service.session_count && turns < TURNS_MAX; turns++) {
+    uint64_t patience = clock_mono_ms() + PATIENCE_MS; /* a stranger may wait for its greeting */
+    for (unsigned turns = 0;
+         w.smtp->service.session_count && (turns < TURNS_MAX || clock_mono_ms() < patience); turns++) {
         turn(&w);
         drain(fds[1]);
     }

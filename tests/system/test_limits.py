@@ -125,6 +125,21 @@ def test_a_network_leaves_room(make_server):
     assert knock(server, "203.0.113.99").startswith(b"220")
 
 
+def test_a_reload_changes_limits_and_forgets_nothing(make_server):
+    server = make_server(listeners=["mx-proxy"], limits={"mx": {"connections_per_minute": 2}}).start()
+    source = stranger()
+    assert [knock(server, source)[:3] for _ in range(3)] == [b"220", b"220", b"421"]
+    for limits, answer in [({"mx": {"connections_per_minute": 0}}, b"220"),
+                           ({"mx": {"connections_per_minute": 2}, "addresses": 2000}, b"421")]:
+        server.config["limits"] = limits
+        server.write_config()
+        server.command("reload")
+        deadline = time.monotonic() + 5
+        while not knock(server, source).startswith(answer):
+            assert time.monotonic() < deadline, limits
+            time.sleep(0.1)
+
+
 # ---- messages ----
 
 def send(client, sender, recipients, message=None):
