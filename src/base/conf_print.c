@@ -136,10 +136,10 @@ static void manual_table(const struct conf_table *table, const char *prefix, uns
             buf_addf(md, "\n```yaml\n%s: %s\n```\n", field->name, field->example);
         if (!field->table)
             continue;
-        char below[256];
-        (void)snprintf(below, sizeof below, "%s%s%s", prefix, field->name,
-                       field->kind == CONF_LIST ? "[]." : ".");
-        manual_table(field->table, below, depth + 1, md);
+        AUTO_BUF struct buf below = buf_new(CONF_DEPTH_MAX * 64);
+        buf_addf(&below, "%s%s%s", prefix, field->name, field->kind == CONF_LIST ? "[]." : ".");
+        buf_add_byte(&below, 0);
+        manual_table(field->table, (const char *)below.data, depth + 1, md);
     }
 }
 

@@ -345,7 +345,7 @@ static void with_facts(struct txn *txn, const struct wire_body_facts *facts)
     struct leaving *leaving = ARENA_NEW(txn->arena, struct leaving);
     *leaving = (struct leaving){.txn = txn,
                                 .message_id = arena_dup(txn->arena, facts->message_id),
-                                .subject = arena_dup(txn->arena, header_subject(facts->dkim_fields)),
+                                .subject = arena_dup(txn->arena, header_subject(facts->subject)),
                                 .eightbit = facts->eightbit,
                                 .utf8_header = facts->utf8_header};
     if (!txn->submission || !leaves(txn)) {

@@ -101,18 +101,11 @@ void header_add_delivery(struct buf *out, struct slice sender, struct slice acco
     header_add_delivered_to(out, account);
 }
 
-struct slice header_subject(struct slice dkim_fields)
+struct slice header_subject(struct slice subject)
 {
-    const struct slice name = SLICE("subject:");
-    struct slice rest = dkim_fields, line;
-    while (slice_token(&rest, '\n', &line)) {
-        if (!slice_starts(line, name))
-            continue;
-        line = slice_trim(slice_from(line, name.len));
-        if (line.len > HEADER_SUBJECT_MAX)
-            for (line.len = HEADER_SUBJECT_MAX; line.len && (line.ptr[line.len] & 0xc0) == 0x80;)
-                line.len--;
-        return line;
-    }
-    return SLICE_EMPTY;
+    subject = slice_trim(subject);
+    if (subject.len > HEADER_SUBJECT_MAX)
+        for (subject.len = HEADER_SUBJECT_MAX; subject.len && (subject.ptr[subject.len] & 0xc0) == 0x80;)
+            subject.len--;
+    return subject;
 }

@@ -16,10 +16,9 @@ struct header_facts {
 
 #define HEADER_SUBJECT_MAX 320 /* bytes; what a notification tells of it (policy/dsn.h) */
 
-/* The Subject among the fields a signature covers (WIRE_BODY_FACTS: relaxed canonical form, RFC 6376 section
- * 3.4.2: one line for each), as it was written; empty where there is none, as in what was not submitted here.
- * Never a piece of a character at its end. */
-struct slice header_subject(struct slice dkim_fields);
+/* What is kept of a Subject (decoded, UTF-8): its beginning, never with a piece of a character at its end.
+ * Points into it. */
+struct slice header_subject(struct slice subject);
 /* The Received field (RFC 5321 section 4.4, RFC 3848), folded, with its CRLF. */
 void header_add_received(struct buf *out, const struct header_facts *facts);
 /* Delivered-To alone: a forwarded message that comes back is known by it. */

@@ -301,6 +301,7 @@ bool bodies_on_info(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
                                          .from = buf_slice(&from),
                                          .delivered_to = buf_slice(&delivered),
                                          .message_id = slice_sub(body->facts.message_id, 0, 2048),
+                                         .subject = slice_sub(body->facts.subject, 0, WIRE_TEXT_MAX),
                                          .dkim_hash = body->dkim_hash,
                                          .dkim_names = body->dkim_names,
                                          .dkim_fields = body->dkim_fields};

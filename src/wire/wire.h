@@ -391,7 +391,7 @@ struct wire_queue_rcpt {
     uint64_t txn;
     uint32_t notify; /* bits 1 NEVER 2 SUCCESS 4 FAILURE 8 DELAY; 0 not given */
     struct slice address;
-    struct slice orcpt;
+    struct slice orcpt; /* decoded, "type;address" (grammar/xtext.h: xtext_orcpt_split()); empty: not given */
 };
 
 /* The body (whole, WIRE_BODY_DONE came with ERR_OK) belongs to the transaction now; answered with
@@ -476,10 +476,11 @@ struct wire_body_facts {
     uint64_t size;
     uint32_t hops;
     uint32_t eightbit;         /* bytes over 127 in the body: needs 8BITMIME */
-    uint32_t utf8_header;      /* bytes over 127 in a header: needs SMTPUTF8 */
+    uint32_t utf8_header;      /* bytes over 127 in a header: needs 8BITMIME, or SMTPUTF8 */
     struct slice from;         /* wire_strings: addresses of the header From */
     struct slice delivered_to; /* wire_strings */
     struct slice message_id;
+    struct slice subject;     /* decoded, UTF-8; cut at WIRE_TEXT_MAX bytes, maybe inside a character */
     struct slice dkim_hash;   /* of BODY_SUBMISSION: SHA-256 of the relaxed canonical body, 32 bytes */
     struct slice dkim_names;  /* h=: "from:from:to:…", oversigned */
     struct slice dkim_fields; /* the fields of h= in relaxed canonical form, in that order, CRLF after each */

@@ -176,6 +176,15 @@ def test_hostile_subjects_and_senders(world):
     assert not re.search(rb"(?m)^Bcc:", note.raw)
 
 
+def test_an_encoded_subject_is_named_decoded(world):
+    remote = refusing(world)
+    user = world.new_user()
+    message = mail.plain(sender=user, to=remote.address(), subject="=?utf-8?q?Gr=C3=BC=C3=9Fe?= an alle")
+    world.send(user, remote.address(), message)
+    note = world.bounce(user)
+    assert re.search(r"^ +Subject: Grüße an alle\s*$", note.text, re.M), note.text
+
+
 def test_python_reads_every_notification(world):
     """The whole of it parses without defects."""
     remote = refusing(world)

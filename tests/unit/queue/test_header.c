@@ -98,22 +98,10 @@ static void test_ids(void **state)
 static void test_subject(void **state)
 {
     (void)state;
-    static const struct {
-        const char *fields, *subject;
-    } rows[] = {
-        {"from:a@b.example\r\nsubject:Hello you\r\ndate:now\r\n", "Hello you"},
-        {"subject:Hello\r\n", "Hello"},
-        {"subject:gr\xc3\xbc\xc3\x9f\r\n", "gr\xc3\xbc\xc3\x9f"},
-        {"from:subject:no\r\nx-subject:no\r\n", ""},
-        {"subject:\r\nto:x\r\n", ""},
-        {"subject:first\r\nsubject:second\r\n", "first"},
-        {"", ""},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (!slice_eq(header_subject(slice_of(rows[i].fields)), slice_of(rows[i].subject)))
-            fail_msg("row %zu", i);
-    char longer[2000] = "subject:x";
-    for (size_t i = 9; i < 1000; i += 2)
+    assert_true(slice_eq(header_subject(SLICE(" Hello you ")), SLICE("Hello you")));
+    assert_int_equal(header_subject(SLICE_EMPTY).len, 0);
+    char longer[2000] = "x";
+    for (size_t i = 1; i < 1000; i += 2)
         memcpy(longer + i, "\xc3\xa4", 3);
     struct slice cut = header_subject(slice_of(longer));
     assert_true(cut.len <= HEADER_SUBJECT_MAX && cut.len >= HEADER_SUBJECT_MAX - 3 && slice_is_utf8(cut));
