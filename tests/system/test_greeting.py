@@ -1,6 +1,8 @@
 """Strangers on the MX before the greeting: the wait, early talkers, DNS lists, who is known, and everybody who must not notice
 any of it. Clients come from foreign addresses through PROXY headers."""
+import os
 import re
+import signal
 import smtplib
 import socket
 import subprocess
@@ -368,7 +370,7 @@ def test_lists_die_and_come_back(make_server, dns):
         dns.zone(zone, POINTS + LISTED)
         dns.reload(zone)
     time.sleep(1.5)
-    server.process.send_signal(1)
+    server.process.send_signal(signal.SIGHUP)
     wait_lists(server, 3, 0)
 
 
@@ -397,9 +399,14 @@ def test_known_clients_survive_a_restart(make_server):
     server.stop()
     assert (server.home / "data" / "auth" / "known").stat().st_mode & 0o777 == 0o600
     server.start()
-    for source in sources:
-        with knock(server, source) as client:
-            assert greeted(client) < LATE
+    for killed in (False, True):
+        if killed:  # what was saved before comes back also to a new process
+            mark = server.mark()
+            os.kill(server.roles()["smtp"], signal.SIGKILL)
+            server.wait_log(r"role_ready role=smtp", mark)
+        for source in sources:
+            with knock(server, source) as client:
+                assert greeted(client) < LATE
     with knock(server, "198.51.100.77") as client:
         assert greeted(client) > WAIT - 0.02
 
@@ -425,7 +432,7 @@ def test_a_reload_keeps_who_waits_and_who_is_known(make_server):
     server.config["before_greeting"] = {"wait": "300ms"}
     server.write_config()
     mark = server.mark()
-    server.process.send_signal(1)
+    server.process.send_signal(signal.SIGHUP)
     server.wait_log(r"supervisor\.reload", mark)
     with knock(server, "198.51.100.80") as client:
         assert greeted(client) < LATE / 2
