@@ -16,10 +16,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 
-#define MAGIC     UINT64_C(0x31746c6e61624452) /* "RDbanlt1" */
-#define SEGMENTS  2   /* intervals one network can add at most: its own, and the rest of the one around it */
-#define DEPTH_MAX 130 /* networks one inside the other: a prefix of each length, and the space around them   \
-                       */
+#define MAGIC    UINT64_C(0x31746c6e61624452) /* "RDbanlt1" */
+#define SEGMENTS 2 /* intervals one network can add at most: its own, and the rest of the one around it */
+#define DEPTH_MAX                                                                                            \
+    130 /* networks one inside the other: a prefix of each length, and the space around them                 \
+         */
 
 struct address {
     uint64_t high, low;
