@@ -134,3 +134,16 @@ bool xtext_decode_utf8_in(struct arena *arena, struct slice xtext, struct slice 
     *utf8 = slice_make(out, len);
     return true;
 }
+
+/* original-recipient-address = addr-type ";" generic-address; addr-type = atom, of which letters, digits and
+ * "-" are taken (RFC 3461 section 4.2). No address of a mailbox begins so: behind such letters stands '@' in
+ * it. */
+struct slice xtext_orcpt_split(struct slice orcpt, struct slice *type)
+{
+    size_t len = 0;
+    while (len < orcpt.len && (ascii_is_alnum(orcpt.ptr[len]) || orcpt.ptr[len] == '-'))
+        len++;
+    bool typed = len > 0 && len < orcpt.len && orcpt.ptr[len] == ';';
+    *type = slice_sub(orcpt, 0, typed ? len : 0);
+    return slice_from(orcpt, typed ? len + 1 : 0);
+}

@@ -17,6 +17,10 @@ void xtext_encode_utf8(struct buf *out, struct slice utf8);
 /* The same for where only ASCII may stand: "\x{HEX}" also for every other character; a byte that belongs to
  * none is U+FFFD. What does not fit into `out` is left out from the first such character on. */
 void xtext_encode_ascii(struct buf *out, struct slice utf8);
+/* A decoded ORCPT, "type;address" (RFC 3461 section 4.2), in its parts; the address is the result. Without a
+ * type (as older versions kept it in the queue) `type` is empty: it is rfc822, or utf-8 when it is not ASCII.
+ */
+struct slice xtext_orcpt_split(struct slice orcpt, struct slice *type);
 /* Takes utf-8-addr-xtext and utf-8-addr-unitext. */
 bool xtext_decode_utf8_in(struct arena *arena, struct slice xtext, struct slice *utf8) MUST_CHECK;
 

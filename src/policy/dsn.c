@@ -9,6 +9,7 @@
 #define REFERENCES_MAX 4000 /* bytes of References that are carried on */
 #define MSGID_MAX      900
 #define ADDR_XTEXT_MAX 900 /* in a line of at most 998 (RFC 5322 section 2.1.1); longer ones are cut */
+#define TYPE_MAX       100 /* bytes of an address type */
 #define WORD_MAX       60  /* longer runs without a blank in a diagnostic are cut in pieces */
 
 /* ---- what strangers wrote ---- */
@@ -136,6 +137,20 @@ static void add_address_field(struct buf *out, const char *name, struct slice ad
         xtext_encode_ascii(&value, buf_slice(&clean));
     buf_addf(out, "%s: %s; ", name, ascii ? "rfc822" : "utf-8");
     buf_add(out, buf_slice(&value));
+    buf_add_str(out, "\r\n");
+}
+
+/* What the sender's system called the recipient, also when that is no address of ours to read (RFC 3464
+ * section 2.3.1). */
+static void add_original(struct buf *out, struct slice orcpt, bool global)
+{
+    struct slice type, address = xtext_orcpt_split(orcpt, &type);
+    if (!type.len || slice_ieq(type, SLICE("rfc822")) || slice_ieq(type, SLICE("utf-8"))) {
+        add_address_field(out, "Original-Recipient", address, global);
+        return;
+    }
+    buf_addf(out, "Original-Recipient: %.*s; ", SLICE_ARG(slice_sub(type, 0, TYPE_MAX)));
+    dsn_add_clean(out, address, DSN_TEXT_MAX, false);
     buf_add_str(out, "\r\n");
 }
 
@@ -300,7 +315,7 @@ static void add_recipient(const struct dsn_recipient *r, bool global, struct buf
 {
     buf_add_str(out, "\r\n");
     if (r->orcpt.len)
-        add_address_field(out, "Original-Recipient", r->orcpt, global);
+        add_original(out, r->orcpt, global);
     add_address_field(out, "Final-Recipient", r->address, global);
     buf_addf(out, "Action: %s\r\n", dsn_action_name(r->action));
     add_status(r, out);

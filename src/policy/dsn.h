@@ -54,7 +54,7 @@ struct dsn_recipient {
     /* Where it went, when that is another address: taken out of the diagnostic, so that a notification does
      * not betray where somebody has his mail forwarded to (RFC 3464 section 4.1). Empty: nowhere else. */
     struct slice hidden;
-    struct slice orcpt; /* decoded ORCPT without its type; empty: none */
+    struct slice orcpt; /* decoded ORCPT with its type (grammar/xtext.h: xtext_orcpt_split()); empty: none */
     enum dsn_action action;
     enum dsn_reason reason;
     struct slice status; /* "5.1.1"; anything that is no status of this action becomes "5.0.0" and the like */

@@ -82,7 +82,7 @@ struct client_rcpt {
     /* given */
     struct slice address;
     unsigned notify;                /* set of SMTP_NOTIFY_…; 0: not given */
-    struct slice orcpt_type, orcpt; /* decoded; empty: not given */
+    struct slice orcpt_type, orcpt; /* decoded; no type: rfc822 or utf-8; empty: not given */
     /* found */
     enum client_outcome outcome;
     struct client_reply reply;

@@ -191,9 +191,9 @@ static void add_dsn(struct buf *out, const struct client_rcpt *rcpt, bool in_utf
     }
     if (rcpt->orcpt.len == 0)
         return;
-    bool utf8 = !slice_is_ascii(rcpt->orcpt);
+    bool utf8 = slice_ieq(rcpt->orcpt_type, SLICE("utf-8")) || !slice_is_ascii(rcpt->orcpt);
     buf_add(out, SLICE(" ORCPT="));
-    buf_add(out, rcpt->orcpt_type.len ? rcpt->orcpt_type : utf8 ? SLICE("utf-8") : SLICE("rfc822"));
+    buf_add(out, utf8 ? SLICE("utf-8") : rcpt->orcpt_type.len ? rcpt->orcpt_type : SLICE("rfc822"));
     buf_add_byte(out, ';');
     if (!utf8)
         xtext_encode(out, rcpt->orcpt);

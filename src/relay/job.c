@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/xtext.h"
 #include "settings/metrics.h"
 #include "wire/relay.h"
 
@@ -208,8 +209,9 @@ static bool take_recipients(struct job *job, struct slice list)
     job->ordinals = ARENA_ARRAY(mail->arena, uint32_t, number);
     for (; relay_recipient_take(&list, &to); mail->rcpt_count++) {
         job->ordinals[mail->rcpt_count] = to.ordinal;
-        mail->rcpts[mail->rcpt_count] =
-            (struct client_rcpt){.address = to.address, .notify = to.notify, .orcpt = to.orcpt};
+        struct client_rcpt *rcpt = &mail->rcpts[mail->rcpt_count];
+        *rcpt = (struct client_rcpt){.address = to.address, .notify = to.notify};
+        rcpt->orcpt = xtext_orcpt_split(to.orcpt, &rcpt->orcpt_type);
     }
     return true;
 }

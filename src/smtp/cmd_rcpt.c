@@ -119,8 +119,11 @@ void smtp_rcpt_refuse(struct smtp_session *s, struct slice address, unsigned cod
 
 static void ask(struct smtp_session *s, const struct smtp_rcpt *rcpt)
 {
+    AUTO_BUF struct buf orcpt = buf_new(WIRE_NAME_MAX);
+    if (rcpt->orcpt.len)
+        buf_addf(&orcpt, "%.*s;%.*s", SLICE_ARG(rcpt->orcpt_type), SLICE_ARG(rcpt->orcpt));
     const struct wire_queue_rcpt request = {
-        .txn = s->txn.id, .notify = rcpt->notify, .address = rcpt->to.text, .orcpt = rcpt->orcpt};
+        .txn = s->txn.id, .notify = rcpt->notify, .address = rcpt->to.text, .orcpt = buf_slice(&orcpt)};
     struct smtp_rcpt_call *call = call_new(s, rcpt->to.text);
     s->waits = SMTP_WAITS_RCPT;
     call->request = wire_call(s->smtp->queue, WIRE_QUEUE_RCPT, &request, SMTP_QUEUE_MS, on_rcpt, call);

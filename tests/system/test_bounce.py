@@ -94,6 +94,14 @@ def test_parameters_are_handed_on(world):
     assert parameters["ORCPT"] == "rfc822;x@y.example" and set(parameters["NOTIFY"].split(",")) == {"SUCCESS", "FAILURE"}
 
 
+def test_the_type_of_the_original_recipient_stays(world):
+    remote, bad, user = world.remote(), refusing(world), world.new_user()
+    for server in (remote, bad):
+        world.send(user, server.address(), rcpt_parameters=" ORCPT=X400;/C+3Dde/S+3DJo/")
+    assert remote.wait_messages(1)[0].recipients[0][1]["ORCPT"] == "X400;/C+3Dde/S+3DJo/"
+    assert world.bounce(user).recipients[0]["Original-Recipient"].replace(" ", "") == "X400;/C=de/S=Jo/"
+
+
 def test_success_is_told_where_the_other_side_will_not(world):
     remote = world.remote(extensions=[line for line in EXTENSIONS if line != "DSN"])
     user = world.new_user()

@@ -35,6 +35,27 @@ static void test_xtext(void **state)
     }
 }
 
+static void test_orcpt(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *orcpt, *type, *address;
+    } rows[] = {
+        {"rfc822;jo@x", "rfc822", "jo@x"},
+        {"X400;/C=de;S=jo/", "X400", "/C=de;S=jo/"},
+        {"utf-8;j\xc3\xb6@x", "utf-8", "j\xc3\xb6@x"},
+        {"jo@x", "", "jo@x"},
+        {"\"a;b\"@x", "", "\"a;b\"@x"},
+        {";jo@x", "", ";jo@x"},
+        {"", "", ""},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct slice type, address = xtext_orcpt_split(slice_of(rows[i].orcpt), &type);
+        assert_text(type, rows[i].type, i);
+        assert_text(address, rows[i].address, i);
+    }
+}
+
 static void test_utf8(void **state)
 {
     (void)state;
@@ -103,7 +124,7 @@ static void test_ascii(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xtext), cmocka_unit_test(test_utf8),
-                                       cmocka_unit_test(test_ascii)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_xtext), cmocka_unit_test(test_orcpt),
+                                       cmocka_unit_test(test_utf8), cmocka_unit_test(test_ascii)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

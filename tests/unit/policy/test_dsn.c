@@ -361,6 +361,29 @@ static void utf8_addresses(void **state)
     free_made(&m);
 }
 
+/* The type of address the sender's system gave comes back to it (RFC 3464 section 2.3.1). */
+static void original_recipient(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *orcpt, *field;
+    } rows[] = {
+        {"rfc822;jo@example.org", "rfc822; jo@example.org"},
+        {"jo@example.org", "rfc822; jo@example.org"}, /* as older versions kept it */
+        {"X400;/C=de;S=jo/", "X400; /C=de;S=jo/"},
+        {"utf-8;j\xc3\xb6@example.org", "utf-8; j\\x{F6}@example.org"},
+        {"rfc822;x400;a", "rfc822; x400;a"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dsn_recipient r = bob;
+        r.orcpt = slice_of(rows[i].orcpt);
+        struct dsn dsn = plain(&r, 1);
+        struct made m = write_one(&dsn);
+        assert_field(&m, 1, "Original-Recipient", rows[i].field);
+        free_made(&m);
+    }
+}
+
 /* A forward's target is nobody's business but its owner's. */
 static void hidden_target(void **state)
 {
@@ -479,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_long_addresses),
+        cmocka_unit_test(original_recipient),
         cmocka_unit_test(failure),
         cmocka_unit_test(whole_message),
         cmocka_unit_test(actions),

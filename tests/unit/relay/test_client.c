@@ -121,7 +121,8 @@ static void make_jobs(struct test *t, int fd, const char *text)
         job->ret = SMTP_RET_HDRS;
         job->envid = SLICE("id=1");
         t->rcpts[i][0].notify = SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY;
-        t->rcpts[i][0].orcpt = SLICE("first+1@example.org");
+        t->rcpts[i][0].orcpt_type = SLICE("X400");
+        t->rcpts[i][0].orcpt = SLICE("/first+1");
         t->rcpts[i][1].notify = SMTP_NOTIFY_NEVER;
         t->rcpts[i][1].orcpt = SLICE("\303\274@example.org");
         t->rcpts[i][2].orcpt = SLICE("\303\200" LOOSE LOOSE LOOSE LOOSE);
@@ -228,7 +229,7 @@ static const struct row good[] = {
     {"every parameter",
      HELLO "S 250-x\nS 250-SIZE\nS 250-8BITMIME\nS 250-SMTPUTF8\nS 250 DSN\n"
            "C MAIL FROM:<s@example.net> SIZE=40 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+3D1\nS 250 a\n"
-           "C RCPT TO:<a@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;first+2B1@example.org\nS 250 b\n"
+           "C RCPT TO:<a@example.org> NOTIFY=SUCCESS,DELAY ORCPT=X400;/first+2B1\nS 250 b\n"
            "C RCPT TO:<b@example.org> NOTIFY=NEVER ORCPT=utf-8;\303\274@example.org\nS 250 b\nC DATA\nS 354 "
            "c\nD *\nS 250 d\n",
      "accepted 250 2.0.0 end of data,accepted 250 2.0.0 end of data",

@@ -21,7 +21,7 @@ struct fake {
     /* what the peers saw */
     unsigned mails, rcpts, commits, resets, chunks, drops, logouts, cancels;
     struct buf body;
-    char sender[300], protocol[32], client_name[256];
+    char sender[300], protocol[32], client_name[256], orcpt[100];
     /* how they behave */
     uint32_t hops;
     bool queue_silent, store_fails;
@@ -74,6 +74,7 @@ static bool on_queue(void *ctx, struct ipc_link *link, struct ipc_packet *packet
         struct wire_queue_rcpt m;
         assert_int_equal(wire_decode(WIRE_QUEUE_RCPT, packet->body, &m), ERR_OK);
         f->rcpts++;
+        (void)snprintf(f->orcpt, sizeof f->orcpt, "%.*s", SLICE_ARG(m.orcpt));
         f->silent_request = packet->request;
         if (f->queue_silent)
             return true;
@@ -379,6 +380,26 @@ static void test_pipelined_in_one_packet(void **state)
     assert_int_equal(f.commits, 1);
     assert_int_equal(f.resets, 1); /* the second transaction was left open */
     teardown(&f);
+}
+
+/* The sender's own name of the recipient goes on with its type. */
+static void test_orcpt(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"", ""}, {" ORCPT=rfc822;a+2Bb@x", "rfc822;a+b@x"}, {" ORCPT=X400;/C+3Dde/", "X400;/C=de/"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct fake f;
+        char text[200];
+        setup(&f, SETTINGS_MX);
+        begin(&f);
+        (void)snprintf(text, sizeof text, "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<one@example.test>%s\r\n",
+                       rows[i][0]);
+        say(&f, text);
+        DIALOG(&f, "< 220 ", "< 250-", "< 250 2.1.0", "< 250 2.1.5");
+        assert_string_equal(f.orcpt, rows[i][1]);
+        teardown(&f);
+    }
 }
 
 static void test_answers_out_of_order(void **state)
@@ -966,6 +987,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_message),
         cmocka_unit_test(test_pipelined_in_one_packet),
+        cmocka_unit_test(test_orcpt),
         cmocka_unit_test(test_answers_out_of_order),
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_orders),
