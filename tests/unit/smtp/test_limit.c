@@ -169,7 +169,7 @@ static void test_messages(void **state)
         assert_string_equal(mail(&f, "a@b.test", 0), i ? "submission.messages_per_minute" : "");
         leave(&f);
     }
-    run_for(f.loop, 20);
+    run_for(f.loop, 60);
     assert_int_equal(f.told[OFFENCE_LIMIT], 1); /* the stranger's */
     teardown(&f);
 }
@@ -211,7 +211,7 @@ static void test_sender_domain(void **state)
     assert_string_equal(mail(&f, "a@c.test", 0), "");
     assert_string_equal(mail(&f, "", 0), "");
     leave(&f);
-    run_for(f.loop, 20);
+    run_for(f.loop, 60);
     assert_int_equal(f.told[OFFENCE_LIMIT], 0); /* whose fault it is nobody knows */
     teardown(&f);
 }
@@ -267,7 +267,7 @@ static void test_offences(void **state)
             smtp_limit_refused(f.s, slice_of(rows[i].address), &r);
             assert_int_equal(smtp_limit_is_trap(f.s, slice_of(rows[i].address)), i == 2 && own == 0);
             leave(&f);
-            run_for(f.loop, 10);
+            run_for(f.loop, 60);
             for (int kind = 0; kind < OFFENCE_COUNT; kind++)
                 assert_int_equal(f.told[kind], own == 0 && kind == (int)rows[i].kind);
         }
@@ -307,7 +307,7 @@ static void test_sessions_at_once(void **state)
         assert_non_null(f.s);
         leave(&f);
     }
-    run_for(f.loop, 10);
+    run_for(f.loop, 60);
     assert_int_equal(f.told[OFFENCE_LIMIT], 1);
     teardown(&f);
 }
