@@ -44,6 +44,29 @@ static void check_kernel(struct problems *problems)
                     "this kernel has no seccomp");
 }
 
+/* A trap that somebody owns would have its mail refused, and its senders banned. */
+static void check_traps(struct cli *cli, const struct settings *settings, const struct conf_origin *origin,
+                        const struct directory_table *table, struct problems *problems)
+{
+    for (size_t i = 0; table && i < settings->ban_policy.spam_traps.count; i++) {
+        const struct slice *trap = &settings->ban_policy.spam_traps.items[i];
+        struct directory_route route = {0};
+        directory_route_in(cli->arena, table, *trap, true, &route);
+        enum directory_rule rule = route.step_count ? route.steps[0].rule : DIRECTORY_RULE_UNKNOWN;
+        bool owned = rule == DIRECTORY_RULE_ACCOUNT || rule == DIRECTORY_RULE_ALIAS ||
+                     rule == DIRECTORY_RULE_ALIAS_SELF || rule == DIRECTORY_RULE_POSTMASTER;
+        if (route.outcome == DIRECTORY_REMOTE || route.outcome == DIRECTORY_INVALID)
+            problem_add(problems, PROBLEM_WARNING, slice_of(cli->config_path), conf_line(origin, trap),
+                        SLICE("name an address of one of your domains"),
+                        "ban_policy.spam_traps: %.*s is not an address here", SLICE_ARG(*trap));
+        else if (owned)
+            problem_add(problems, PROBLEM_ERROR, slice_of(cli->config_path), conf_line(origin, trap),
+                        SLICE("remove it from spam_traps, or the account or alias"),
+                        "ban_policy.spam_traps: %.*s has an owner, whose mail would be refused",
+                        SLICE_ARG(*trap));
+    }
+}
+
 static void print_json(const struct problems *problems, struct buf *text)
 {
     buf_add_str(text, "{\"problems\":[");
@@ -54,17 +77,8 @@ static void print_json(const struct problems *problems, struct buf *text)
         buf_addf(text, "%s{\"level\":\"%s\",\"line\":%u", i ? "," : "",
                  p->level == PROBLEM_ERROR ? "error" : "warning", p->line);
         for (size_t k = 0; k < 3; k++) {
-            buf_addf(text, ",\"%s\":\"", names[k]);
-            for (size_t at = 0; at < parts[k].len; at++) {
-                uint8_t c = parts[k].ptr[at];
-                if (c < 0x20)
-                    buf_addf(text, "\\u%04x", c);
-                else if (c == '"' || c == '\\')
-                    buf_addf(text, "\\%c", c);
-                else
-                    buf_add_byte(text, c);
-            }
-            buf_add_byte(text, '"');
+            buf_addf(text, ",\"%s\":", names[k]);
+            buf_add_json_string(text, parts[k]);
         }
         buf_add_byte(text, '}');
     }
@@ -89,6 +103,7 @@ int cmd_check(struct cli *cli)
         const struct directory_table *table = cli_directory(cli, settings, origin, problems);
         cli_check_outbound(cli, settings, origin, table, problems);
         cli_dkim_check(cli, settings, origin, table, problems);
+        check_traps(cli, settings, origin, table, problems);
         cli_check_gateways(cli, settings, origin, problems);
     }
     check_kernel(problems);

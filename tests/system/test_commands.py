@@ -38,6 +38,15 @@ def test_check_names_missing_files_and_collisions(make_server, tmp_path):
     assert done.returncode == 1 and "none.pem" in done.stdout + done.stderr
 
 
+def test_check_names_traps_that_are_none(make_server):
+    server = make_server(listeners=["mx"], accounts={"owner@example.test": "x"},
+                         ban_policy={"spam_traps": ["Owner@example.test", "old@example.test", "a@elsewhere.test"]})
+    done = server.command("check", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Owner@example.test has an owner" in said and "a@elsewhere.test is not an address here" in said, said
+    assert "old@example.test" not in said
+
+
 def test_run_with_a_bad_configuration_ends(make_server):
     server = make_server(listeners=["mx"])
     server.file.write_text("listeners: 5\n")
