@@ -97,7 +97,7 @@ def beside_a_flood(folder, certs, rounds):
             before = result(honest(port, FLOOD_SECONDS))
             during = honest(port, FLOOD_SECONDS)
             # what makes the flood shares the cores here, as no real one does: it yields to the server and the honest
-            storm = flood(port, "mixed", FLOOD, FLOOD_SECONDS, nice=10, offset=number * FLOOD * FLOOD_SECONDS // 2)
+            storm = flood(port, "mixed", FLOOD, FLOOD_SECONDS, nice=5, offset=number * FLOOD * FLOOD_SECONDS // 2)
             during = result(during)
             time.sleep(SETTLE)
             if before["failed"] or during["failed"]:
