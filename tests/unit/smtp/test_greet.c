@@ -97,6 +97,23 @@ static void test_behind_the_greeting(void **state)
     teardown(&f);
 }
 
+/* Everybody waits as long as was meant when he came, also behind one who waits longer. */
+static void test_in_order(void **state)
+{
+    struct fake f;
+    (void)state;
+    setup(&f);
+    f.settings.before_greeting.wait = 3 * WAIT_MS + LATE_MS;
+    struct client slow = stranger(&f, "203.0.113.7");
+    f.settings.before_greeting.wait = WAIT_MS;
+    struct client c = stranger(&f, "203.0.113.8");
+    assert_waited(expect(&f, &c, GREETING));
+    quit(&f, &c);
+    assert_true(expect(&f, &slow, GREETING) > WAIT_MS);
+    quit(&f, &slow);
+    teardown(&f);
+}
+
 static void test_many_wait(void **state)
 {
     enum { MANY = 300 };
@@ -215,8 +232,10 @@ static void test_early_only_scores(void **state)
     (void)state;
     setup(&f);
     f.settings.before_greeting.reject_early = false;
+    f.settings.before_greeting.text = SLICE("one moment");
     struct client c = stranger(&f, "203.0.113.7");
     say(&c, "HELO a\r\n");
+    (void)expect(&f, &c, "220-one moment\r\n");
     turns(&f, 5);
     say(&c, "QUIT\r\n");
     assert_in_range(expect(&f, &c, GREETING), WAIT_MS / 2, WAIT_MS + LATE_MS);
@@ -324,12 +343,19 @@ int main(void)
 {
     assert(metric_attach(&metrics_table, -1, "smtp", NULL) == ERR_OK);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_strangers_wait_once), cmocka_unit_test(test_others_do_not_wait),
-        cmocka_unit_test(test_two_lines),           cmocka_unit_test(test_behind_the_greeting),
-        cmocka_unit_test(test_many_wait),           cmocka_unit_test(test_reserve),
-        cmocka_unit_test(test_ends_of_the_wait),    cmocka_unit_test(test_early),
-        cmocka_unit_test(test_early_only_scores),   cmocka_unit_test(test_other_protocols),
-        cmocka_unit_test(test_bare_line_ends),      cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_strangers_wait_once),
+        cmocka_unit_test(test_others_do_not_wait),
+        cmocka_unit_test(test_two_lines),
+        cmocka_unit_test(test_behind_the_greeting),
+        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_many_wait),
+        cmocka_unit_test(test_reserve),
+        cmocka_unit_test(test_ends_of_the_wait),
+        cmocka_unit_test(test_early),
+        cmocka_unit_test(test_early_only_scores),
+        cmocka_unit_test(test_other_protocols),
+        cmocka_unit_test(test_bare_line_ends),
+        cmocka_unit_test(test_saved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
