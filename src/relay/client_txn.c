@@ -475,10 +475,29 @@ void client_txn_early(struct client *c, const struct smtp_reply *reply)
     }
 }
 
+/* A server may close as soon as it has answered (RFC 5321 section 3.8); maybe only the beginning is there. */
+static bool says_goodbye(struct slice input)
+{
+    struct slice code = slice_sub(input, 0, 3);
+    return slice_starts(SLICE("421"), code) || slice_starts(SLICE("221"), code);
+}
+
+/* The text went out with the envelope, so its answer may stand behind the envelope's at once. But with more
+ * answers than commands any of them may answer anything, and this one the message before a byte of it was
+ * read: 250 is no promise then. Better twice than never. */
+static bool is_anybodys_answer(const struct client *c)
+{
+    return c->txn.together && c->txn.accepted > 0 && c->spoiled && !says_goodbye(stream_input(c->stream));
+}
+
 void client_txn_final(struct client *c, const struct smtp_reply *reply)
 {
     if (stream_pending(c->stream) > 0) {
         client_txn_early(c, reply);
+        return;
+    }
+    if (is_anybodys_answer(c)) {
+        client_fail(c, CLIENT_UNKNOWN, 5, 0, "the server gave more answers than it was asked for");
         return;
     }
     c->job->times.final += client_lap(c);

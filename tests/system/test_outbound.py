@@ -88,9 +88,16 @@ def test_pipelined_answers_come_in_pieces(world):
 
 
 def test_an_answer_nobody_asked_for(world):
-    remote = world.remote(script=[{"mail": Raw(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n")}, {}])
+    """MAIL, RCPT and the text came in one piece; the server answers five times before it has read more than MAIL, and reads no
+    more. The third 250 is no answer to the text."""
+    def blurt(session, _):
+        session.send(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n")
+        return Silence()
+    remote = world.remote(script=[{"mail": blurt}, {}])
     _, word = world.send(world.new_user(), remote.address())
     remote.wait(lambda: remote.seen(word), 20, "the message")
+    world.wait_gone(remote.address())
+    assert remote.seen(word) == 1
 
 
 def test_extensions_that_lie(world):
