@@ -85,6 +85,16 @@ def test_others_do_not_wait(server, name, options):
         assert greeted(client) < LATE, name
 
 
+def test_without_a_word_in_the_configuration(make_server):
+    """Three seconds, for strangers alone."""
+    server = make_server(before_greeting=None, listeners=["mx", "mx-proxy"]).start()
+    stranger = knock(server, "198.51.100.3")
+    with knock(server, listener="mx") as client:
+        assert greeted(client) < LATE
+    assert 2.98 <= greeted(stranger) < 3 + LATE
+    stranger.close()
+
+
 def test_strangers_wait_side_by_side(server):
     clients = [knock(server, fresh_address()) for _ in range(200)]
     late = max(greeted(client) for client in clients)
