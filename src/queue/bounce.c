@@ -430,6 +430,12 @@ static void write_text(struct bounce *b, struct slice original)
     struct dsn_needs needs = dsn_write(&b->dsn, &text, &tail);
     buf_add(&text, original);
     buf_add(&text, buf_slice(&tail));
+    if (!buf_ok(&text) || !buf_ok(&tail)) { /* never half a notification */
+        log_error("queue.bounce", LOG_STR("id", b->message.id),
+                  LOG_CSTR("why", "the notification is longer than any may be"));
+        finish(b, ERR_INTERNAL);
+        return;
+    }
     b->mail.smtputf8 = needs.smtputf8;
     b->mail.eightbit = needs.eightbit;
     b->body = WIRE_BODY_OF_QUEUE | ++bounces->next_body;
