@@ -155,6 +155,7 @@ struct queued_row {
     struct slice enhanced; /* "4.2.1" */
     struct slice text;     /* the reply, or our own words */
     struct slice remote;   /* host that answered or was tried; empty: our own decision */
+    uint64_t attempt_ms;   /* when that was; 0: before it came into memory, or never */
 };
 
 /* The file of a message, in one of its forms, as long as jobs send it. */

@@ -45,6 +45,7 @@ void settle_answer(struct queued *message, struct queued_row *row, uint32_t code
     row->enhanced = printable_in(message->arena, slice_sub(enhanced, 0, 16));
     row->text = printable_in(message->arena, text);
     row->remote = printable_in(message->arena, slice_sub(remote, 0, DSN_TEXT_MAX));
+    row->attempt_ms = queue_now_ms(message->q);
 }
 
 /* ---- one row ---- */
@@ -168,7 +169,7 @@ static void fill_row(struct telling *t, const struct settle_bounce *b, struct bo
         .remote = row->remote,
         .diagnostic = diagnostic_in(m->arena, row),
         .is_reply = row->code != 0 && row->remote.len != 0,
-        .last_attempt_ms = row->attempts || row->code ? queue_now_ms(t->q) : 0,
+        .last_attempt_ms = row->attempts || row->code ? row->attempt_ms : 0,
         .retry_until_ms = b->action == DSN_DELAYED ? m->created_ms + t->q->settings->queue.expire : 0};
 }
 

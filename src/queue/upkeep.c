@@ -37,6 +37,7 @@ static void explain(struct queued *message, struct queued_row *row, enum dsn_rea
     if (!row->text.len)
         settle_answer(message, row, 0, SLICE("4.4.7"),
                       state.len ? state : SLICE("it could not be delivered in time"), SLICE_EMPTY);
+    row->attempt_ms = 0; /* this is none */
 }
 
 static void on_expired(void *ctx, struct queued *message)

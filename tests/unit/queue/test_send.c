@@ -281,6 +281,24 @@ static void only_the_news_again(void **state)
     out_free(o);
 }
 
+/* A notification tells the time of the attempt, not its own; where nobody knows it any more, none. */
+static void last_attempt(void **state)
+{
+    (void)state;
+    static const char quick[] = OUT_YAML "queue: { retry_first: 1h, expire: 1h, warn: 500ms }\n";
+    struct out *o = out_new(quick, NULL);
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    (void)out_take(o, 0, &out_refused);
+    out_until_number(o, OUT_ROWS, 0);
+    assert_true(holds(o, "Action: failed") && holds(o, "Last-Attempt-Date: "));
+    (void)out_letter(o, "john@example.org", "b@example.net");
+    (void)out_take(o, 1, &out_later);
+    out_until_number(o, "SELECT count(*) FROM queue_message WHERE warned = 1", 1);
+    assert_true(holds(o, "Action: delayed") && holds(o, "Will-Retry-Until: "));
+    assert_false(holds(o, "Last-Attempt-Date: "));
+    out_free(o);
+}
+
 /* Such a row does not expire as failed, and is not late. */
 static void news_do_not_expire(void **state)
 {
@@ -380,6 +398,7 @@ int main(void)
         cmocka_unit_test(login_refused),
         cmocka_unit_test(only_the_news_again),
         cmocka_unit_test(released_is_signed),
+        cmocka_unit_test(last_attempt),
         cmocka_unit_test(news_do_not_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
