@@ -27,6 +27,12 @@ static uint64_t now_min(void)
     return (uint64_t)clock_unix_s() / 60;
 }
 
+static void forget_known(struct smtp_greeter *g, const struct netaddr *client)
+{
+    smtp_known_forget(g->known, client);
+    metric_set(METRIC_CLIENTS_KNOWN, 0, smtp_known_count(g->known));
+}
+
 bool smtp_offence(struct smtp_session *s, enum offence kind, struct slice detail,
                   const struct compat_line *compat)
 {
@@ -34,8 +40,8 @@ bool smtp_offence(struct smtp_session *s, enum offence kind, struct slice detail
     const struct netaddr *client = stream_client(s->stream);
     if (s->probe || !grant_is_none(&s->grant) || security_is_exempt(settings, client))
         return false;
-    if (kind == OFFENCE_PROTOCOL_ABUSE || kind == OFFENCE_SPAM_TRAP)
-        smtp_known_forget(s->smtp->greeter->known, client); /* it waits again next time */
+    if (kind == OFFENCE_PROTOCOL_ABUSE)
+        forget_known(s->smtp->greeter, client); /* it waits again next time */
     const struct security_event event = {.kind = kind,
                                          .listener = s->port->index,
                                          .client = client,
@@ -229,7 +235,7 @@ static void on_listed_again(void *ctx)
     struct smtp_waiting *w = ctx;
     AUTO_BUF struct buf zones = buf_new(ZONES_MAX);
     if (weigh(w->greeter, w, &zones))
-        smtp_known_forget(w->greeter->known, &w->client); /* it waits for the greeting next time */
+        forget_known(w->greeter, &w->client); /* it waits for the greeting next time */
     forget_waiting(w);
 }
 
