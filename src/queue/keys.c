@@ -25,11 +25,13 @@ enum key_state {
     KEY_SIGNS,   /* its record is there */
     KEY_UNKNOWN, /* DNS has failed so far: signs */
     KEY_ABSENT,  /* DNS answers that there is no such record, or it is revoked */
-    KEY_DIFFERS  /* the record is another key's */
+    KEY_DIFFERS, /* the record is another key's */
+    KEY_FORBIDS  /* the record is not for mail, or not for SHA-256 (RFC 6376 section 3.6.1) */
 };
 
-static const char *const state_names[] = {"not looked up yet", "signing", "unknown, signing", "not published",
-                                          "another key is published"};
+static const char *const state_names[] = {"not looked up yet",        "signing",
+                                          "unknown, signing",         "not published",
+                                          "another key is published", "its record forbids it (h= or s=)"};
 
 /* Why a message of a domain of ours is not signed. */
 enum lack {
@@ -137,9 +139,10 @@ static void judge(struct key *key, const struct wire_dkim_published *m)
     key->answer = m->status < DNS_FAILED ? (enum dns_status)m->status : DNS_FAILED;
     key->failing = key->answer == DNS_FAILED;
     if (m->status == DNS_OK)
-        enter(key, m->key.len == 0                                                            ? KEY_ABSENT
-                   : slice_ieq(m->algorithm, key->algorithm) && slice_eq(m->key, key->public) ? KEY_SIGNS
-                                                                                              : KEY_DIFFERS);
+        enter(key, m->key.len == 0                                                              ? KEY_ABSENT
+                   : !slice_ieq(m->algorithm, key->algorithm) || !slice_eq(m->key, key->public) ? KEY_DIFFERS
+                   : m->forbids                                                                 ? KEY_FORBIDS
+                                                                                                : KEY_SIGNS);
     else if (m->status == DNS_NODATA || m->status == DNS_NXDOMAIN)
         enter(key, KEY_ABSENT);
     else if (key->state == KEY_NEW)

@@ -59,8 +59,11 @@ static void on_answer(void *ctx, enum err err, struct ipc_packet *packet)
     struct dkim_record record;
     resolve_dns_read_in(arena, err, packet, &reply);
     if (reply.status == DNS_OK && find_record(arena, &reply, &record)) {
-        const struct wire_dkim_published published = {
-            .status = DNS_OK, .algorithm = slice_of(dkim_key_type_name(record.algorithm)), .key = record.key};
+        const struct wire_dkim_published published = {.status = DNS_OK,
+                                                      .forbids = !record.sha256 || !record.email,
+                                                      .algorithm =
+                                                          slice_of(dkim_key_type_name(record.algorithm)),
+                                                      .key = record.key};
         wire_reply(p->link, p->request, WIRE_DKIM_PUBLISHED, false, &published);
     } else {
         answer_status(p->link, p->request, reply.status == DNS_OK ? DNS_NODATA : reply.status);

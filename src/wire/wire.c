@@ -281,7 +281,8 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_DKIM_CHECK, QUEUE, RELAY, wire_dkim_check, BYTES(wire_dkim_check, domain, 256),
         BYTES(wire_dkim_check, selector, 256)),
     ROW(WIRE_DKIM_PUBLISHED, RELAY, QUEUE, wire_dkim_published, U32(wire_dkim_published, status),
-        BYTES(wire_dkim_published, algorithm, 32), BYTES(wire_dkim_published, key, 4096)),
+        U32(wire_dkim_published, forbids), BYTES(wire_dkim_published, algorithm, 32),
+        BYTES(wire_dkim_published, key, 4096)),
 
     ROW(WIRE_DNS_QUERY, SMTP | SCAN | RELAY, DNS, wire_dns_query, U32(wire_dns_query, rrtype),
         BYTES(wire_dns_query, name, 256)),

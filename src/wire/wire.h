@@ -883,6 +883,7 @@ struct wire_dkim_check {
 /* status: enum dns_status; DNS_NODATA also when what is there is no key record. */
 struct wire_dkim_published {
     uint32_t status;
+    uint32_t forbids;       /* its h= has no sha256, or its s= no email: no signature of ours is valid */
     struct slice algorithm; /* "rsa", "ed25519" */
     struct slice key;       /* p=, decoded; empty: revoked */
 };

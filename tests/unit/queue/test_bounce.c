@@ -26,8 +26,8 @@ struct fake {
     unsigned bodies, puts, drops, deliveries, sends, signs, checks;
     char delivered[100], sent_to[100], sent_from[100];
     enum err open_err, put_err, sign_err;
-    unsigned put_fails; /* only this one; 0: as put_err says */
-    bool silent;
+    unsigned put_fails;   /* only this one; 0: as put_err says */
+    bool silent, forbids; /* the record: what we would sign */
     const char *original; /* what the store has of the message */
     uint32_t dns;
     char published[20];
@@ -135,8 +135,10 @@ static bool auth(struct fake *f, struct ipc_link *link, struct ipc_packet *packe
 static bool relay(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
 {
     if (packet->type == WIRE_DKIM_CHECK) {
-        const struct wire_dkim_published m = {
-            .status = f->dns, .algorithm = SLICE("rsa"), .key = slice_of(f->published)};
+        const struct wire_dkim_published m = {.status = f->dns,
+                                              .forbids = f->forbids,
+                                              .algorithm = SLICE("rsa"),
+                                              .key = slice_of(f->published)};
         f->checks++;
         if (!f->silent)
             wire_reply(link, packet->request, WIRE_DKIM_PUBLISHED, false, &m);
@@ -550,14 +552,15 @@ static void first_answer(void **state)
     static const struct {
         uint32_t dns;
         const char *key;
-        bool signs;
-    } table[] = {{DNS_OK, "FRESH", true},  {DNS_NXDOMAIN, "", false}, {DNS_NODATA, "", false},
-                 {DNS_OK, "OTHER", false}, {DNS_OK, "", false},       {DNS_FAILED, "", true},
-                 {DNS_BOGUS, "", true}};
+        bool signs, forbids;
+    } table[] = {{DNS_OK, "FRESH", true}, {DNS_OK, "FRESH", false, true}, {DNS_NXDOMAIN, "", false},
+                 {DNS_NODATA, "", false}, {DNS_OK, "OTHER", false},       {DNS_OK, "", false},
+                 {DNS_FAILED, "", true},  {DNS_BOGUS, "", true}};
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         struct fake f;
         struct rig *rig = start(&f, yaml);
         f.dns = table[i].dns;
+        f.forbids = table[i].forbids;
         (void)snprintf(f.published, sizeof f.published, "%s", table[i].key);
         tell_keys(rig, "FRESH");
         if (table[i].signs != (sign(rig, "john@example.org").header[0] != '\0'))

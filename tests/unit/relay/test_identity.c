@@ -77,7 +77,7 @@ struct asker {
     struct fake_dns dns;
     struct ipc_link *queue, *relay;
     struct dkim_check *check;
-    bool answered;
+    bool answered, forbids;
     unsigned status;
     char algorithm[32];
     size_t key_len;
@@ -99,6 +99,7 @@ static void on_published(void *ctx, enum err err, struct ipc_packet *packet)
     a->answered = true;
     a->status = p.status;
     a->key_len = p.key.len;
+    a->forbids = p.forbids != 0;
     (void)snprintf(a->algorithm, sizeof a->algorithm, "%.*s", SLICE_ARG(p.algorithm));
 }
 
@@ -110,6 +111,12 @@ static void test_dkim(void **state)
         {"two._domainkey.a.test", RR_TXT, DNS_OK, false,
          "v=spf1 -all|v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},
         {"gone._domainkey.a.test", RR_TXT, DNS_OK, false, "v=DKIM1; k=ed25519; p="},
+        {"sha1._domainkey.a.test", RR_TXT, DNS_OK, false,
+         "v=DKIM1; k=ed25519; h=sha1; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},
+        {"other._domainkey.a.test", RR_TXT, DNS_OK, false,
+         "v=DKIM1; k=ed25519; s=other; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},
+        {"all._domainkey.a.test", RR_TXT, DNS_OK, false,
+         "v=DKIM1; k=ed25519; h=sha1:sha256; s=*; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},
         {"spf._domainkey.a.test", RR_TXT, DNS_OK, false, "v=spf1 -all"},
         {"failed._domainkey.a.test", RR_TXT, DNS_FAILED, false, ""},
         {"bogus._domainkey.a.test", RR_TXT, DNS_BOGUS, false, ""},
@@ -120,9 +127,17 @@ static void test_dkim(void **state)
         unsigned status;
         const char *algorithm;
         size_t key_len;
+        bool forbids;
     } rows[] = {
-        {"mail", DNS_OK, "ed25519", 32}, {"two", DNS_OK, "ed25519", 32}, {"gone", DNS_OK, "ed25519", 0},
-        {"spf", DNS_NODATA, "", 0},      {"none", DNS_NXDOMAIN, "", 0},  {"failed", DNS_FAILED, "", 0},
+        {"sha1", DNS_OK, "ed25519", 32, true},
+        {"other", DNS_OK, "ed25519", 32, true},
+        {"all", DNS_OK, "ed25519", 32},
+        {"mail", DNS_OK, "ed25519", 32},
+        {"two", DNS_OK, "ed25519", 32},
+        {"gone", DNS_OK, "ed25519", 0},
+        {"spf", DNS_NODATA, "", 0},
+        {"none", DNS_NXDOMAIN, "", 0},
+        {"failed", DNS_FAILED, "", 0},
         {"bogus", DNS_BOGUS, "", 0},
     };
     static const struct ipc_ops relay_ops = {.packet = on_check, .down = fake_on_down};
@@ -146,6 +161,7 @@ static void test_dkim(void **state)
         assert_int_equal(a.status, rows[i].status);
         assert_string_equal(a.algorithm, rows[i].algorithm);
         assert_int_equal(a.key_len, rows[i].key_len);
+        assert_int_equal(a.forbids, rows[i].forbids);
     }
     question.selector = SLICE("slow");
     for (unsigned i = 0; i < 2; i++) /* forgotten, and freed at work */
