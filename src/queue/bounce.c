@@ -83,6 +83,40 @@ bool bounce_wanted(const struct bounce_message *message, const struct bounce_row
     return message->sender.len ? dsn_wanted(row->notify, row->action) : row->action == DSN_FAILED;
 }
 
+/* When time ran out, what was temporary is final. */
+static struct slice status_in(struct arena *arena, const struct queued_row *row, enum dsn_action action)
+{
+    struct slice status = row->enhanced.len ? row->enhanced : SLICE("4.4.7");
+    if (action != DSN_FAILED || status.ptr[0] != '4')
+        return action == DSN_DELAYED && status.ptr[0] != '4' ? SLICE("4.4.7") : status;
+    return arena_printf(arena, "5%.*s", SLICE_ARG(slice_from(status, 1)));
+}
+
+static struct slice diagnostic_in(struct arena *arena, const struct queued_row *row)
+{
+    if (!row->code)
+        return row->text;
+    return arena_printf(arena, "%u %.*s%s%.*s", row->code, SLICE_ARG(row->enhanced),
+                        row->enhanced.len ? " " : "", SLICE_ARG(row->text));
+}
+
+void bounce_row_in(struct arena *arena, const struct queued_row *row, enum dsn_action action,
+                   enum dsn_reason reason, struct bounce_row *to)
+{
+    *to = (struct bounce_row){.ordinal = row->ordinal,
+                              .notify = row->notify,
+                              .address = row->address,
+                              .orcpt = row->orcpt,
+                              .target = row->target,
+                              .action = action,
+                              .reason = reason,
+                              .status = status_in(arena, row, action),
+                              .remote = row->remote,
+                              .diagnostic = diagnostic_in(arena, row),
+                              .is_reply = row->code != 0 && row->remote.len != 0,
+                              .last_attempt_ms = row->attempts || row->code ? row->attempt_ms : 0};
+}
+
 static struct slice id_of(const struct bounce *b)
 {
     return slice_make(b->id, QUEUE_ID_LEN);

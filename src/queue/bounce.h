@@ -45,6 +45,10 @@ struct bounce_row {
     uint64_t last_attempt_ms, retry_until_ms; /* 0: not told */
 };
 
+/* A row with its last answer, as it is told of. Texts are the row's, or made in the arena. */
+void bounce_row_in(struct arena *arena, const struct queued_row *row, enum dsn_action action,
+                   enum dsn_reason reason, struct bounce_row *to);
+
 /* The first `settled` rows are settled (marked) on disk, and so are the notifications about them, if there
  * are any. ERR_OK: those are all. Otherwise nothing has changed for the others: hand them in again later. */
 typedef void bounce_done(void *ctx, enum err err, size_t settled);

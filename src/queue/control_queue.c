@@ -476,6 +476,20 @@ static void on_bounced(void *ctx, enum err err, size_t settled)
                 NULL, on_returned, group);
 }
 
+static struct queued_row queued_row_of(const struct rows_row *row)
+{
+    return (struct queued_row){.ordinal = row->ordinal,
+                               .notify = row->notify,
+                               .attempts = row->attempts,
+                               .address = row->address,
+                               .orcpt = row->orcpt,
+                               .target = row->target,
+                               .code = row->code,
+                               .enhanced = row->enhanced,
+                               .text = row->error,
+                               .remote = row->remote};
+}
+
 static void bounce_group(struct run *run, size_t first, size_t count)
 {
     const struct rows_row *m = &run->rows[first];
@@ -483,18 +497,9 @@ static void bounce_group(struct run *run, size_t first, size_t count)
     struct group *group = ARENA_NEW(run->page, struct group);
     *group = (struct group){.run = run, .first = first, .count = count};
     for (size_t i = 0; i < count; i++) {
-        const struct rows_row *row = &run->rows[first + i];
-        rows[i] = (struct bounce_row){.ordinal = row->ordinal,
-                                      .notify = row->notify,
-                                      .address = row->address,
-                                      .orcpt = row->orcpt,
-                                      .target = row->target,
-                                      .action = DSN_FAILED,
-                                      .reason = DSN_REASON_OPERATOR,
-                                      .status = SLICE("5.3.0"),
-                                      .remote = row->remote,
-                                      .diagnostic = row->error,
-                                      .is_reply = row->code > 0};
+        const struct queued_row row = queued_row_of(&run->rows[first + i]);
+        bounce_row_in(run->page, &row, DSN_FAILED, DSN_REASON_OPERATOR, &rows[i]);
+        rows[i].status = SLICE("5.3.0");
     }
     const struct bounce_message message = {.id = m->id,
                                            .sender = m->sender,

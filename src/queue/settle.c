@@ -136,41 +136,12 @@ struct telling {
     struct settle_bounce rows[];
 };
 
-/* Status of what has failed: when time ran out, what was temporary is final. */
-static struct slice status_in(struct arena *arena, const struct settle_bounce *b)
-{
-    struct slice status = b->row->enhanced.len ? b->row->enhanced : SLICE("4.4.7");
-    if (b->action != DSN_FAILED || status.ptr[0] != '4')
-        return b->action == DSN_DELAYED && status.ptr[0] != '4' ? SLICE("4.4.7") : status;
-    return arena_printf(arena, "5%.*s", SLICE_ARG(slice_from(status, 1)));
-}
-
-static struct slice diagnostic_in(struct arena *arena, const struct queued_row *row)
-{
-    if (!row->code)
-        return row->text;
-    return arena_printf(arena, "%u %.*s%s%.*s", row->code, SLICE_ARG(row->enhanced),
-                        row->enhanced.len ? " " : "", SLICE_ARG(row->text));
-}
-
 static void fill_row(struct telling *t, const struct settle_bounce *b, struct bounce_row *to)
 {
     struct queued *m = t->message;
-    const struct queued_row *row = b->row;
-    *to = (struct bounce_row){
-        .ordinal = row->ordinal,
-        .notify = row->notify,
-        .address = row->address,
-        .orcpt = row->orcpt,
-        .target = row->target,
-        .action = b->action,
-        .reason = b->reason,
-        .status = status_in(m->arena, b),
-        .remote = row->remote,
-        .diagnostic = diagnostic_in(m->arena, row),
-        .is_reply = row->code != 0 && row->remote.len != 0,
-        .last_attempt_ms = row->attempts || row->code ? row->attempt_ms : 0,
-        .retry_until_ms = b->action == DSN_DELAYED ? m->created_ms + t->q->settings->queue.expire : 0};
+    bounce_row_in(m->arena, b->row, b->action, b->reason, to);
+    if (b->action == DSN_DELAYED)
+        to->retry_until_ms = m->created_ms + t->q->settings->queue.expire;
 }
 
 static void on_told(void *ctx, enum err err, size_t settled);

@@ -133,7 +133,8 @@ def test_bounce(world):
     world.queue("bounce", "--recipient", remote.address("a"))
     note = world.bounce(user)
     assert [block["Action"] for block in note.recipients] == ["failed"]
-    assert note.of(remote.address("a"))
+    about = note.of(remote.address("a"))
+    assert about["Remote-MTA"].endswith(remote.domain) and re.match(r"smtp; 4\d\d 4\.", about["Diagnostic-Code"]), about
     assert world.row(remote.address("b"))["id"] == ident and world.row(remote.address("a")) is None
 
 
