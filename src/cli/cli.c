@@ -52,7 +52,7 @@ static const struct cli_command commands[] = {
      "or --all. list takes --limit N. Exit code 1: nothing matched.\n"
      "Example: rockdove -c rockdove.yaml queue bounce --domain gone.example --older 2d"},
     {"relay", cmd_relay, "list | test [NAME] [--to A] | count NAME N", "the servers mail leaves through",
-     "list: quota used today, what waits, whether its route is stopped. test: logs in, shows TLS and "
+     "list: quota used today, what is under way, whether its route is stopped. test: logs in, shows TLS and "
      "limits,\n"
      "sends one message to ADDRESS. count: N messages went past the queue, by the provider's own interface;\n"
      "they count into the quota. NAME is `default` unless given.\n"
@@ -79,8 +79,10 @@ static const struct cli_command commands[] = {
      "Example: rockdove -c rockdove.yaml haproxy --backend 10.0.0.5 --backend mx-proxy=10.0.0.6:32525"},
     {"ban", cmd_ban, "list|add|remove|explain [ADDRESS]", "who is banned, why, and until when",
      "list: bans of ours (those only told with bans: observe too), by hand, and CrowdSec's decisions;\n"
-     "--source ours|hand|crowdsec shows one kind. add: by hand, on every listener at once; --for TIME (until\n"
-     "removed unless given), --reason TEXT. remove: ends a ban by hand or of ours; exit code 1 when there is\n"
+     "--source ours|hand|crowdsec shows one kind. add: by hand, on every listener at once; --for TIME "
+     "(until\n"
+     "removed unless given), --reason TEXT. remove: ends a ban by hand or of ours; exit code 1 when there "
+     "is\n"
      "none, or something else still bans it. explain: the evidence, the rule, until when, and what speaks\n"
      "against a ban.\n"
      "Example: rockdove -c rockdove.yaml ban add 203.0.113.0/24 --for 2d --reason \"password guessing\""},

@@ -15,8 +15,11 @@
 #define DEADLINE_MS     20000 /* of one question; who asks has his own */
 #define SWEEP_MS        1000
 #define ANSWER_ARENA    (1u << 20)
-#define RECORD_HEAD_MAX 3  /* the length in front of a record */
-#define NEGATIVE_TTL    60 /* told with failures, so that nobody asks at once again */
+#define RECORD_HEAD_MAX 3 /* the length in front of a record */
+#define REVERSE_MAX                                                                                          \
+    500 /* questions for names of addresses at once: each costs 10 KB while it waits, and strangers cause    \
+           them */
+#define NEGATIVE_TTL 60 /* told with failures, so that nobody asks at once again */
 
 struct dns {
     struct role_run *run;
@@ -24,6 +27,7 @@ struct dns {
     struct resolver *resolver, *next;
     struct loop_timer *sweep;
     struct list pending; /* oldest first */
+    size_t reverse;      /* PTR among them */
     uint32_t epochs[ROLE_COUNT];
 };
 
@@ -35,6 +39,13 @@ struct pending {
     uint64_t begun_ns;
     bool answered; /* the deadline was faster */
 };
+
+static void forget(struct pending *p)
+{
+    p->dns->reverse -= p->type == PACKET_TYPE_PTR;
+    list_remove(&p->node);
+    free(p);
+}
 
 /* ---- answers ---- */
 
@@ -120,8 +131,7 @@ static void on_answer(void *ctx, int rcode, struct slice message, int secure, co
         reply_status(p, DNS_FAILED);
     else
         reply_message(p, message, secure == 2);
-    list_remove(&p->node);
-    free(p);
+    forget(p);
 }
 
 static void on_sweep(void *arg)
@@ -155,10 +165,10 @@ static bool on_query(void *ctx, struct ipc_link *link, struct ipc_packet *packet
     p->type = m->rrtype;
     p->begun_ns = clock_mono_ns();
     list_push_back(&dns->pending, &p->node);
-    if (resolver_ask(dns->resolver, m->name, m->rrtype, on_answer, p)) {
+    dns->reverse += p->type == PACKET_TYPE_PTR;
+    if (dns->reverse > REVERSE_MAX || resolver_ask(dns->resolver, m->name, m->rrtype, on_answer, p)) {
         reply_status(p, DNS_FAILED);
-        list_remove(&p->node);
-        free(p);
+        forget(p);
     }
     return true;
 }

@@ -31,21 +31,6 @@ void smtp_ptr_abandon(struct smtp_session *s)
     s->ptr = NULL;
 }
 
-/* Addresses nobody outside has names for (RFC 1918, RFC 4193, RFC 3927, RFC 4291 section 2.5.6). */
-static bool is_private(const struct netaddr *a)
-{
-    static const struct {
-        const char *text;
-    } networks[] = {{"10.0.0.0/8"},     {"172.16.0.0/12"}, {"192.168.0.0/16"},
-                    {"169.254.0.0/16"}, {"fc00::/7"},      {"fe80::/10"}};
-    for (size_t i = 0; i < ARRAY_LEN(networks); i++) {
-        struct netaddr_network network;
-        if (netaddr_network_parse(slice_of(networks[i].text), &network) && netaddr_network_has(&network, a))
-            return true;
-    }
-    return netaddr_is_loopback(a);
-}
-
 /* RFC 1035 section 3.5, RFC 3596 section 2.5. */
 static size_t reverse_name(const struct netaddr *a, char name[PTR_NAME_MAX])
 {
@@ -133,7 +118,7 @@ void smtp_ptr_begin(struct smtp_session *s)
     const struct netaddr *client = stream_client(s->stream);
     char name[PTR_NAME_MAX];
     if (s->probe || !s->smtp->dns || (client->family != NETADDR_V4 && client->family != NETADDR_V6) ||
-        is_private(client))
+        netaddr_is_private(client))
         return;
     s->ptr = mem_zero(1, sizeof *s->ptr);
     s->ptr->session = s;

@@ -818,7 +818,7 @@ enum relay_route {
  * `prefix` is sent before it. Answered with WIRE_RELAY_SENT when every recipient has its result. */
 struct wire_relay_send {
     uint32_t route; /* enum relay_route */
-    uint32_t relay;
+    uint32_t relay; /* as in settings_relay_at(); of RELAY_ROUTE_MAP enum settings_map_tls */
     uint32_t port;
     uint32_t no_mx;    /* RELAY_ROUTE_MAP: the host stood in brackets */
     uint32_t smtputf8; /* an address or a header needs it */
@@ -978,7 +978,7 @@ struct wire_ban_report {
 /* ---- control ---- */
 
 /* One command line: arguments as wire_strings, the first its name. Answered by WIRE_CONTROL_OUTPUT packets.
- */
+ * The supervisor knows one more word, "look": look for changed files now. */
 struct wire_control {
     uint32_t json;
     struct slice arguments;
