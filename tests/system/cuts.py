@@ -38,6 +38,7 @@ class Recording:
         self.folder = folder
         self.accounts = {f"u{number}@{DOMAIN}": PASSWORD for number in range(USERS)}
         self.added = {}  # accounts made by command: address -> Promise
+        self.banned = {} # addresses banned by command
         self.ledger = Ledger()
         disk, certs = folder / "disk", Certs(folder / "certs")
         disk.mkdir(parents=True)
@@ -60,21 +61,22 @@ class Recording:
             server.start()
             with Load(server, self.ledger, self.accounts, seed + part, WORK) as load:
                 load.wait()
-            self._add_account(server, f"added{part}@{DOMAIN}")
+            self._command(server, self.added, f"added{part}@{DOMAIN}", "account", "add", input=PASSWORD + "\n")
+            self._command(server, self.banned, f"203.0.113.{part}", "ban", "add")
             end()
 
-    def _add_account(self, server, address):
+    def _command(self, server, promises, subject, *words, **more):
         promise = Promise()
-        if server.command("account", "add", address, input=PASSWORD + "\n", check=False).returncode == 0:
+        if server.command(*words, subject, check=False, **more).returncode == 0:
             promise.answered()
-            self.added[address] = promise
+            promises[subject] = promise
 
     # ---- one cut ----
 
     def answers(self):
         """The moments of all promises, in order."""
         ledger = self.ledger
-        promises = [*ledger.messages.values(), *ledger.changes.values(), *self.added.values(),
+        promises = [*ledger.messages.values(), *ledger.changes.values(), *self.added.values(), *self.banned.values(),
                     *(promise for pair in ledger.mailboxes.values() for promise in pair if promise)]
         return sorted(promise.kept for promise in promises if promise.kept)
 
@@ -102,6 +104,9 @@ class Recording:
             found += look(server, self.ledger, self.accounts, cut, calm)
             found += [f"{address} cannot log in" for address, promise in self.added.items()
                       if promise.was_kept(cut) and not self._logs_in(address)]
+            bans = server.command("ban", "list", check=False).stdout
+            found += [f"{address} is not banned any more" for address, promise in self.banned.items()
+                      if promise.was_kept(cut) and address not in bans]
             server.stop()
             verify = server.command("store", "verify", check=False)
             if verify.returncode:

@@ -42,7 +42,7 @@ def recording(scratch):
 @with_faults
 def test_power_cuts(recording):
     assert recording.ledger.accepted() > 50
-    assert len(recording.added) == 3
+    assert len(recording.added) == len(recording.banned) == 3
     recording.cut(CUTS, SEED)
 
 
