@@ -41,9 +41,8 @@ static void set_network(struct netaddr *to, const struct netaddr *client)
     memcpy(to->bytes, prefix.bytes, sizeof to->bytes);
 }
 
-static void on_closed(void *arg)
+static void leave_network(struct network *network)
 {
-    struct network *network = arg;
     if (--network->count > 0)
         return;
     if (network->service)
@@ -58,20 +57,52 @@ static struct network *network_of(const struct service *s, const struct netaddr 
     return map_get(s->networks, slice_make(&addr, sizeof addr));
 }
 
-static void count_in(struct service *s, struct stream *stream)
+static struct network *enter_network(struct service *s, const struct netaddr *client)
 {
-    struct network *network = network_of(s, stream_client(stream));
+    struct network *network = network_of(s, client);
     if (!network) {
         network = mem_zero(1, sizeof *network);
         network->service = s;
-        set_network(&network->addr, stream_client(stream));
+        set_network(&network->addr, client);
         if (!map_put(s->networks, key_of(network), network)) {
             free(network);
-            return;
+            return NULL;
         }
     }
     network->count++;
-    stream_on_close(stream, on_closed, network);
+    return network;
+}
+
+/* ---- visits ---- */
+
+/* Where a connection is counted, as long as it is open. */
+struct visit {
+    struct network *network;   /* may be NULL */
+    struct service_port *port; /* of a stranger; else NULL */
+};
+
+static void on_closed(void *arg)
+{
+    struct visit *visit = arg;
+    if (visit->network)
+        leave_network(visit->network);
+    if (visit->port)
+        visit->port->strangers--;
+    service_port_free(&visit->port);
+    free(visit);
+}
+
+static void count_in(struct service *s, struct stream *stream, const struct listener_arrival *arrival,
+                     bool stranger)
+{
+    struct visit *visit = mem_zero(1, sizeof *visit);
+    visit->network = enter_network(s, stream_client(stream));
+    visit->port = stranger ? service_port_at(s, arrival->index) : NULL;
+    if (visit->port) {
+        visit->port->refs++;
+        visit->port->strangers++;
+    }
+    stream_on_close(stream, on_closed, visit);
 }
 
 /* ---- the questions ---- */
@@ -79,17 +110,19 @@ static void count_in(struct service *s, struct stream *stream)
 /* Per service: what it may have of a minute and at once, and how it says no. */
 struct manners {
     uint64_t per_minute, most;
-    const char *limit, *banned, *rate, *crowd;
+    const char *limit, *banned, *rate, *crowd, *full;
 };
 
 #define SMTP_BANNED "521 5.7.1 Mail from your address is not taken\r\n"
 #define SMTP_RATE(limit)                                                                                     \
     "421 4.7.0 Too many connections in a minute from your address (" limit "), try again later\r\n"
 #define SMTP_CROWD  "421 4.7.0 Too many connections from your network (network_share), try again later\r\n"
+#define SMTP_FULL   "421 4.7.0 Too many connections to this port (listener connections), try again later\r\n"
 #define IMAP_BANNED "* BYE Connections from your address are not taken\r\n"
 #define IMAP_RATE                                                                                            \
     "* BYE [UNAVAILABLE] Too many connections in a minute from your address "                                \
     "(imap.connections_per_minute)\r\n"
+#define IMAP_FULL  "* BYE [UNAVAILABLE] Too many connections to this port (listener connections)\r\n"
 #define IMAP_CROWD "* BYE [UNAVAILABLE] Too many connections from your network (network_share)\r\n"
 
 static struct manners manners_of(const struct settings *settings, enum settings_service service)
@@ -101,26 +134,33 @@ static struct manners manners_of(const struct settings *settings, enum settings_
                                 .limit = "mx.connections_per_minute",
                                 .banned = SMTP_BANNED,
                                 .rate = SMTP_RATE("mx.connections_per_minute"),
-                                .crowd = SMTP_CROWD};
+                                .crowd = SMTP_CROWD,
+                                .full = SMTP_FULL};
     case SETTINGS_SUBMISSION:
         return (struct manners){.per_minute = settings->limits.submission.connections_per_minute,
                                 .most = settings->limits.smtp_sessions,
                                 .limit = "submission.connections_per_minute",
                                 .banned = SMTP_BANNED,
                                 .rate = SMTP_RATE("submission.connections_per_minute"),
-                                .crowd = SMTP_CROWD};
+                                .crowd = SMTP_CROWD,
+                                .full = SMTP_FULL};
     case SETTINGS_IMAP:
         return (struct manners){.per_minute = settings->limits.imap.connections_per_minute,
                                 .most = settings->limits.imap_sessions,
                                 .limit = "imap.connections_per_minute",
                                 .banned = IMAP_BANNED,
                                 .rate = IMAP_RATE,
-                                .crowd = IMAP_CROWD};
+                                .crowd = IMAP_CROWD,
+                                .full = IMAP_FULL};
     case SETTINGS_METRICS:
         break;
     }
-    return (struct manners){
-        .most = settings->limits.http_sessions, .limit = "", .banned = "", .rate = "", .crowd = ""};
+    return (struct manners){.most = settings->limits.http_sessions,
+                            .limit = "",
+                            .banned = "",
+                            .rate = "",
+                            .crowd = "",
+                            .full = ""};
 }
 
 static void report(struct service *s, const struct listener_arrival *arrival, const struct netaddr *client,
@@ -152,6 +192,19 @@ static bool take_turn(struct service *s, const struct manners *manners, enum set
                        NULL);
 }
 
+/* The listener itself takes no more strangers, from wherever: open at once, or of this minute. */
+static bool is_full(struct service *s, const struct listener_arrival *arrival)
+{
+    const struct settings_listener *listener = arrival->settings;
+    const struct service_port *port = service_port_at(s, arrival->index);
+    if (listener->connections && port && port->strangers >= listener->connections)
+        return true;
+    const struct limit_key key = limit_key_name(s->limits, SETTINGS_METRICS, listener->name);
+    return listener->connections_per_minute &&
+           !limits_take(s->limits, &key, LIMIT_CONNECTIONS, listener->connections_per_minute, 1,
+                        loop_now_ms(s->loop), NULL);
+}
+
 bool service_is_exempt(const struct service *s, const struct netaddr *client)
 {
     return !s->settings || security_is_exempt(s->settings, client) ||
@@ -179,6 +232,10 @@ static const char *ask(struct service *s, const struct listener_arrival *arrival
         report(s, arrival, client, OFFENCE_LIMIT, manners.limit);
         return manners.rate;
     }
+    if (is_full(s, arrival)) { /* no offence: others filled it */
+        metric_add(METRIC_CONNECTIONS_REFUSED, METRIC_REFUSED_FULL, 1);
+        return manners.full;
+    }
     return NULL;
 }
 
@@ -186,9 +243,10 @@ const char *admission_refusal(struct service *s, struct stream *stream,
                               const struct listener_arrival *arrival)
 {
     const struct netaddr *client = stream_client(stream);
-    const char *refusal = service_is_exempt(s, client) ? NULL : ask(s, arrival, client);
+    bool stranger = !service_is_exempt(s, client);
+    const char *refusal = stranger ? ask(s, arrival, client) : NULL;
     if (!refusal)
-        count_in(s, stream);
+        count_in(s, stream, arrival, stranger);
     return refusal;
 }
 

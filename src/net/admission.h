@@ -14,6 +14,8 @@ void admission_init(struct service *service);
 void admission_use(struct service *service, const struct settings *settings);
 void admission_free(struct service *service);
 
+/* service.c: the port connections to settings->listeners[index] arrive at; NULL where there is none. */
+struct service_port *service_port_at(const struct service *service, uint32_t index);
 /* service.c: connections in their preamble. */
 size_t service_waiting(const struct service *service);
 

@@ -160,6 +160,11 @@ static struct service_door open_door(struct service *s, uint32_t index, int fd, 
     return door;
 }
 
+struct service_port *service_port_at(const struct service *s, uint32_t index)
+{
+    return index < s->door_count ? s->doors[index].port : NULL;
+}
+
 size_t service_waiting(const struct service *s)
 {
     size_t waiting = 0;

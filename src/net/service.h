@@ -19,6 +19,7 @@ struct service_port {
     unsigned refs;
     uint32_t index;                    /* in settings->listeners when it was opened */
     struct settings_listener settings; /* of its texts only the name */
+    uint64_t strangers;                /* connected there now */
 };
 
 #define SERVICE_SET(service) (1u << (service))

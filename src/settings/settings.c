@@ -70,6 +70,18 @@ static const struct conf_field listener_fields[] = {
      F(struct settings_listener, insecure_auth),
      .fallback = "false",
      .help = "Offer and accept passwords without TLS. For tests only."},
+    {.name = "connections",
+     .kind = CONF_U64,
+     F(struct settings_listener, connections),
+     .fallback = "0",
+     .max = 100000,
+     .help = "Connections of strangers open there at once, all together; 0: no limit."},
+    {.name = "connections_per_minute",
+     .kind = CONF_U64,
+     F(struct settings_listener, connections_per_minute),
+     .fallback = "0",
+     .max = 1000000,
+     .help = "New connections of strangers there in a minute, all together; 0: no limit."},
 };
 static const struct conf_table listener_table = CONF_TABLE(listener_fields, struct settings_listener, NULL);
 

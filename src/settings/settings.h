@@ -44,7 +44,8 @@ struct settings_listener {
     struct conf_address address;
     enum settings_tls_mode tls;
     enum settings_proxy proxy;
-    bool insecure_auth; /* AUTH without TLS: tests only */
+    bool insecure_auth;                           /* AUTH without TLS: tests only */
+    uint64_t connections, connections_per_minute; /* of all strangers together there; 0: no limit */
 };
 
 struct settings_domain {

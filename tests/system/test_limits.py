@@ -109,6 +109,23 @@ def test_connections_at_once(make_server):
         client.close()
 
 
+def test_a_listener_has_its_own(make_server):
+    """So many strangers at once, from wherever; other listeners and own networks are not touched."""
+    server = make_server(listeners=["mx-proxy", "submission-proxy"], trusted_networks=["192.0.2.128/25"])
+    server.config["listeners"][0]["connections"] = 2
+    server.write_config()
+    server.start()
+    inside = [come(server, stranger()) for _ in range(2)]
+    answer = knock(server, stranger())
+    assert answer.startswith(b"421 4.7.0 ") and b"listener connections" in answer
+    assert knock(server, stranger(), "submission-proxy").startswith(b"220 ")
+    assert knock(server, TRUSTED).startswith(b"220 ")
+    inside.pop().close()
+    time.sleep(0.2)
+    assert knock(server, stranger()).startswith(b"220 ")
+    inside.pop().close()
+
+
 def test_a_network_leaves_room(make_server):
     """20 places: from 15 on one network has a quarter of them at most."""
     server = make_server(listeners=["mx-proxy", "mx", "metrics"], limits={"smtp_sessions": 20, "network_share": 25}).start()

@@ -161,6 +161,22 @@ static void test_connections_per_minute(void **state)
     teardown(&f);
 }
 
+/* All strangers of a listener together. */
+static void test_listener(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    f.listeners[0].connections_per_minute = 2;
+    assert_null(knock(&f, 0, "192.0.2.1"));
+    assert_null(knock(&f, 0, "2001:db8::1"));
+    const char *told = knock(&f, 0, "198.51.100.1");
+    assert_true(told && strstr(told, "421 4.7.0 ") && strstr(told, "listener connections"));
+    assert_null(knock(&f, 0, "10.1.2.3")); /* one of ours */
+    assert_null(knock(&f, 1, "198.51.100.1"));
+    teardown(&f);
+}
+
 /* A quarter of 40 places for one network, once three quarters are taken. */
 static void test_network_share(void **state)
 {
@@ -199,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_bans),
         cmocka_unit_test(test_connections_per_minute),
         cmocka_unit_test(test_network_share),
+        cmocka_unit_test(test_listener),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
