@@ -101,6 +101,7 @@ void login_count(enum auth_service service, enum metric_login result);
 struct auth_grant {
     struct grant grant;
     enum role holder, target;
+    struct exchange *pending; /* the login that still waits for the target to have it; NULL later */
     bool counted;
     struct slice key; /* account NUL client: counts connections */
     size_t account_len;
@@ -120,7 +121,7 @@ struct auth_grant *auth_grants_new(struct auth_grants *grants, enum role holder,
                                    struct slice account, struct slice client, struct slice session);
 struct slice auth_grants_account(const struct auth_grant *grant);
 void auth_grants_message(const struct auth_grant *grant, bool replay, struct wire_grant_add *message);
-/* Ends it and tells its target. */
+/* Ends it and tells its target; a login that waits for it has none any more. */
 void auth_grants_drop(struct auth *auth, struct auth_grant *grant);
 void auth_grants_drop_holder(struct auth *auth, enum role holder);
 /* Those of accounts that are not in the table any more. */

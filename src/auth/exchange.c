@@ -176,15 +176,16 @@ static void on_granted(void *ctx, enum err err, struct ipc_packet *packet)
     struct wire_result result;
     x->busy = false;
     err = wire_answer(err, packet, WIRE_RESULT, &result);
-    if (err || result.err != ERR_OK || x->gone) {
+    if (x->grant && (err || result.err != ERR_OK || x->gone))
         auth_grants_drop(x->auth, x->grant);
-        x->grant = NULL;
+    if (!x->grant) { /* also when its holder or the account went away meanwhile */
         if (x->gone)
             exchange_free(x);
         else
             exchange_later(x, "temporary failure");
         return;
     }
+    x->grant->pending = NULL;
     success_log(x, auth_grants_account(x->grant), x->has_tag);
     auth_bans_login_ok(x);
     exchange_answer(x, AUTH_OK, SLICE_EMPTY, SLICE_EMPTY);
@@ -217,6 +218,7 @@ void exchange_verified(struct exchange *x)
         exchange_later(x, "too many logins");
         return;
     }
+    x->grant->pending = x;
     struct wire_grant_add add;
     auth_grants_message(x->grant, false, &add);
     loop_timer_stop(x->timer);

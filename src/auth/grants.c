@@ -128,6 +128,8 @@ static void tell_dropped(struct auth *auth, enum role target, const struct grant
 
 void auth_grants_drop(struct auth *auth, struct auth_grant *grant)
 {
+    if (grant->pending)
+        grant->pending->grant = NULL;
     (void)map_remove(auth->grants.alive, name_of(grant));
     if (grant->counted)
         count_down(&auth->grants, grant->key);

@@ -48,8 +48,8 @@ static void step_login(struct exchange *x, struct slice data)
 
 enum { SCRAM_FIRST, SCRAM_FINAL, SCRAM_END };
 
-/* Names that do not exist, or whose password cannot be used so, get a salt all the same, always the same one.
- */
+/* Names that do not exist, or whose password cannot be used so, get a salt all the same, always the same one,
+ * in every spelling in which they would be found. */
 static void choose_keys(struct exchange *x, const struct account *account)
 {
     struct verify_proof *p = &x->proof;
@@ -59,7 +59,8 @@ static void choose_keys(struct exchange *x, const struct account *account)
         p->verifier = account->verifier;
         return;
     }
-    memory_derive(x->auth->memory, account ? account->address : x->user, bytes);
+    struct slice folded = account ? account->address : directory_fold_in(x->arena, x->user);
+    memory_derive(x->auth->memory, folded.len ? folded : x->user, bytes);
     memcpy(p->verifier.salt, bytes, SCRAM_SALT_LEN);
     p->verifier.salt_len = SCRAM_SALT_LEN;
     p->verifier.iterations = dummy && dummy->has_verifier ? dummy->verifier.iterations : SCRAM_ITERATIONS;

@@ -43,7 +43,9 @@ struct fake {
     unsigned added[ROLE_COUNT], replayed[ROLE_COUNT], dropped[ROLE_COUNT], ends[ROLE_COUNT], accounts;
     struct grant last;
     char last_account[100], mechanisms[100];
-    bool refuse_grants;
+    bool refuse_grants, hold_grants;
+    struct ipc_link *held_link;
+    uint32_t held;
 };
 
 static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struct ipc_packet *packet)
@@ -55,8 +57,11 @@ static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struc
         f->added[self]++;
         f->replayed[self] += m.replay;
         f->last = m.grant;
+        f->held_link = link;
+        f->held = packet->request;
         (void)snprintf(f->last_account, sizeof f->last_account, "%.*s", SLICE_ARG(m.account));
-        wire_reply_result(link, packet->request, f->refuse_grants ? ERR_LATER : ERR_OK, 0, SLICE_EMPTY);
+        if (!f->hold_grants)
+            wire_reply_result(link, packet->request, f->refuse_grants ? ERR_LATER : ERR_OK, 0, SLICE_EMPTY);
     }
     f->dropped[self] += packet->type == WIRE_GRANT_DROP;
     f->ends[self] += packet->type == WIRE_GRANT_REPLAYED;
@@ -537,13 +542,83 @@ static void test_gone(void **state)
     rig_free(rig);
 }
 
+/* The role or the account is gone before store or queue has taken the grant. */
+static void test_gone_before_the_grant(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct rig *rig = start(&f, plain_files);
+    const struct wire_auth_begin m = {.service = AUTH_SERVICE_IMAP,
+                                      .has_initial = 1,
+                                      .mechanism = SLICE("PLAIN"),
+                                      .initial = slice_make("\0john@example.org\0johns secret", 30),
+                                      .client = SLICE("192.0.2.7")};
+    struct rig_answer answer;
+    f.hold_grants = true;
+    rig_ask(rig, ROLE_IMAP, WIRE_AUTH_BEGIN, &m, &answer);
+    for (int i = 0; i < 100 && !f.held_link; i++)
+        rig_for(rig, 10);
+    assert_non_null(f.held_link);
+    rig_connect(rig, ROLE_IMAP);
+    rig_for(rig, 20);
+    wire_reply_result(f.held_link, f.held, ERR_OK, 0, SLICE_EMPTY);
+    rig_for(rig, 20);
+    assert_int_equal(f.dropped[ROLE_STORE], 1);
+    assert_int_equal(command(rig, "account add ann@example.org first").code, 0);
+    struct wire_auth_begin ann = m;
+    struct wire_auth_result result;
+    ann.service = AUTH_SERVICE_SUBMISSION;
+    ann.initial = slice_make("\0ann@example.org\0first", 22);
+    f.held_link = NULL;
+    rig_ask(rig, ROLE_SMTP, WIRE_AUTH_BEGIN, &ann, &answer);
+    for (int i = 0; i < 100 && !f.held_link; i++)
+        rig_for(rig, 10);
+    assert_non_null(f.held_link);
+    assert_int_equal(command(rig, "account remove ann@example.org").code, 0);
+    wire_reply_result(f.held_link, f.held, ERR_OK, 0, SLICE_EMPTY);
+    rig_get(rig, &answer, WIRE_AUTH_RESULT, &result);
+    assert_int_equal(result.status, AUTH_LATER);
+    assert_int_equal(f.dropped[ROLE_QUEUE], 1);
+    assert_int_equal(rig->condemned, 0);
+    rig_free(rig);
+}
+
+/* A name that does not exist has one salt in all spellings, as one that does. */
+static void test_salt(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {{"john@example.org", "John@EXAMPLE.org"},
+                                           {"nobody@example.org", "NoBody@Example.org"}};
+    struct fake f;
+    struct rig *rig = start(&f, plain_files);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct slice salts[2];
+        for (size_t k = 0; k < 2; k++) {
+            struct slice first = arena_printf(rig->arena, "n,,n=%s,r=clientnonce", names[i][k]);
+            struct wire_auth_result r = begin(rig, ROLE_IMAP, "SCRAM-SHA-256", &first);
+            assert_int_equal(r.status, AUTH_CONTINUE);
+            struct slice rest = r.challenge;
+            assert_true(slice_token(&rest, ',', &salts[k]) && slice_token(&rest, ',', &salts[k]));
+            salts[k] = arena_dup(rig->arena, salts[k]);
+        }
+        assert_true(slice_eq(salts[0], salts[1]));
+    }
+    rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passwords), cmocka_unit_test(test_remembered),
-        cmocka_unit_test(test_steps),     cmocka_unit_test(test_secret_changes_meanwhile),
-        cmocka_unit_test(test_scram),     cmocka_unit_test(test_grants),
-        cmocka_unit_test(test_commands),  cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_gone_before_the_grant),
+        cmocka_unit_test(test_salt),
+        cmocka_unit_test(test_passwords),
+        cmocka_unit_test(test_remembered),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_secret_changes_meanwhile),
+        cmocka_unit_test(test_scram),
+        cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_gone),
         cmocka_unit_test(test_same_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
