@@ -62,6 +62,8 @@ struct conf_network bans_client(const struct bans *bans, const struct netaddr *a
     if (bans_network_of(addr, &network))
         cut(&network, (unsigned)(v4 ? MAPPED_BITS + bans->settings->limits.ipv4_prefix
                                     : bans->settings->limits.ipv6_prefix));
+    if (bans_has_all_of_ipv4(&network)) /* "::5" is no real client: nobody else pays for it */
+        (void)!bans_network_of(addr, &network);
     return network;
 }
 
@@ -82,9 +84,18 @@ bool bans_covers(const struct conf_network *outer, const struct conf_network *in
     return outer->bits <= inner->bits && conf_network_has(outer, inner->ip);
 }
 
+bool bans_has_all_of_ipv4(const struct conf_network *network)
+{
+    struct conf_network all = {.bits = MAPPED_BITS};
+    memcpy(all.ip, mapped, sizeof mapped);
+    return bans_covers(network, &all);
+}
+
 bool bans_too_wide(const struct conf_network *network)
 {
-    return is_v4(network) ? network->bits < MAPPED_BITS + BANS_WIDEST_V4 : network->bits < BANS_WIDEST_V6;
+    if (is_v4(network))
+        return network->bits < MAPPED_BITS + BANS_WIDEST_V4;
+    return network->bits < BANS_WIDEST_V6 || bans_has_all_of_ipv4(network);
 }
 
 /* This machine; and addresses that are somebody's inside: nobody knows who is behind them. */
@@ -209,7 +220,8 @@ struct ban *bans_place(struct bans *bans, enum ban_source source, const struct c
 
 bool bans_restore(struct bans *bans, const struct ban *saved)
 {
-    struct ban *ban = bans_place(bans, saved->source, &saved->network);
+    struct ban *ban =
+        bans_too_wide(&saved->network) ? NULL : bans_place(bans, saved->source, &saved->network);
     if (!ban)
         return false;
     const struct list node = ban->node;
@@ -227,6 +239,9 @@ enum err bans_add(struct bans *bans, const struct conf_network *network, uint64_
     if (never)
         return err_set(why, ERR_REFUSED, "%s is never banned: %s covers it", bans_network_text(network).text,
                        never);
+    if (!is_v4(network) && bans_has_all_of_ipv4(network))
+        return err_set(why, ERR_REFUSED, "%s contains all IPv4 addresses: they stand below ::ffff:0:0/96",
+                       bans_network_text(network).text);
     if (bans_too_wide(network))
         return err_set(why, ERR_REFUSED, "%s is wider than /%u: that would be a part of the world",
                        bans_network_text(network).text, is_v4(network) ? BANS_WIDEST_V4 : BANS_WIDEST_V6);
@@ -288,7 +303,7 @@ static struct ban_owner *place_owner(struct bans *bans, const struct conf_networ
 
 bool bans_restore_owner(struct bans *bans, const struct conf_network *network, uint64_t seen)
 {
-    if (map_count(bans->owners) >= BANS_OWNERS_MAX)
+    if (map_count(bans->owners) >= BANS_OWNERS_MAX || bans_too_wide(network))
         return false;
     struct ban_owner *owner = place_owner(bans, network);
     owner->seen = owner->written = seen;

@@ -109,7 +109,9 @@ struct bans_text {
 };
 struct bans_text bans_network_text(const struct conf_network *network);
 bool bans_covers(const struct conf_network *outer, const struct conf_network *inner);
+/* Or an IPv6 network that has all of IPv4 inside, as ::ffff:0:0/96. */
 bool bans_too_wide(const struct conf_network *network);
+bool bans_has_all_of_ipv4(const struct conf_network *network);
 /* Why nobody bans this network: the name of the setting that says so, or NULL. */
 const char *bans_never(const struct bans *bans, const struct conf_network *network);
 
@@ -165,7 +167,7 @@ struct bans_sweep {
 };
 void bans_expire(struct bans *bans, const struct bans_now *now, const struct bans_sweep *sweep);
 
-/* From the database at start. False when there are too many. */
+/* From the database at start. False when there are too many, or it is too wide: a damaged row. */
 bool bans_restore(struct bans *bans, const struct ban *ban) MUST_CHECK;
 bool bans_restore_owner(struct bans *bans, const struct conf_network *network, uint64_t seen) MUST_CHECK;
 

@@ -362,6 +362,44 @@ static void test_store(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* A row of the file that was damaged shuts nobody out, and lets nobody in. */
+static void test_damaged_row(void **state)
+{
+    (void)state;
+    struct bans *bans = bans_with("bans: local\n");
+    struct ban ban = {.source = BAN_HAND, .until = BANS_FOR_EVER};
+    assert_false(bans_restore(bans, &ban));
+    assert_false(bans_restore_owner(bans, &ban.network, now.unix_s));
+    assert_int_equal(refused_until(bans, "203.0.113.9"), 0);
+    bans_free(&bans);
+}
+
+/* IPv4 stands in IPv6 as ::ffff:0:0/96: a network around that is all of it. */
+static void test_all_of_ipv4(void **state)
+{
+    (void)state;
+    static const char *const networks[] = {"::/16", "::/64", "::/80", "::fffe:0:0/95"};
+    struct bans *bans = bans_with("bans: local\n");
+    const struct ban *ban;
+    struct conf_network network;
+    struct why why;
+    for (size_t i = 0; i < ARRAY_LEN(networks); i++) {
+        char line[100];
+        assert_true(bans_read_network(slice_of(networks[i]), &network));
+        assert_int_equal(bans_add(bans, &network, BANS_FOR_EVER, SLICE_EMPTY, &now, &ban, &why), ERR_REFUSED);
+        assert_non_null(strstr(why.text, "IPv4"));
+        (void)snprintf(line, sizeof line, "+ %zu %s 600 ban crowdsec x", i, networks[i]);
+        assert_true(decisions_take(bans->decisions, slice_of(line), now.unix_s));
+    }
+    assert_int_equal(decisions_count(bans->decisions), 0);
+    assert_int_equal(offend(bans, "::5", SCORE_SPAM_TRAP, 10).outcome, BANS_MADE);
+    assert_true(refused_until(bans, "::5"));
+    assert_int_equal(refused_until(bans, "203.0.113.9"), 0);
+    assert_true(bans_read_network(SLICE("::fffe:0:0/96"), &network));
+    assert_int_equal(bans_add(bans, &network, BANS_FOR_EVER, SLICE_EMPTY, &now, &ban, &why), ERR_OK);
+    bans_free(&bans);
+}
+
 /* ---- CrowdSec ---- */
 
 static void test_decisions(void **state)
@@ -626,7 +664,8 @@ int main(void)
         cmocka_unit_test(test_bounds),        cmocka_unit_test(test_store),
         cmocka_unit_test(test_decisions),     cmocka_unit_test(test_many_decisions),
         cmocka_unit_test(test_command),       cmocka_unit_test(test_long_list),
-        cmocka_unit_test(test_evidence),
+        cmocka_unit_test(test_evidence),      cmocka_unit_test(test_damaged_row),
+        cmocka_unit_test(test_all_of_ipv4),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
