@@ -50,6 +50,17 @@ static void decisions_changed(struct auth_bans *b)
     b->kept_soon = true;
 }
 
+/* A reload without CrowdSec: what it once said counts no more, as after a restart. */
+void auth_bans_forget_decisions(struct auth_bans *b)
+{
+    if (b->auth->settings->crowdsec.url.len || decisions_count(b->bans->decisions) == 0)
+        return;
+    decisions_free(&b->bans->next_decisions);
+    decisions_free(&b->bans->decisions);
+    b->bans->decisions = decisions_new();
+    decisions_changed(b);
+}
+
 /* They count until relay has heard from the LAPI. */
 void auth_bans_load_decisions(struct auth_bans *b)
 {

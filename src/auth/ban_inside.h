@@ -30,6 +30,8 @@ void auth_bans_report(struct auth_bans *b, const struct ban *ban);
 /* ban_decisions.c: from disk at start, and back when the timer `keep` fires. */
 void auth_bans_load_decisions(struct auth_bans *b);
 void auth_bans_keep(void *bans);
+/* Settings without CrowdSec are in use. */
+void auth_bans_forget_decisions(struct auth_bans *b);
 
 /* ban_control.c: an image was made, or something written: who waited for it is answered. */
 void auth_bans_go_on(struct auth_bans *b);

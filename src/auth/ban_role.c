@@ -250,9 +250,12 @@ enum err auth_bans_start(struct auth_bans *b, struct why *why)
 {
     const struct ban_image_ops ops = {.made = on_made, .written = on_written, .ctx = b};
     struct ban_store *store = NULL;
-    enum err err = ban_store_open(BAN_STORE_PATH, false, &store, why);
-    if (!err)
-        err = ban_store_load(store, b->bans, (uint64_t)clock_unix_s(), why);
+    struct why damage = {0};
+    enum err err = ban_store_begin(BAN_STORE_PATH, b->bans, (uint64_t)clock_unix_s(), &store, &damage, why);
+    if (*damage.text)
+        log_error("auth.bans_damaged", LOG_WHY(&damage), LOG_CSTR("kept", BAN_STORE_PATH BAN_STORE_ASIDE),
+                  LOG_U64("bans", map_count(b->bans->ours) + map_count(b->bans->by_hand)),
+                  LOG_U64("logged_in_from", map_count(b->bans->owners)));
     auth_bans_load_decisions(b);
     if (!err)
         err = ban_image_new(b->auth->loop, b->bans, &store, &ops, &b->image, why);
@@ -269,6 +272,7 @@ void auth_bans_use(struct auth_bans *b)
 {
     bans_use(b->bans, b->auth->settings);
     security_use(b->security, NULL, b->auth->settings);
+    auth_bans_forget_decisions(b);
     ban_image_changed(b->image, true);
 }
 

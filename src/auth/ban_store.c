@@ -2,9 +2,11 @@
  * ban_image.c and cli/cmd_ban.c. */
 #include "auth/ban_store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "db/db.h"
 #include "wire/wire.h"
@@ -142,14 +144,11 @@ static enum err delete_old(struct ban_store *store, const struct bans *bans, uin
     return err;
 }
 
-enum err ban_store_load(struct ban_store *store, struct bans *bans, uint64_t now_s, struct why *why)
+static enum err load_owners(struct ban_store *store, struct bans *bans, struct why *why)
 {
     struct db_rows rows;
-    enum err err = delete_old(store, bans, now_s, why);
-    if (!err)
-        err = load_bans(store, bans, why);
-    if (!err)
-        err = db_query(store->db, "SELECT network, seen FROM owner ORDER BY seen", DB_NO_ARGS, &rows, why);
+    enum err err =
+        db_query(store->db, "SELECT network, seen FROM owner ORDER BY seen", DB_NO_ARGS, &rows, why);
     if (err)
         return err;
     while (db_next(&rows)) {
@@ -159,6 +158,16 @@ enum err ban_store_load(struct ban_store *store, struct bans *bans, uint64_t now
         (void)fits;
     }
     return db_end(&rows, why);
+}
+
+enum err ban_store_load(struct ban_store *store, struct bans *bans, uint64_t now_s, struct why *why)
+{
+    struct why further; /* the first one is told */
+    enum err err = delete_old(store, bans, now_s, why);
+    enum err read = load_bans(store, bans, err ? &further : why);
+    err = err ? err : read;
+    read = load_owners(store, bans, err ? &further : why);
+    return err ? err : read;
 }
 
 static enum err put(struct db *db, const struct ban *ban, struct why *why)
@@ -208,4 +217,81 @@ enum err ban_store_write(struct ban_store *store, const struct ban_write *writes
         (void)later;
     }
     return err;
+}
+
+/* ---- a damaged database ---- */
+
+#define PATH_MAX_HERE 4096
+
+static enum err move_aside(const char *path, struct why *why)
+{
+    static const char *const parts[] = {"-wal", ""}; /* the log first: it must not stay for the new file */
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        char from[PATH_MAX_HERE], to[PATH_MAX_HERE];
+        (void)snprintf(from, sizeof from, "%s%s", path, parts[i]);
+        (void)snprintf(to, sizeof to, "%s" BAN_STORE_ASIDE "%s", path, parts[i]);
+        enum err err = io_unlink(AT_FDCWD, to, why);
+        if (!err || err == ERR_ABSENT)
+            err = io_rename(AT_FDCWD, from, AT_FDCWD, to, why);
+        if (err && err != ERR_ABSENT)
+            return err;
+    }
+    return ERR_OK;
+}
+
+static enum err write_list(struct ban_store *store, const struct list *order, struct why *why)
+{
+    enum err err = ERR_OK;
+    for (const struct list *node = order->next; node != order && !err; node = node->next)
+        err = put(store->db, CONTAINER_OF(node, const struct ban, node), why);
+    return err;
+}
+
+static enum err write_owners(struct ban_store *store, const struct bans *bans, struct why *why)
+{
+    enum err err = ERR_OK;
+    const struct list *order = &bans->owner_order;
+    for (const struct list *node = order->next; node != order && !err; node = node->next) {
+        const struct ban_owner *owner = CONTAINER_OF(node, const struct ban_owner, node);
+        const struct ban_write write = {
+            .kind = BAN_WRITE_OWNER, .ban = {.network = owner->network}, .seen = owner->seen};
+        err = write_one(store->db, &write, why);
+    }
+    return err;
+}
+
+static enum err write_all(struct ban_store *store, const struct bans *bans, struct why *why)
+{
+    enum err err = db_begin(store->db, why);
+    if (!err)
+        err = write_list(store, &bans->our_order, why);
+    if (!err)
+        err = write_list(store, &bans->hand_order, why);
+    if (!err)
+        err = write_owners(store, bans, why);
+    if (!err)
+        err = db_commit(store->db, why);
+    if (err)
+        db_rollback(store->db);
+    return err;
+}
+
+enum err ban_store_begin(const char *path, struct bans *bans, uint64_t now_s, struct ban_store **store,
+                         struct why *damage, struct why *why)
+{
+    struct why found;
+    enum err err = ban_store_open(path, false, store, &found);
+    if (!err)
+        err = ban_store_load(*store, bans, now_s, &found);
+    *damage = (struct why){0};
+    if (err && err != ERR_INTERNAL)
+        return err_set(why, err, "%s", found.text);
+    if (!err)
+        return ERR_OK;
+    *damage = found;
+    ban_store_close(store);
+    err = move_aside(path, why);
+    if (!err)
+        err = ban_store_open(path, false, store, why);
+    return err ? err : write_all(*store, bans, why);
 }

@@ -244,6 +244,52 @@ static void test_crash(void **state)
     stop(rig, &f);
 }
 
+static void damage(long from)
+{
+    struct stat st;
+    FILE *file = fopen("bans.db", "r+");
+    assert_non_null(file);
+    assert_int_not_equal(stat("bans.db-wal", &st), 0); /* or it would heal it */
+    assert_int_equal(stat("bans.db", &st), 0);
+    assert_int_equal(fseek(file, from, SEEK_SET), 0);
+    for (long at = from; at < st.st_size; at++)
+        assert_true(fputc(0xee, file) != EOF);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A damaged database is moved aside: mail goes on, new bans are kept again. */
+static void test_damaged_database(void **state)
+{
+    (void)state;
+    static const long from[] = {0, 100, 4096, 8192};
+    struct fake f;
+    struct rig *rig = start(&f, YAML("bans: local\n"));
+    for (size_t i = 0; i < ARRAY_LEN(from); i++) {
+        struct stat st;
+        char text[40];
+        assert_int_equal(control(rig, "add", "198.51.100.0/24", NULL).exit_code, 0);
+        assert_int_equal(login(rig, ROLE_IMAP, "192.0.2.7", "johns secret"), AUTH_OK);
+        rig_for(rig, 100);
+        rig_halt(rig);
+        for (int r = 0; r < ROLE_COUNT; r++)
+            ban_list_free(&f.lists[r]);
+        (void)unlink("bans.db.damaged");
+        damage(from[i]);
+        rig_boot(rig, YAML("bans: local\n"), files);
+        assert_int_equal(stat("bans.db.damaged", &st), 0);
+        (void)snprintf(text, sizeof text, "203.0.113.%zu", i + 20);
+        assert_int_equal(control(rig, "add", text, NULL).exit_code, 0);
+        rig_halt(rig);
+        for (int r = 0; r < ROLE_COUNT; r++)
+            ban_list_free(&f.lists[r]);
+        rig_boot(rig, YAML("bans: local\n"), files);
+        assert_true(all_refuse(rig, text, true));
+        /* the last time only the owners' page was hit: what could be read is kept */
+        assert_true(i < 3 || all_refuse(rig, "198.51.100.7", true));
+    }
+    stop(rig, &f);
+}
+
 /* ---- CrowdSec ---- */
 
 static void decide(struct rig *rig, uint32_t flags, unsigned first, unsigned count, const char *sign)
@@ -322,6 +368,11 @@ static void test_decisions_are_kept(void **state)
     rig_boot(rig, lapi, files);
     assert_true(all_refuse(rig, "198.18.0.3", true));
     assert_true(all_refuse(rig, "198.18.1.44", true));
+    rig_reload(rig, YAML("bans: observe\n"), files); /* CrowdSec is no longer wanted */
+    assert_true(all_refuse(rig, "198.18.0.3", false));
+    rig_reload(rig, lapi, files);
+    decide(rig, DECISIONS_FIRST | DECISIONS_LAST, 1, 300, "+");
+    assert_true(all_refuse(rig, "198.18.0.3", true));
     decide(rig, DECISIONS_FIRST | DECISIONS_LAST, 5, 1, "+"); /* it is back */
     assert_true(all_refuse(rig, "198.18.0.3", false));
     assert_true(all_refuse(rig, "198.18.0.5", true));
@@ -365,13 +416,10 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guesses_add_up),
-        cmocka_unit_test(test_same_password),
-        cmocka_unit_test(test_offences),
-        cmocka_unit_test(test_observe),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_decisions),
-        cmocka_unit_test(test_decisions_are_kept),
+        cmocka_unit_test(test_guesses_add_up), cmocka_unit_test(test_same_password),
+        cmocka_unit_test(test_offences),       cmocka_unit_test(test_observe),
+        cmocka_unit_test(test_crash),          cmocka_unit_test(test_damaged_database),
+        cmocka_unit_test(test_decisions),      cmocka_unit_test(test_decisions_are_kept),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
