@@ -153,7 +153,7 @@ static const struct {
                     " WHERE message = ?1 AND ordinal = ?2 AND claimed IN (0, 2) AND ?3 IS NOT NULL"
                     " AND ?4 IS NOT NULL",
                     false},
-    [ROWS_RETURN] = {"UPDATE queue_recipient SET claimed = 0, due = ?3, hold = ''"
+    [ROWS_RETURN] = {"UPDATE queue_recipient SET claimed = " SPOOL_BEFORE_CLAIM_SQL ", due = ?3"
                      " WHERE message = ?1 AND ordinal = ?2 AND claimed = 1 AND ?4 IS NOT NULL",
                      true},
 };

@@ -46,7 +46,7 @@ enum rows_change {
     ROWS_HOLD,    /* waiting rows are held */
     ROWS_RELEASE, /* held rows wait again, due now */
     ROWS_CLAIM,   /* waiting and held rows become the caller's */
-    ROWS_RETURN   /* claimed rows wait again */
+    ROWS_RETURN   /* claimed rows wait again, or are held again */
 };
 
 struct rows_key {

@@ -314,7 +314,8 @@ static enum err sweep(struct db *db, struct why *why)
                           " ON CONFLICT (route) DO UPDATE SET due = 0",
                           DB_NO_ARGS, why);
     if (!err)
-        err = db_run(db, "UPDATE queue_recipient SET claimed = 0 WHERE claimed = 1", DB_NO_ARGS, why);
+        err = db_run(db, "UPDATE queue_recipient SET claimed = " SPOOL_BEFORE_CLAIM_SQL " WHERE claimed = 1",
+                     DB_NO_ARGS, why);
     if (!err)
         err = db_run(db, "UPDATE queue_route SET due = 0 WHERE due = ?", DB_ARGS(DB_U64(SPOOL_FAR)), why);
     if (!err) /* the last rows of these had just ended; their files go as those of unknown messages do */

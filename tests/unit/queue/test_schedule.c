@@ -2,6 +2,8 @@
  * much a destination is given at once, and that a clock that is set changes nothing. */
 #include "out_rig.h"
 
+#include "queue/rows.h"
+
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -280,6 +282,47 @@ static void recall(void **state)
     out_free(o);
 }
 
+/* ---- what is held ---- */
+
+static void on_changed(void *ctx, enum err err, const struct why *why)
+{
+    (void)why;
+    assert_int_equal(err, ERR_OK);
+    *(bool *)ctx = true;
+}
+
+static void change(struct out *o, enum rows_change what, struct rows_key *key)
+{
+    bool done = false;
+    rows_change(o->q->spool, what, key, 1, queue_now_ms(o->q), NULL, on_changed, &done);
+    rig_until(o->rig, &done);
+    assert_true(key->changed);
+}
+
+/* A command that had claimed held mail gives it back, or dies: it is held as before, and not sent. */
+static void held_stays_held(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    const struct out_mail mail = {.sender = "john@example.org", .to = {"a@example.net"}, .hold = "spam"};
+    struct rows_key key = {.id = slice_of(out_mail(o, &mail)), .route = SLICE("direct:example.net")};
+    change(o, ROWS_CLAIM, &key);
+    change(o, ROWS_RETURN, &key);
+    schedule_look(o->q);
+    rig_for(o->rig, 100);
+    assert_int_equal(out_number(o, OUT_ROWS " WHERE claimed = 2 AND hold = 'spam'"), 1);
+    change(o, ROWS_CLAIM, &key);
+    out_restart(o, yaml, NULL);
+    rig_for(o->rig, 100);
+    assert_int_equal(out_number(o, OUT_ROWS " WHERE claimed = 2 AND hold = 'spam'"), 1);
+    assert_int_equal(o->count, 0);
+    change(o, ROWS_RELEASE, &key);
+    schedule_look(o->q);
+    (void)out_take(o, 0, &out_sent);
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +335,7 @@ int main(void)
         cmocka_unit_test(not_before_it_is_due),
         cmocka_unit_test(clock_is_set),
         cmocka_unit_test(recall),
+        cmocka_unit_test(held_stays_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
