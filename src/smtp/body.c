@@ -260,7 +260,7 @@ static void orphan_end(struct smtp_session *s)
     s->body.orphan = false;
     s->body.lost = false;
     s->body.discarded = 0;
-    smtp_session_enter(s, s->txn.id ? SMTP_STATE_MAIL : SMTP_STATE_READY);
+    smtp_session_enter(s, s->txn.id ? SMTP_STATE_MAIL : s->helo.len ? SMTP_STATE_READY : SMTP_STATE_NEW);
     smtp_send_error(s, 503, "5.5.1", s->txn.id ? "Name a recipient with RCPT first" : "Begin with MAIL");
 }
 

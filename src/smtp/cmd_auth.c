@@ -37,6 +37,17 @@ void smtp_auth_abandon(struct smtp_session *s)
     s->exchange = 0;
 }
 
+void smtp_auth_logout(struct smtp_session *s)
+{
+    if (grant_is_none(&s->grant))
+        return;
+    const struct wire_auth_logout logout = {.grant = s->grant};
+    enum err ignored = wire_send(s->smtp->auth, WIRE_AUTH_LOGOUT, &logout);
+    (void)ignored; /* an auth that starts anew forgets its grants */
+    s->grant = (struct grant){0};
+    s->account = SLICE_EMPTY;
+}
+
 /* ---- the answer ---- */
 
 static void logged_in(struct smtp_session *s, const struct wire_auth_result *r)

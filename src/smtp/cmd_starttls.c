@@ -24,6 +24,7 @@ void smtp_cmd_starttls(struct smtp_session *s, const struct smtp_command *comman
         return;
     }
     s->helo = SLICE_EMPTY; /* RFC 3207 section 4.2: what was learned in the clear is forgotten */
+    smtp_auth_logout(s);   /* also who logged in there: it may have been somebody in between */
     s->esmtp = false;
     smtp_session_enter(s, SMTP_STATE_TLS);
 }

@@ -142,9 +142,10 @@ void smtp_peer(struct smtp *smtp, enum role peer, bool up)
         return;
     if (peer == ROLE_QUEUE)
         smtp->queue_epoch++;
-    else if (peer == ROLE_STORE)
+    else if (peer == ROLE_STORE) {
         smtp->store_epoch++;
-    else if (peer == ROLE_AUTH)
+        smtp_store_drained(smtp); /* nobody else wakes those that waited for it to take more */
+    } else if (peer == ROLE_AUTH)
         smtp->mechanisms[0] = 0;
 }
 

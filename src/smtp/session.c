@@ -60,11 +60,7 @@ static void unlink_session(struct smtp_session *s)
     service_leave(&s->smtp->service, &s->node);
     metric_sub(METRIC_SESSIONS, s->port->settings.service, 1);
     metric_observe(METRIC_SMTP_SESSION_SECONDS, 0, (loop_now_ms(s->smtp->loop) - s->started_ms) * 1000000u);
-    if (!grant_is_none(&s->grant)) {
-        const struct wire_auth_logout logout = {.grant = s->grant};
-        enum err ignored = wire_send(s->smtp->auth, WIRE_AUTH_LOGOUT, &logout);
-        (void)ignored; /* an auth that starts anew forgets its grants */
-    }
+    smtp_auth_logout(s);
 }
 
 void smtp_session_free(struct smtp_session **ref)
@@ -136,15 +132,26 @@ void smtp_session_begin(struct smtp *smtp, struct stream *stream, const struct l
 
 /* ---- input ---- */
 
+/* A response that is no line ends the exchange (RFC 4954 section 4): what follows are commands again. */
+static bool spoils_auth(struct smtp_session *s)
+{
+    if (s->state != SMTP_STATE_AUTH)
+        return false;
+    smtp_auth_abandon(s);
+    smtp_session_enter(s, SMTP_STATE_READY);
+    return true;
+}
+
 /* A line that is none. What stands behind a bare line end may be read differently by whoever relayed it: the
  * connection is of no more use (RFC 5321 section 2.3.8). */
 static void bad_line(struct smtp_session *s, enum smtp_line_state state)
 {
     switch (state) {
     case SMTP_LINE_TOO_LONG:
-        smtp_send_error(s, 500, "5.5.2", "Line too long");
+        smtp_send_error(s, 500, spoils_auth(s) ? "5.5.6" : "5.5.2", "Line too long");
         break;
     case SMTP_LINE_NUL:
+        (void)spoils_auth(s);
         smtp_send_error(s, 500, "5.5.2", "Line holds a NUL byte");
         break;
     case SMTP_LINE_BARE_LF:
@@ -171,6 +178,13 @@ static void run_line(struct smtp_session *s, struct slice line)
     else
         smtp_command_run(s, line);
     arena_reset(s->smtp->scratch);
+}
+
+/* Behind each line, whatever it was. */
+static void judge(struct smtp_session *s)
+{
+    if (s->state == SMTP_STATE_CLOSED)
+        return;
     if (smtp_session_is_hopeless(s)) {
         smtp_limit_hopeless(s);
         smtp_session_close(s, "4.7.0", "Too many errors");
@@ -203,6 +217,7 @@ static bool take_line(struct smtp_session *s)
         run_line(s, line);
     else
         bad_line(s, state);
+    judge(s);
     return true;
 }
 

@@ -212,6 +212,8 @@ void smtp_rcpt_refuse(struct smtp_session *s, struct slice address, unsigned cod
 void smtp_auth_line(struct smtp_session *s, struct slice line);
 /* The session ends or is reset while an exchange is open. */
 void smtp_auth_abandon(struct smtp_session *s);
+/* Gives the grant back, if there is one: nobody is logged in any more. */
+void smtp_auth_logout(struct smtp_session *s);
 bool smtp_auth_is_offered(const struct smtp_session *s);
 
 /* ---- txn.c ---- */

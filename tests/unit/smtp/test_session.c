@@ -470,6 +470,48 @@ static void test_bdat(void **state)
     teardown(&f);
 }
 
+/* The octets of a chunk out of order are no greeting. */
+static void test_bdat_first(void **state)
+{
+    (void)state;
+    struct fake f;
+    setup(&f, SETTINGS_MX);
+    begin(&f);
+    DIALOG(&f, "< 220", "> BDAT 0 LAST", "< 503 5.5.1", "> MAIL FROM:<a@b.test>", "< 503 5.5.1", "> QUIT",
+           "< 221", "<!");
+    assert_int_equal(f.mails, 0);
+    teardown(&f);
+}
+
+/* Lines that are none count as errors, too. */
+static void test_long_lines(void **state)
+{
+    (void)state;
+    static char line[SMTP_LINE_AUTH_MAX + 3];
+    struct fake f;
+    memset(line, 'x', sizeof line - 3);
+    memcpy(line + sizeof line - 3, "\r\n", 3);
+    setup(&f, SETTINGS_MX);
+    begin(&f);
+    expect(&f, "220");
+    for (unsigned i = 0; i < SMTP_ERRORS_MAX; i++) {
+        say(&f, line);
+        expect(&f, "500 5.5.2");
+    }
+    DIALOG(&f, "< 421 4.7.0", "<!");
+    teardown(&f);
+
+    setup(&f, SETTINGS_SUBMISSION); /* in an exchange: it is over (RFC 4954 section 4) */
+    begin(&f);
+    DIALOG(&f, GREETING, "> AUTH LOGIN", "< 334");
+    say(&f, line);
+    DIALOG(&f, "< 500 5.5.6", "> NOOP", "< 250", "> QUIT", "< 221", "<!");
+    for (int i = 0; i < 20 && !f.cancels; i++)
+        turn(&f);
+    assert_int_equal(f.cancels, 1);
+    teardown(&f);
+}
+
 static void test_smuggling(void **state)
 {
     (void)state;
@@ -773,6 +815,42 @@ static void test_store_congested(void **state)
     teardown(&f);
 }
 
+/* The store dies while sessions wait for it to take more: they go on, to a 451. */
+static void test_store_dies_congested(void **state)
+{
+    (void)state;
+    struct fake f;
+    int fds[2];
+    static char block[1001];
+    setup(&f, SETTINGS_MX);
+    f.settings.limits.message_size = 50u << 20;
+    ipc_link_close(f.mine[1]);
+    turn(&f);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+    ipc_link_attach(f.mine[1], fds[0]);
+    begin(&f);
+    DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250", "> RCPT TO:<r@b.test>", "< 250", "> DATA",
+           "< 354", "> ");
+    memset(block, 'z', 998);
+    memcpy(block + 998, "\r\n", 2);
+    for (unsigned stuck = 0; stuck < 20;) {
+        stuck = write(f.client, block, 1000) == 1000 ? 0 : stuck + 1;
+        if (stuck)
+            turn(&f);
+    }
+    (void)close(fds[1]);
+    ipc_link_close(f.mine[1]);
+    smtp_peer(f.smtp, ROLE_STORE, false);
+    ssize_t put = -1;
+    for (int i = 0; i < 100 && put != 5; i++) {
+        put = write(f.client, "\r\n.\r\n", 5);
+        turn(&f);
+    }
+    assert_int_equal(put, 5);
+    DIALOG(&f, "< 451 4.3.0", "> QUIT", "< 221", "<!");
+    teardown(&f);
+}
+
 /* A long list is answered to its end, but not for ever. */
 static void test_long_list(void **state)
 {
@@ -931,6 +1009,20 @@ static void test_starttls(void **state)
     ssl_say(&f, client.ssl, "x: y\r\n.\r\nQUIT\r\n", "221 2.0.0");
     assert_string_equal(f.protocol, "UTF8SMTPSA");
     test_client_free(&client);
+    turn(&f);
+    f.eof = false;
+    f.listeners[0].insecure_auth = true; /* who logs in in the clear is nobody under TLS */
+    service_port_free(&f.port);
+    f.port = service_port_new(&f.listeners[0], 0);
+    begin(&f);
+    f.logouts = 0;
+    DIALOG(&f, GREETING, "> AUTH PLAIN AHVzZXIAc2VjcmV0", "< 235", "> STARTTLS", "< 220 2.0.0");
+    client = test_client_new(f.client, NULL, NULL);
+    test_client_connect(f.loop, &client);
+    assert_int_equal(f.logouts, 1);
+    ssl_say(&f, client.ssl, "EHLO me\r\n", "250-AUTH PLAIN LOGIN");
+    ssl_say(&f, client.ssl, "MAIL FROM:<u@example.test>\r\n", "530 5.7.0");
+    test_client_free(&client);
     teardown(&f);
     free_cert(&pem);
 }
@@ -992,6 +1084,8 @@ int main(void)
         cmocka_unit_test(test_byte_by_byte),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_bdat),
+        cmocka_unit_test(test_bdat_first),
+        cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_smuggling),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_sessions_per_address),
@@ -1003,6 +1097,7 @@ int main(void)
         cmocka_unit_test(test_drain),
         cmocka_unit_test(test_large_message_in_chunks),
         cmocka_unit_test(test_store_congested),
+        cmocka_unit_test(test_store_dies_congested),
         cmocka_unit_test(test_long_list),
         cmocka_unit_test(test_header_limit),
         cmocka_unit_test(test_auth_away),
