@@ -6,6 +6,8 @@
 
 #include "auth/ban_print.h"
 
+#define FOR_MAX_MS (UINT64_C(36500) * 86400000) /* a hundred years; longer is until it is removed */
+
 static uint32_t usage(struct ban_command *c)
 {
     buf_add_str(c->out, "usage: ban list [--source ours|hand|crowdsec] | add NETWORK [--for TIME] [--reason "
@@ -151,7 +153,8 @@ static bool take_options(struct ban_command *c, uint64_t *until, struct slice *r
         uint64_t ms;
         if (i + 1 == c->count)
             return false;
-        if (slice_eq(c->arguments[i], SLICE("--for")) && conf_read_duration(c->arguments[i + 1], &ms) && ms)
+        if (slice_eq(c->arguments[i], SLICE("--for")) && conf_read_duration(c->arguments[i + 1], &ms) && ms &&
+            ms <= FOR_MAX_MS)
             *until = c->now.unix_s + (ms + 999) / 1000;
         else if (slice_eq(c->arguments[i], SLICE("--reason")) && slice_is_utf8(c->arguments[i + 1]))
             *reason = c->arguments[i + 1];

@@ -12,15 +12,22 @@ struct worth {
     bool gentle;
 };
 
-/* Printable UTF-8 stays; every other byte becomes '?'. Cut between characters. */
-static void copy_text(char *to, size_t size, struct slice text)
+/* C1 controls, U+0080 to U+009F: the second byte counts as well. Terminals obey them. */
+static bool is_control(struct slice s, size_t at)
+{
+    uint8_t c = s.ptr[at], before = at ? s.ptr[at - 1] : 0, next = at + 1 < s.len ? s.ptr[at + 1] : 0;
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && next >= 0x80 && next < 0xa0) ||
+           (before == 0xc2 && c >= 0x80 && c < 0xa0);
+}
+
+void bans_copy_text(char *to, size_t size, struct slice text)
 {
     bool utf8 = slice_is_utf8(text);
     struct slice s = slice_sub(text, 0, size - 1);
     while (utf8 && s.len && s.len < text.len && (text.ptr[s.len] & 0xc0) == 0x80)
         s.len--;
     for (size_t i = 0; i < s.len; i++)
-        to[i] = (char)(s.ptr[i] < 0x20 || s.ptr[i] == 0x7f || (s.ptr[i] > 0x7f && !utf8) ? '?' : s.ptr[i]);
+        to[i] = (char)(is_control(s, i) || (s.ptr[i] > 0x7f && !utf8) ? '?' : s.ptr[i]);
     memset(to + s.len, 0, size - s.len);
 }
 
@@ -130,8 +137,8 @@ struct bans_verdict bans_offend(struct bans *bans, const struct bans_offence *o,
     }
     struct ban_event event = {
         .at = now->unix_s, .count = o->count, .points = (uint16_t)worth.points, .kind = (uint8_t)o->kind};
-    copy_text(event.where, sizeof event.where, o->where);
-    copy_text(event.detail, sizeof event.detail, o->detail);
+    bans_copy_text(event.where, sizeof event.where, o->where);
+    bans_copy_text(event.detail, sizeof event.detail, o->detail);
     remember(track->events, &track->event_count, &event);
     track->last = now->unix_s;
     track->total += o->count;

@@ -251,7 +251,7 @@ enum err bans_add(struct bans *bans, const struct conf_network *network, uint64_
     ban->over = false;
     ban->made = ban->begun = now->unix_s;
     ban->until = until;
-    (void)snprintf(ban->reason, sizeof ban->reason, "%.*s", SLICE_ARG(slice_sub(reason, 0, BANS_REASON_MAX)));
+    bans_copy_text(ban->reason, sizeof ban->reason, reason);
     *result = ban;
     return ERR_OK;
 }

@@ -108,6 +108,8 @@ struct bans_text {
     char text[NETADDR_TEXT_MAX + 4];
 };
 struct bans_text bans_network_text(const struct conf_network *network);
+/* Into `size` bytes: printable UTF-8 stays, every other byte becomes '?'; cut between characters. */
+void bans_copy_text(char *to, size_t size, struct slice text);
 bool bans_covers(const struct conf_network *outer, const struct conf_network *inner);
 /* Or an IPv6 network that has all of IPv4 inside, as ::ffff:0:0/96. */
 bool bans_too_wide(const struct conf_network *network);

@@ -581,6 +581,41 @@ static void test_command(void **state)
 }
 
 /* A thousand rows of each kind, in pages, as one JSON array. */
+/* What is shown on a terminal commands none, and stays UTF-8 where it is cut; times that nobody can mean. */
+static void test_texts(void **state)
+{
+    (void)state;
+    struct bans *bans = bans_with("bans: local\n");
+    AUTO_BUF struct buf out = buf_new(100000);
+    const struct netaddr client = address("203.0.113.9");
+    const struct bans_offence offence = {.kind = SCORE_SPAM_TRAP,
+                                         .count = 1,
+                                         .client = &client,
+                                         .where = SLICE("mx"),
+                                         .detail = SLICE("a\xc2\x9b"
+                                                         "2J\xc3\xa4\x7f")};
+    struct bans_verdict v = bans_offend(bans, &offence, &now);
+    assert_string_equal(v.track->events[0].detail, "a??2J\xc3\xa4?");
+    char reason[BANS_REASON_MAX + 20];
+    memset(reason, 'r', sizeof reason);
+    memcpy(reason + BANS_REASON_MAX - 2, "\xc3\xa4", 2);
+    memcpy(reason, "line\n\x1b[2J", 9);
+    struct conf_network network;
+    const struct ban *ban;
+    assert_true(bans_read_network(SLICE("192.0.2.1"), &network));
+    assert_int_equal(
+        bans_add(bans, &network, BANS_FOR_EVER, slice_make(reason, sizeof reason), &now, &ban, NULL), ERR_OK);
+    assert_true(slice_is_utf8(slice_of(ban->reason)));
+    assert_int_equal(strlen(ban->reason), BANS_REASON_MAX - 2);
+    assert_memory_equal(ban->reason, "line??[2J", 9);
+    static const char *const times[] = {"18446744073709551615ms", "213503982334d", "99999999d", "0"};
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        assert_int_equal(run(bans, false, &out, "add", "192.0.2.2", "--for", times[i]), 2);
+    assert_int_equal(run(bans, false, &out, "add", "192.0.2.2", "--for", "1ms"), 0);
+    assert_int_equal(run(bans, false, &out, "add", "192.0.2.2", "--for", "36500d"), 0);
+    bans_free(&bans);
+}
+
 static void test_long_list(void **state)
 {
     (void)state;
@@ -665,7 +700,7 @@ int main(void)
         cmocka_unit_test(test_decisions),     cmocka_unit_test(test_many_decisions),
         cmocka_unit_test(test_command),       cmocka_unit_test(test_long_list),
         cmocka_unit_test(test_evidence),      cmocka_unit_test(test_damaged_row),
-        cmocka_unit_test(test_all_of_ipv4),
+        cmocka_unit_test(test_all_of_ipv4),   cmocka_unit_test(test_texts),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
