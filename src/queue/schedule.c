@@ -85,6 +85,7 @@ void schedule_evacuate(struct schedule *s, struct destination *d, bool place_aga
     d->waiting = 0;
     list_remove(&d->ready);
     list_remove(&d->paced);
+    schedule_be_hungry(s, d); /* what has no room here waits for its groups to leave */
     for (struct list *node; (node = groups.next) != &groups;) {
         struct group *group = CONTAINER_OF(node, struct group, node);
         struct queued_row **rows = VEC_AT(&group->rows, struct queued_row *, group->next);
@@ -240,6 +241,32 @@ static void alarm_login(const struct job *job)
               LOG_CSTR("why", "the relay refuses our name and password: its mail waits until they change"));
 }
 
+static void reopen(struct schedule *s, const char *kind, struct slice name)
+{
+    AUTO_BUF struct buf key = buf_new(ROUTES_KEY_MAX);
+    buf_addf(&key, "%s:%.*s", kind, SLICE_ARG(name));
+    struct destination *d = map_get(s->destinations, buf_slice(&key));
+    struct relay_quota_state state;
+    if (!d || d->shut != SHUT_QUOTA)
+        return;
+    relay_quota_state(s->q, d->route.relay, &state);
+    if (state.limit && state.used + (d->route.reserved ? 0 : state.reserve) >= state.limit)
+        return;
+    d->shut = OPEN;
+    schedule_show_state(d);
+    spool_route_due(s->q->spool, d->key, queue_now_ms(s->q), false);
+    schedule_look(s->q);
+}
+
+/* What the relay did not take after all is there for those that wait for its next day. */
+static void reopen_quota(struct schedule *s, const struct job *job)
+{
+    if (job->route.kind != RELAY_ROUTE_RELAY)
+        return;
+    reopen(s, "relay", job->route.name);
+    reopen(s, "reserve", job->route.name);
+}
+
 void schedule_ended(struct job *job, enum destination_end end, bool login)
 {
     struct queue *q = job->q;
@@ -250,6 +277,7 @@ void schedule_ended(struct job *job, enum destination_end end, bool login)
         destination_ended(&d->pace, &limits, login ? DESTINATION_UNTRIED : end, loop_now_ms(q->loop));
     s->running--;
     d->used_ms = loop_now_ms(q->loop);
+    reopen_quota(s, job);
     if (login && d->shut != SHUT_LOGIN) {
         alarm_login(job);
         shut(s, d, SHUT_LOGIN, SPOOL_FAR);

@@ -157,25 +157,23 @@ void schedule_relay_up(struct queue *q)
     schedule_feed(q->schedule);
 }
 
-/* The keys of routes mean something else now, and some may mean nothing. */
+/* The keys of routes mean something else now, and some may mean nothing. Only what has something waiting is
+ * remembered over the second pass, in which idle ones may be forgotten. */
 void schedule_reload(struct queue *q)
 {
     struct schedule *s = q->schedule;
     struct vec all = VEC_NEW(struct destination *, 2 * SCHEDULE_DESTINATIONS_MAX);
     size_t at = 0;
     for (struct destination *d; (d = map_next(s->destinations, &at, NULL)) != NULL;) {
-        struct destination **item = vec_push(&all);
+        schedule_read_key(s, d);
+        if (d->shut == SHUT_QUOTA || d->shut == SHUT_LOGIN)
+            unblock(s, d); /* the limit or the login may be another, or the relay may be gone */
+        struct destination **item = d->waiting ? vec_push(&all) : NULL;
         if (item)
             *item = d;
     }
-    for (size_t i = 0; i < all.len; i++) {
-        struct destination *d = *VEC_AT(&all, struct destination *, i);
-        schedule_read_key(s, d);
-        if (d->shut == SHUT_QUOTA)
-            unblock(s, d); /* the limit may be another */
-        if (d->waiting)
-            schedule_evacuate(s, d, true, 0);
-    }
+    for (size_t i = 0; i < all.len; i++)
+        schedule_evacuate(s, *VEC_AT(&all, struct destination *, i), true, 0);
     vec_free(&all);
     schedule_look(q);
 }

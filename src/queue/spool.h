@@ -65,7 +65,8 @@ struct spool_message {
 
 enum { SPOOL_WAITING, SPOOL_CLAIMED, SPOOL_HELD };
 
-/* What a claimed row was before: a command may have claimed one that was held. Only held rows have a reason. */
+/* What a claimed row was before: a command may have claimed one that was held. Only held rows have a reason.
+ */
 #define SPOOL_BEFORE_CLAIM_SQL "CASE WHEN hold = '' THEN 0 ELSE 2 END"
 
 /* Arguments: route, due. */

@@ -231,6 +231,43 @@ static void login_refused(void **state)
     out_free(o);
 }
 
+/* Other settings: mail that waits for a login is tried with them, another relay's way if theirs is gone. */
+static void login_refused_settings(void **state)
+{
+    (void)state;
+    static const struct out_answer login = {
+        .outcome = RELAY_OUTCOME_LOGIN, .code = 535, .enhanced = "5.7.8", .text = "who are you"};
+    static const char yaml_gone[] = OUT_YAML "queue: { retry_first: 1h }\n";
+    const char *const after[] = {yaml_relay, yaml_gone};
+    for (size_t i = 0; i < ARRAY_LEN(after); i++) {
+        struct out *o = out_new(yaml_relay, NULL);
+        (void)out_letter(o, "john@example.org", "a@example.net");
+        (void)out_take(o, 0, &login);
+        out_until_number(o, OUT_ROWS " WHERE claimed = 0 AND code = 535", 1);
+        rig_for(o->rig, 50);
+        rig_reload(o->rig, after[i], NULL);
+        const struct out_send *send = out_take(o, 1, &out_sent);
+        assert_int_equal(send->route, i ? RELAY_ROUTE_DIRECT : RELAY_ROUTE_RELAY);
+        out_until_number(o, OUT_ROWS, 0);
+        out_free(o);
+    }
+}
+
+/* What the relay did not take of what was on its way is there for others, today. */
+static void quota_given_back(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml_relay, NULL);
+    (void)out_mail(o, &three);
+    (void)out_take(o, 0, NULL);
+    (void)out_letter(o, "john@example.org", "d@example.net");
+    rig_for(o->rig, 100);
+    assert_int_equal(o->count, 1); /* all three may be taken yet */
+    out_reply(o, &o->sends[0], &out_refused, 1);
+    assert_string_equal(out_take(o, 1, &out_sent)->first, "d@example.net");
+    out_free(o);
+}
+
 /* What exceeds the relay's day waits, in the database, as such. */
 static void quota(void **state)
 {
@@ -396,6 +433,8 @@ int main(void)
         cmocka_unit_test(no_file),
         cmocka_unit_test(quota),
         cmocka_unit_test(login_refused),
+        cmocka_unit_test(login_refused_settings),
+        cmocka_unit_test(quota_given_back),
         cmocka_unit_test(only_the_news_again),
         cmocka_unit_test(released_is_signed),
         cmocka_unit_test(last_attempt),
