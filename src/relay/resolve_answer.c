@@ -204,12 +204,13 @@ static enum fate set_requiretls(const struct resolve_call *call, const struct kn
                                 struct resolve_host *host)
 {
     const struct resolve_question *q = &call->question;
-    if (host->level == CLIENT_TLS_VERIFY)
-        return FATE_GOOD;
     bool by_policy = call->policy.mode != STS_MODE_NONE && sts_policy_has(&call->policy, host->name);
-    bool trusted = !q->direct || by_policy || found->known->mx_secure;
+    bool by_dane = host->peer.check == TLS_CHECK_DANE;
+    bool trusted = !q->direct || by_dane || by_policy || found->known->mx_secure;
     if (!trusted || q->tls == SETTINGS_RELAY_NONE)
         return FATE_UNVERIFIABLE;
+    if (host->level == CLIENT_TLS_VERIFY)
+        return FATE_GOOD;
     check_name(call->arena, host, q->direct ? &host->name : &q->name, 1);
     return FATE_GOOD;
 }

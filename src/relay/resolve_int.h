@@ -17,7 +17,8 @@
 #define RESOLVE_TTL_FAILED_S 20   /* what DNS did not tell is asked again soon */
 #define RESOLVE_PATIENCE_MS  3000 /* for the other family's addresses when one is there */
 #define RESOLVE_TICK_MS      500
-#define RESOLVE_ARENA        (1u << 20) /* of one domain */
+/* Of one domain: a stranger may publish TLSA records as large as an answer may be for each of its hosts. */
+#define RESOLVE_ARENA ((1u << 20) + MX_HOSTS_MAX * WIRE_BLOB_MAX)
 
 /* The questions of direct mail (with DANE), of a relay by MX, and of a host by itself are kept apart. */
 enum known_kind { KNOWN_DIRECT = 'd', KNOWN_MX = 'm', KNOWN_HOST = 'h' };

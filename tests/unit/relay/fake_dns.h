@@ -59,6 +59,30 @@ static inline void fake_add_name(struct buf *out, struct slice name)
     buf_add_byte(out, 0);
 }
 
+/* A key for a TLSA record that holds it whole: as large as such a record may be, or 10 kB from `salt` 100 on.
+ */
+static inline void fake_add_key(struct buf *out, uint8_t salt)
+{
+    static const uint8_t rsa[] = {0x30, 13, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 1, 5, 0};
+    static const uint8_t exponent[] = {2, 3, 1, 0, 1};
+    size_t modulus = salt < 100 ? 16345 : 10000;
+    const size_t lens[] = {modulus + 33, modulus + 14, modulus + 9, modulus};
+    static const uint8_t tags[] = {0x30, 3, 0x30, 2};
+    for (size_t i = 0; i < 4; i++) {
+        buf_add_byte(out, tags[i]);
+        buf_add_byte(out, 0x82);
+        buf_add_byte(out, (uint8_t)(lens[i] >> 8));
+        buf_add_byte(out, (uint8_t)lens[i]);
+        if (i == 0)
+            buf_add(out, slice_make(rsa, sizeof rsa));
+        if (i == 1)
+            buf_add_byte(out, 0); /* no bit of the last byte is unused */
+    }
+    for (size_t i = 0; i < modulus; i++)
+        buf_add_byte(out, i == 0 ? 0x55 : salt);
+    buf_add(out, slice_make(exponent, sizeof exponent));
+}
+
 static inline void fake_add_record(struct buf *records, unsigned type, struct slice text)
 {
     AUTO_BUF struct buf rdata = buf_new(60000);
@@ -78,12 +102,14 @@ static inline void fake_add_record(struct buf *records, unsigned type, struct sl
         fake_add_name(&rdata, rest);
     } else if (type == RR_PTR) {
         fake_add_name(&rdata, text);
-    } else { /* TLSA: three numbers, then 32 bytes */
+    } else { /* TLSA: three numbers, then 32 bytes; a fourth number stands for a whole key */
         while (slice_token(&rest, ' ', &word)) {
             assert_true(slice_u64(word, 255, &number));
             buf_add_byte(&rdata, (uint8_t)number);
         }
-        for (unsigned i = 0; i < 32; i++)
+        if (rdata.len == 4)
+            fake_add_key(&rdata, rdata.data[--rdata.len]);
+        for (unsigned i = 0; rdata.len < 35; i++)
             buf_add_byte(&rdata, (uint8_t)i);
     }
     wire_strings_add(records, buf_slice(&rdata));

@@ -1,9 +1,10 @@
 /* Where mail goes and how securely: domains and relays against a table of DNS answers. */
 #include "fake_dns.h"
 
+#include "policy/mx.h"
 #include "relay/resolve.h"
 
-#define ARENA (1u << 20)
+#define ARENA (4u << 20) /* as a job of the role has */
 
 static const struct fake_row zone[] = {
     /* plain */
@@ -220,6 +221,56 @@ static void test_requiretls(void **state)
     }
 }
 
+/* "Verify" as the administrator's word trusts the MX record; the sender's REQUIRETLS does not
+ * (section 4.2.1).
+ */
+static void test_requiretls_verify(void **state)
+{
+    static const struct {
+        const char *domain, *answer;
+    } rows[] = {
+        {"plain.test", "never 5.7.30"},
+        {"tlsahalf.test", "mx.none.test=8.8.4.5:25 verify/verify"},
+        {"dane.test", "mx.dane.test=8.8.4.4:25 verify/dane"},
+        {"[8.8.8.8]", "8.8.8.8=8.8.8.8:25 verify/verify"},
+    };
+    struct rig *rig = *state;
+    rig->settings.direct.tls = SETTINGS_RELAY_VERIFY;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        ask_direct(rig, rows[i].domain, true);
+        assert_string_equal(shown(rig->answer), rows[i].answer);
+    }
+}
+
+/* A stranger's zone: as many hosts as are kept, each with TLSA records as large as an answer may be. */
+static void test_large_tlsa(void **state)
+{
+    static char names[2 * MX_HOSTS_MAX][40];
+    static struct fake_row rows[2 * MX_HOSTS_MAX + 1];
+    struct rig *rig = *state;
+    AUTO_BUF struct buf hosts = buf_new(4000);
+    for (unsigned i = 0; i < MX_HOSTS_MAX; i++) {
+        char *host = names[2 * i], *tlsa = names[2 * i + 1];
+        (void)snprintf(host, sizeof names[0], "mx%u.large.test", i);
+        (void)snprintf(tlsa, sizeof names[0], "_25._tcp.%s", host);
+        rows[2 * i] = (struct fake_row){host, RR_A, DNS_OK, true, "8.8.4.4", NULL, 0};
+        rows[2 * i + 1] =
+            (struct fake_row){tlsa, RR_TLSA, DNS_OK, true, "3 1 0 1|3 1 0 2|3 1 0 3|3 1 0 100", NULL, 0};
+        buf_addf(&hosts, "%s10 %s", i ? "|" : "", host);
+    }
+    buf_add_byte(&hosts, 0);
+    rows[2 * MX_HOSTS_MAX] =
+        (struct fake_row){"large.test", RR_MX, DNS_OK, true, (const char *)hosts.data, NULL, 0};
+    rig->dns.rows = rows;
+    rig->dns.count = ARRAY_LEN(rows);
+    ask_direct(rig, "large.test", false);
+    assert_int_equal(rig->answer->host_count, MX_HOSTS_MAX);
+    for (size_t i = 0; i < MX_HOSTS_MAX; i++) {
+        assert_int_equal(rig->answer->hosts[i].peer.tlsa_count, 4);
+        assert_int_equal(rig->answer->hosts[i].peer.tlsa[0].data.len, 16382);
+    }
+}
+
 static void test_levels(void **state)
 {
     static const struct {
@@ -359,9 +410,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_domains), TEST(test_dane_names), TEST(test_requiretls),
-        TEST(test_levels),  TEST(test_relays),     TEST(test_slow_family),
-        TEST(test_memory),  TEST(test_cancel),     TEST(test_dns_away),
+        TEST(test_domains),    TEST(test_dane_names), TEST(test_requiretls), TEST(test_requiretls_verify),
+        TEST(test_large_tlsa), TEST(test_levels),     TEST(test_relays),     TEST(test_slow_family),
+        TEST(test_memory),     TEST(test_cancel),     TEST(test_dns_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
