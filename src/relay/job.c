@@ -12,7 +12,7 @@
 #include "settings/metrics.h"
 #include "wire/relay.h"
 
-#define JOB_ARENA_MAX   (4u << 20)
+#define JOB_ARENA_MAX   (8u << 20)             /* also of what resolve found (RESOLVE_ARENA) */
 #define RESULT_ROOM     (WIRE_BLOB_MAX - 2000) /* for the texts of all results together */
 #define RESULT_OVERHEAD 40                     /* of one result beside its text */
 #define RESULT_TEXT_MAX 900                    /* of one result */
@@ -229,9 +229,10 @@ static void make_key(struct job *job, const struct wire_relay_send *m)
     struct pool_way *way = &job->p.way;
     uint64_t who = slice_hash(way->login.secret, slice_hash(way->login.user, KEY_HASH_SEED));
     struct slice host = relay_job_key_host(way->question.name);
-    way->key = arena_printf(job->p.mail.arena, "%.*s|%u|%u|%u|%u|%llx", SLICE_ARG(host), way->question.port,
-                            m->route, m->route == RELAY_ROUTE_DIRECT ? 0 : m->relay, way->question.requiretls,
-                            (unsigned long long)who);
+    way->key =
+        arena_printf(job->p.mail.arena, "%.*s|%u|%u|%u|%u|%u|%llx", SLICE_ARG(host), way->question.port,
+                     way->question.mx, m->route, m->route == RELAY_ROUTE_DIRECT ? 0 : m->relay,
+                     way->question.requiretls, (unsigned long long)who);
 }
 
 /* Without a way the recipients get this word; the owner is told in a later turn. */

@@ -101,21 +101,20 @@ static void stop(struct rig *rig, struct test *t)
     rig_free(rig);
 }
 
-static void ask(struct rig *rig, uint32_t route, struct rig_answer *answer)
+static void send_as(struct rig *rig, const struct wire_relay_send *way, struct rig_answer *answer)
 {
     AUTO_BUF struct buf to = buf_new(1000);
     const struct relay_recipient a = {.ordinal = 7, .address = SLICE("a@example.org")};
     const struct relay_recipient b = {.ordinal = 9, .address = SLICE("b@example.org")};
     relay_recipient_add(&to, &a);
     relay_recipient_add(&to, &b);
-    const struct wire_relay_send m = {.route = route,
-                                      .host = SLICE("example.org"),
-                                      .size = 8,
-                                      .sender = SLICE("s@example.net"),
-                                      .prefix = SLICE("X: y\r\n"),
-                                      .recipients = buf_slice(&to),
-                                      .queue_id = SLICE("q1"),
-                                      .session = SLICE("s1")};
+    struct wire_relay_send m = *way;
+    m.size = 8;
+    m.sender = SLICE("s@example.net");
+    m.prefix = SLICE("X: y\r\n");
+    m.recipients = buf_slice(&to);
+    m.queue_id = SLICE("q1");
+    m.session = SLICE("s1");
     int fd = rig_memfd(SLICE("A: b\r\n\r\n"));
     void **pair = arena_must(rig->arena, 2 * sizeof(void *));
     pair[0] = answer;
@@ -124,6 +123,12 @@ static void ask(struct rig *rig, uint32_t route, struct rig_answer *answer)
     (void)wire_call_fds(rig->peers[ROLE_QUEUE], WIRE_RELAY_SEND, &m, &fd, 1, RIG_PATIENCE_MS, rig_on_answer,
                         pair);
     (void)close(fd);
+}
+
+static void ask(struct rig *rig, uint32_t route, struct rig_answer *answer)
+{
+    const struct wire_relay_send way = {.route = route, .host = SLICE("example.org")};
+    send_as(rig, &way, answer);
 }
 
 static const char *const outcomes[] = {"sent", "later", "refused", "seven-bit", "login", "unknown"};
@@ -168,6 +173,30 @@ static void test_connections_are_kept(void **state)
     rig_tell(rig, ROLE_QUEUE, WIRE_RELAY_FORGET, &forget);
     rig_for(rig, 30);
     assert_true(t.server.over);
+    stop(rig, &t);
+}
+
+/* A host in brackets and the MX of that name are two ways, and may be two servers. */
+static void test_brackets_are_another_way(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {HELLO SEND SEND, HELLO SEND, NULL};
+    static const struct {
+        bool brackets, reused;
+    } rows[] = {{true, false}, {true, true}, {false, false}};
+    struct test t;
+    struct rig *rig = start(&t, scripts);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rig_answer answer;
+        struct wire_relay_sent sent;
+        const struct wire_relay_send way = {.route = RELAY_ROUTE_MAP,
+                                            .host = SLICE("mx2.example.org"),
+                                            .port = t.server.port,
+                                            .no_mx = rows[i].brackets};
+        send_as(rig, &way, &answer);
+        get(rig, &answer, &sent, OK);
+        assert_int_equal(sent.reused, rows[i].reused);
+    }
     stop(rig, &t);
 }
 
@@ -395,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_connections_are_kept),
+        cmocka_unit_test(test_brackets_are_another_way),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_closed_while_idle),
         cmocka_unit_test(test_refused),
