@@ -512,9 +512,10 @@ void client_txn_final(struct client *c, const struct smtp_reply *reply)
 
 /* ---- the transaction is over ---- */
 
+/* Each round settles one recipient at least, even where none was taken. */
 static bool goes_on(struct client *c)
 {
-    return has_waiting(c) && c->txn.round < CLIENT_ROUNDS_MAX && c->txn.accepted > 0;
+    return has_waiting(c) && c->txn.round < CLIENT_ROUNDS_MAX;
 }
 
 static void finish(struct client *c)

@@ -309,6 +309,11 @@ static const struct row limits[] = {
      HELLO "S 250-x\nS 250 REQUIRETLS\n",
      "permanent 0 5.7.30 EHLO",
      {.requiretls = true}},
+    {"RCPTMAX: one refused, the others still have their turn",
+     HELLO "S 250-x\nS 250 LIMITS RCPTMAX=1\nC MAIL\nS 250 a\nC RCPT TO:<a\nS 550 5.1.1 no\nC RSET\nS 250 r\n"
+           "C MAIL\nS 250 a\nC RCPT TO:<b\nS 250 b\nC DATA\nS 354 c\nD *\nS 250 2.0.2 d\n",
+     "permanent 550 5.1.1 RCPT,accepted 250 2.0.2 end of data",
+     {.rcpts = 2}},
 };
 
 static void test_limits(void **state)
