@@ -54,13 +54,10 @@ enum dns_list_health dns_list_judge(enum dns_list_finding listed, enum dns_list_
 /* For the log: "lists everybody: 127.0.0.1 is on it". */
 const char *dns_list_health_text(enum dns_list_health health);
 
-#define DNS_LIST_TEST_MS 3600000u /* between two tests */
-#define DNS_LIST_FRESH_MS                                                                                    \
-    10000u /* a listing is believed for so long after a test, then there is another one */
-#define DNS_LIST_RETRY_MS                                                                                    \
-    5000u                      /* after a test without an answer; doubled each time up to DNS_LIST_TEST_MS   \
-                                */
-#define DNS_LIST_SILENT_MAX 3u /* so many in a row switch off a list that worked */
+#define DNS_LIST_TEST_MS    3600000u /* between two tests */
+#define DNS_LIST_FRESH_MS   10000u   /* a listing is believed for so long after a test */
+#define DNS_LIST_RETRY_MS   5000u    /* after a silent test; doubled up to DNS_LIST_TEST_MS */
+#define DNS_LIST_SILENT_MAX 3u       /* so many in a row switch off a list that worked */
 
 /* Whether one list is in use, and when it is to be tested. */
 struct dns_list_watch {
