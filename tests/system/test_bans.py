@@ -341,6 +341,27 @@ def test_bans_survive_restarts(make_server):
         time.sleep(0.1)
 
 
+def test_damaged_database_does_not_keep_the_server_from_starting(make_server):
+    server = make_server(**SERVER).start()
+    server.command("ban", "add", "198.18.0.0/16")
+    server.stop()
+    path = str(server.home / "data" / "auth" / "bans.db")
+    with open(path, "r+b") as file:
+        file.write(b"\xee" * 2000)
+    left = server.command("ban", "list", check=False)
+    assert left.returncode == 1 and "not a database" in left.stderr
+    mark = server.mark()
+    server.start()
+    server.wait_log(r"auth\.bans_damaged .*kept=bans\.db\.damaged", mark, 10)
+    assert os.path.exists(path + ".damaged")
+    assert on_imap(server, "203.0.113.10", password=PASSWORD).status == "OK"
+    server.command("ban", "add", "203.0.113.7")
+    server.kill()
+    server.start()
+    wait_refused(server, "203.0.113.7")
+    assert server.log().count("auth.bans_damaged") == 1
+
+
 def test_while_no_server_runs(make_server):
     server = make_server(**SERVER)
     assert server.command("ban", "list").stdout == "nobody is banned\n"
