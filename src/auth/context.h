@@ -17,10 +17,13 @@
 
 #define AUTH_EXCHANGES_MAX 20000  /* logins under way, failed ones that wait out their delay among them */
 #define AUTH_EXCHANGE_MS   120000 /* a client's time for one exchange */
-#define AUTH_ARENA_MAX     (64u << 10) /* memory of one exchange */
-#define AUTH_GRANTS_MAX    100000
-#define AUTH_GRANT_MS      10000 /* deadline of store and queue */
-#define AUTH_STEPS_MAX     8
+/* A right password that took longer to verify is "try later": the network roles wait 60 s for an answer, and
+ * nobody would ever end the grant of one that comes after that. Store or queue has AUTH_GRANT_MS of it. */
+#define AUTH_ANSWER_MS  45000
+#define AUTH_ARENA_MAX  (64u << 10) /* memory of one exchange */
+#define AUTH_GRANTS_MAX 100000
+#define AUTH_GRANT_MS   10000 /* deadline of store and queue */
+#define AUTH_STEPS_MAX  8
 
 struct auth;
 struct exchange;
@@ -56,6 +59,7 @@ struct exchange {
     const struct mechanism *mechanism;
     struct slice client, session, user;
     uint64_t begun_ns;
+    uint64_t asked_ms; /* when the peer asked what is not answered yet */
     struct loop_timer *timer;
     uint8_t tag[MEMORY_TAG_LEN];
     bool has_tag;
@@ -171,6 +175,7 @@ struct auth {
     struct srs_secrets srs; /* slices of the file handed in */
     struct auth_gateways gateways;
     struct auth_bans *bans;
+    uint64_t answer_ms; /* AUTH_ANSWER_MS; a test sets less */
     bool draining;
 };
 

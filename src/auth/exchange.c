@@ -207,6 +207,10 @@ void exchange_verified(struct exchange *x)
         exchange_failed(x, "the account changed meanwhile");
         return;
     }
+    if (loop_now_ms(auth->loop) - x->asked_ms > auth->answer_ms) { /* nobody waits for the answer any more */
+        exchange_later(x, "too many logins at once");
+        return;
+    }
     if (auth->draining || too_many(x, account->address)) {
         exchange_later(x, auth->draining ? "temporary failure"
                                          : "too many connections of this user from this address");
@@ -242,6 +246,7 @@ static struct exchange *new_exchange(struct auth *auth, enum role peer, const st
     x->client = arena_dup(x->arena, m->client);
     x->session = arena_dup(x->arena, m->session);
     x->begun_ns = clock_mono_ns();
+    x->asked_ms = loop_now_ms(auth->loop);
     x->timer = loop_timer_new(auth->loop, on_timer, x);
     struct netaddr client;
     x->trusted = netaddr_parse(m->client, &client) && settings_is_trusted(auth->settings, &client);
@@ -311,6 +316,7 @@ bool exchange_on_step(void *ctx, struct ipc_link *link, struct ipc_packet *packe
     if (x->peer != role_of_link(link) || x->request || x->busy)
         return false;
     x->request = packet->request;
+    x->asked_ms = loop_now_ms(auth->loop);
     loop_timer_stop(x->timer);
     if (++x->steps > AUTH_STEPS_MAX)
         exchange_malformed(x);

@@ -169,6 +169,7 @@ static void *load(struct role_run *run, struct why *why)
     auth->run = run;
     auth->loop = role_loop(run);
     auth->settings = role_settings(run);
+    auth->answer_ms = AUTH_ANSWER_MS;
     auth->memory = memory_new(auth->settings->auth.memory);
     auth->by_id = idmap_new(AUTH_EXCHANGES_MAX);
     list_init(&auth->exchanges);

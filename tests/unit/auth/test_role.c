@@ -583,6 +583,33 @@ static void test_gone_before_the_grant(void **state)
     rig_free(rig);
 }
 
+/* A grant that comes when its asker waits no more would never end, and count against the user. */
+static void test_too_late(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct rig *rig = start(&f, files);
+    const struct wire_auth_begin m = {.service = AUTH_SERVICE_SUBMISSION,
+                                      .has_initial = 1,
+                                      .mechanism = SLICE("PLAIN"),
+                                      .initial = slice_make("\0jane@example.org\0correct horse", 31),
+                                      .client = SLICE("192.0.2.7")};
+    struct rig_answer answer;
+    struct wire_auth_result r;
+    context->answer_ms = 30;
+    hold_verification();
+    rig_ask(rig, ROLE_SMTP, WIRE_AUTH_BEGIN, &m, &answer);
+    rig_for(rig, 60);
+    pthread_mutex_unlock(&held);
+    rig_get(rig, &answer, WIRE_AUTH_RESULT, &r);
+    assert_int_equal(r.status, AUTH_LATER);
+    assert_true(grant_is_none(&r.grant));
+    assert_int_equal(f.added[ROLE_QUEUE], 0);
+    context->answer_ms = AUTH_ANSWER_MS; /* it was right, and is remembered */
+    assert_int_equal(plain(rig, ROLE_SMTP, "jane@example.org", "correct horse").status, AUTH_OK);
+    rig_free(rig);
+}
+
 /* A name that does not exist has one salt in all spellings, as one that does. */
 static void test_salt(void **state)
 {
@@ -611,6 +638,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gone_before_the_grant),
         cmocka_unit_test(test_salt),
+        cmocka_unit_test(test_too_late),
         cmocka_unit_test(test_passwords),
         cmocka_unit_test(test_remembered),
         cmocka_unit_test(test_steps),
