@@ -86,8 +86,8 @@ static void on_closed(void *arg)
     struct visit *visit = arg;
     if (visit->network)
         leave_network(visit->network);
-    if (visit->port)
-        visit->port->strangers--;
+    for (struct service_port *port = visit->port; port; port = port->next)
+        port->strangers--; /* a reload took it over into the next one */
     service_port_free(&visit->port);
     free(visit);
 }

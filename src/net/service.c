@@ -88,6 +88,7 @@ void service_port_free(struct service_port **ref)
     *ref = NULL;
     if (--port->refs > 0)
         return;
+    service_port_free(&port->next);
     free((void *)(uintptr_t)port->settings.name.ptr);
     free(port);
 }
@@ -146,6 +147,20 @@ static struct listener *take_listener(struct service_door *doors, size_t count, 
     return NULL;
 }
 
+/* Who came before the reload still counts. */
+static void take_strangers(const struct service_door *doors, size_t count, struct service_port *port)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct service_port *old = doors[i].port;
+        if (!old || old->next || !slice_eq(old->settings.name, port->settings.name))
+            continue;
+        port->strangers = old->strangers;
+        port->refs++;
+        old->next = port;
+        return;
+    }
+}
+
 /* Listens on `fd`, with `kept` (may be NULL) where it was there before. */
 static struct service_door open_door(struct service *s, uint32_t index, int fd, struct listener *kept)
 {
@@ -183,8 +198,10 @@ void service_open(struct service *s)
     for (uint32_t i = 0; i < s->door_count; i++) {
         const struct settings_listener *listener = &settings->listeners.items[i];
         int fd = is_ours(s, listener) ? role_listener(s->run, i) : -1;
-        if (fd >= 0)
-            s->doors[i] = open_door(s, i, fd, take_listener(old, old_count, listener->name));
+        if (fd < 0)
+            continue;
+        s->doors[i] = open_door(s, i, fd, take_listener(old, old_count, listener->name));
+        take_strangers(old, old_count, s->doors[i].port);
     }
     free_doors(old, old_count);
 }

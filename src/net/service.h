@@ -19,7 +19,8 @@ struct service_port {
     unsigned refs;
     uint32_t index;                    /* in settings->listeners when it was opened */
     struct settings_listener settings; /* of its texts only the name */
-    uint64_t strangers;                /* connected there now */
+    uint64_t strangers;                /* connected there now, also those of before a reload */
+    struct service_port *next;         /* the one a reload put into its place, or NULL */
 };
 
 #define SERVICE_SET(service) (1u << (service))

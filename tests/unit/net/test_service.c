@@ -278,6 +278,36 @@ static void test_listeners_go_by_name(void **state)
     }
 }
 
+/* A reload does not forget who is there. */
+static void test_strangers_outlive_reloads(void **state)
+{
+    (void)state;
+    static const char one[] =
+        HEAD "listeners:\n" DOOR("door", "mx", "1025", "tls: none, proxy: required, connections: 1");
+    struct sockaddr_in at;
+    struct rig *rig = begin(NOBODY, NULL, true);
+    int socket = listening(&at), clients[3];
+    assert_true(reload(rig, one, NULL, 0, socket));
+    for (unsigned i = 0; i < 3; i++) {
+        clients[i] = dial(&at);
+        say(clients[i], "PROXY TCP4 192.0.2.7 192.0.2.8 1000 25\r\n");
+        if (i == 1) {
+            rig_for(rig, 30);
+            assert_int_equal(host->arrivals, 1); /* there is one already */
+            leave(&host->visitors[0]);
+            rig_for(rig, 30);
+        } else {
+            wait_arrivals(rig, i == 0 ? 1 : 2);
+        }
+        assert_true(reload(rig, one, NULL, 0, socket));
+        assert_true(reload(rig, one, NULL, 0, socket));
+    }
+    rig_free(rig);
+    for (unsigned i = 0; i < 3; i++)
+        (void)close(clients[i]);
+    (void)close(socket);
+}
+
 /* What a session arrived with is there as long as the session is. */
 static void test_ports_outlive_reloads(void **state)
 {
@@ -301,7 +331,7 @@ static void test_ports_outlive_reloads(void **state)
     assert_int_equal(old->index, 0);
     assert_int_equal(new->index, 1);
     assert_int_equal(old->refs, 1);
-    assert_int_equal(new->refs, 2);
+    assert_int_equal(new->refs, 3); /* the old one counts in it */
     rig_free(rig);
     (void)close(one);
     (void)close(two);
@@ -426,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_certificates),
         cmocka_unit_test(test_listeners_go_by_name),
+        cmocka_unit_test(test_strangers_outlive_reloads),
         cmocka_unit_test(test_ports_outlive_reloads),
         cmocka_unit_test(test_drains),
         cmocka_unit_test(test_notice),
