@@ -30,6 +30,10 @@ void smtp_greeter_start(struct smtp_greeter *g)
 {
     smtp_lists_free(&g->lists);
     g->lists = smtp_lists_new(g->smtp->loop, g->smtp->dns, g->smtp->settings);
+    LIST_EACH(&g->waiting, node) /* what was found counts by the places of the lists before */
+    {
+        CONTAINER_OF(node, struct smtp_waiting, node)->listing.found = 0;
+    }
 }
 
 void smtp_greeter_free(struct smtp_greeter **ref)

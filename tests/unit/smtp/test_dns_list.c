@@ -164,6 +164,24 @@ static void test_reload(void **state)
     teardown(&f);
 }
 
+/* What the lists before said is not held against a client by those that stand in their places now. */
+static void test_reload_of_answers(void **state)
+{
+    struct fake f;
+    (void)state;
+    setup(&f);
+    f.lists[0].allow = true;
+    use_lists(&f, 1, 1);
+    struct client c = stranger(&f, "203.0.113.66");
+    turns(&f, 5);
+    assert_int_equal(f.queries, 1);
+    f.lists[0] = f.lists[1];
+    use_lists(&f, 1, 1);
+    (void)expect(&f, &c, GREETING);
+    quit(&f, &c);
+    teardown(&f);
+}
+
 int main(void)
 {
     assert(metric_attach(&metrics_table, -1, "smtp", NULL) == ERR_OK);
@@ -174,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_lists_die),
         cmocka_unit_test(test_known_is_listed_later),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_reload_of_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
