@@ -192,7 +192,6 @@ static void body_end(struct smtp_session *s)
 {
     struct smtp_body *body = &s->body;
     const struct smtp_reply_text *wrong = judge(s);
-    smtp_limit_text(s, body->data.size);
     if (wrong) {
         bool ambiguous = body->data.bare_cr || body->data.bare_lf;
         refuse(s, wrong->code, wrong->status, wrong->text);

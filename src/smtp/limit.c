@@ -280,7 +280,8 @@ bool smtp_limit_rcpt(const struct smtp_session *s, struct smtp_reply_text *reply
 
 void smtp_limit_text(const struct smtp_session *s, uint64_t bytes)
 {
-    charge(s, LIMIT_BYTES, bytes);
+    if (bytes > 0 && s->smtp->service.limits) /* gone when the role ends */
+        charge(s, LIMIT_BYTES, bytes);
 }
 
 void smtp_limit_accepted(const struct smtp_session *s)

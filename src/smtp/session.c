@@ -81,6 +81,7 @@ void smtp_session_free(struct smtp_session **ref)
 static void finish(struct smtp_session *s, const char *end)
 {
     smtp_report_session(s, end);
+    smtp_txn_reset(s); /* counts what came of a message, by the stream's address */
     stream_finish(&s->stream);
     smtp_session_free(&s);
 }

@@ -277,7 +277,7 @@ uint64_t smtp_limit_time(const struct smtp_session *s, uint64_t ms);
 bool smtp_limit_mail(const struct smtp_session *s, const struct smtp_mail *mail,
                      struct smtp_reply_text *reply) MUST_CHECK;
 bool smtp_limit_rcpt(const struct smtp_session *s, struct smtp_reply_text *reply) MUST_CHECK;
-/* The text of a message came in whole; it was accepted. */
+/* So much of a message's text came, whatever becomes of it; the message was accepted. */
 void smtp_limit_text(const struct smtp_session *s, uint64_t bytes);
 void smtp_limit_accepted(const struct smtp_session *s);
 /* An address of ban_policy.spam_traps, named by a stranger. */

@@ -38,6 +38,7 @@ bool smtp_txn_is_alive(const struct smtp_session *s)
 void smtp_txn_done(struct smtp_session *s)
 {
     cancel_calls(s);
+    smtp_limit_text(s, s->body.data.size); /* also of a message that was given up */
     buf_free(&s->body.chunk);
     s->body = (struct smtp_body){.chunk = buf_new(SMTP_CHUNK)};
     s->txn = (struct smtp_txn){0};

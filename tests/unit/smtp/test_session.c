@@ -512,6 +512,20 @@ static void test_long_lines(void **state)
     teardown(&f);
 }
 
+/* Bytes count also where the message is given up. */
+static void test_bytes_given_up(void **state)
+{
+    (void)state;
+    struct fake f;
+    setup(&f, SETTINGS_MX);
+    f.settings.limits.mx.bytes_per_minute = 6;
+    begin(&f);
+    DIALOG(&f, GREETING, "> MAIL FROM:<a@b.test>", "< 250", "> RCPT TO:<r@b.test>", "< 250",
+           "> BDAT 8\r\nA: b\r\n", "< 250 2.0.0", "> RSET", "< 250", "> MAIL FROM:<a@b.test>", "< 450 4.7.1",
+           "> QUIT", "< 221", "<!");
+    teardown(&f);
+}
+
 static void test_smuggling(void **state)
 {
     (void)state;
@@ -1086,6 +1100,7 @@ int main(void)
         cmocka_unit_test(test_bdat),
         cmocka_unit_test(test_bdat_first),
         cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_bytes_given_up),
         cmocka_unit_test(test_smuggling),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_sessions_per_address),
