@@ -20,6 +20,8 @@ void schedule_add(struct queue *q, struct queued *message);
 /* Whether a message of this submitter (or sender) may stay in memory now; else its rows are to be born
  * waiting in the database. */
 bool schedule_has_room(const struct queue *q, struct slice account, struct slice sender);
+/* What an earlier process had claimed waits again: from now on claimed rows are this one's. */
+bool schedule_has_swept(const struct queue *q);
 /* Starts what may start. */
 void schedule_pump(struct queue *q);
 /* Looks into the database for what is due, at the latest after this. */

@@ -90,8 +90,15 @@ unsigned schedule_class(uint32_t rows, uint64_t size)
     return rows > CLASS_ROWS || size > CLASS_BYTES ? 1 : 0;
 }
 
+bool schedule_has_swept(const struct queue *q)
+{
+    return q->schedule->swept;
+}
+
 bool schedule_has_room(const struct queue *q, struct slice account, struct slice sender)
 {
+    if (!q->schedule->swept)
+        return false; /* what is claimed now would be taken for an earlier process's */
     if (q->active_count < QUEUE_ACTIVE_MAX / 2)
         return true;
     const struct sender *known = map_get(q->schedule->senders, sender_name(account, sender));

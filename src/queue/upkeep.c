@@ -100,7 +100,7 @@ static void look_for_old(struct upkeep *u, uint64_t now)
 {
     struct queue *q = u->q;
     uint64_t expire = q->settings->queue.expire, warn = q->settings->queue.warn;
-    if (!list_empty(&q->tellings))
+    if (!schedule_has_swept(q) || !list_empty(&q->tellings))
         return; /* what is being told of now would be found again */
     if (!u->expiring && now > expire) {
         u->expiring = true;

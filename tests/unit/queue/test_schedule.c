@@ -3,6 +3,7 @@
 #include "out_rig.h"
 
 #include "queue/rows.h"
+#include "queue/schedule_parts.h"
 
 #include <sys/syscall.h>
 #include <time.h>
@@ -323,6 +324,44 @@ static void held_stays_held(void **state)
     out_free(o);
 }
 
+/* ---- what an earlier process had claimed ---- */
+
+/* Its rows could not be freed at the start (a full disk): what comes before they are is sent once. */
+static void late_sweep(void **state)
+{
+    (void)state;
+    struct out *o = out_new(yaml, NULL);
+    rig_for(o->rig, 50);
+    o->q->schedule->swept = false;
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    schedule_look(o->q);
+    (void)out_take(o, 0, NULL);
+    rig_for(o->rig, 100);
+    assert_true(o->q->schedule->swept);
+    assert_int_equal(o->count, 1);
+    out_free(o);
+}
+
+/* The relay is gone from the settings: all of its mail takes the new way, also what has no room in memory. */
+static void long_queue_of_no_relay(void **state)
+{
+    (void)state;
+    static const char yaml_relay[] =
+        OUT_YAML "relay: { host: relay.example.net }\nqueue: { " SLOW_RETRY ", per_destination: 1 }\n";
+    struct out *o = out_new(yaml_relay, NULL);
+    fill(o, 1200, queue_now_ms(o->q) + 3600000, 0);
+    out_exec(o, "UPDATE queue_recipient SET route = 'relay:default', due = 0;"
+                "INSERT OR REPLACE INTO queue_route (route, due) VALUES ('relay:default', 0)");
+    schedule_look(o->q);
+    expect_running(o, 1);
+    o->at_once = true;
+    rig_reload(o->rig, yaml, NULL);
+    answer(o, 1, &out_sent);
+    out_until_number(o, OUT_ROWS, 0);
+    assert_int_equal(o->count, 1200);
+    out_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +375,8 @@ int main(void)
         cmocka_unit_test(clock_is_set),
         cmocka_unit_test(recall),
         cmocka_unit_test(held_stays_held),
+        cmocka_unit_test(late_sweep),
+        cmocka_unit_test(long_queue_of_no_relay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
