@@ -281,6 +281,17 @@ static enum settings_relay_tls map_level(uint32_t said, bool login)
     return login ? SETTINGS_RELAY_REQUIRED : SETTINGS_RELAY_OPPORTUNISTIC;
 }
 
+/* Without its password a relay would refuse the mail for good: it waits until the file is there. */
+static bool find_map_login(struct job *job, const struct wire_relay_send *m)
+{
+    struct client_reply none = {.class = 4, .subject = 7};
+    if (secrets_of_map(job->relay->secrets, m->sender, m->host, (uint16_t)m->port, &job->p.way.login,
+                       &none.text))
+        return true;
+    refuse(job, CLIENT_TEMPORARY, &none);
+    return false;
+}
+
 static bool find_way(struct job *job, const struct wire_relay_send *m)
 {
     const struct relay *relay = job->relay;
@@ -291,7 +302,8 @@ static bool find_way(struct job *job, const struct wire_relay_send *m)
             return false;
         break;
     case RELAY_ROUTE_MAP:
-        secrets_of_map(relay->secrets, m->sender, m->host, (uint16_t)m->port, &way->login);
+        if (!find_map_login(job, m))
+            return false;
         way->question = resolve_question_map(job->host, (uint16_t)m->port, m->no_mx,
                                              map_level(m->relay, way->login.user.len > 0));
         break;

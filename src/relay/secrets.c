@@ -17,6 +17,7 @@ struct source {
     struct relay_secrets *secrets;
     struct slice flaw; /* why nothing can be read; empty: none */
     bool named;        /* the settings name a file */
+    bool lost;         /* and it, or one of them, could not be had */
     uint8_t sum[HASH_SUM_LEN];
 };
 
@@ -50,13 +51,14 @@ static void read_file(struct secrets *s, struct source *source, const struct rol
     source->named = true;
     if (!file || file->missing.len) {
         source->flaw = arena_dup(s->arena, file ? file->missing : SLICE("the file was not handed in"));
+        source->lost = true;
         log_warn("relay.secret_file", LOG_STR("file", path), LOG_STR("why", source->flaw));
         return;
     }
     AUTO_ARENA struct arena *scratch = arena_new(SECRETS_ARENA_MAX);
     struct problems *problems = problems_new_in(scratch);
     hash_sum_add(sum, file->content);
-    if (!relay_secrets_read(source->secrets, file->content, path, problems))
+    if (!relay_secrets_read(source->secrets, file->content, path, problems) && !source->lost)
         source->flaw = SLICE("the file holds no name and password");
     log_problems(problems);
 }
@@ -170,13 +172,15 @@ bool secrets_of_relay(const struct secrets *s, const struct settings *settings, 
     return true;
 }
 
-void secrets_of_map(const struct secrets *s, struct slice sender, struct slice host, uint16_t port,
-                    struct sasl_login *login)
+bool secrets_of_map(const struct secrets *s, struct slice sender, struct slice host, uint16_t port,
+                    struct sasl_login *login, struct slice *flaw)
 {
     const struct relay_secret *found = relay_secrets_find(s->maps.secrets, sender, bare(host), port);
     *login = (struct sasl_login){0};
+    *flaw = found ? SLICE_EMPTY : s->maps.flaw;
     if (found)
         *login = (struct sasl_login){.user = found->user, .secret = found->password};
+    return found || !s->maps.lost;
 }
 
 /* ---- what changed ---- */

@@ -22,9 +22,10 @@ void secrets_free(struct secrets **secrets);
  */
 bool secrets_of_relay(const struct secrets *secrets, const struct settings *settings, uint32_t index,
                       struct sasl_login *login, struct slice *flaw) MUST_CHECK;
-/* The login for a line of a relay map; empty when there is none for this sender and host. */
-void secrets_of_map(const struct secrets *secrets, struct slice sender, struct slice host, uint16_t port,
-                    struct sasl_login *login);
+/* The login for a line of a relay map; empty when there is none for this sender and host. False with `flaw`
+ * set: nobody knows, because a file of the maps could not be had. */
+bool secrets_of_map(const struct secrets *secrets, struct slice sender, struct slice host, uint16_t port,
+                    struct sasl_login *login, struct slice *flaw) MUST_CHECK;
 
 /* Calls changed(ctx, index) for each relay of the new settings whose secret is another than before, and with
  * UINT32_MAX when a relay map's is. */

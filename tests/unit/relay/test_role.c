@@ -331,6 +331,31 @@ static void test_no_secret(void **state)
     stop(rig, &t);
 }
 
+/* The file of passwords of the relay maps could not be read: nothing goes out without them, nothing bounces.
+ */
+static void test_no_map_secret(void **state)
+{
+    (void)state;
+    static const char *const scripts[] = {
+        "S 220 mx\nC EHLO\nS 250-mx\nS 250 PIPELINING\nC MAIL\nC RCPT\nC RCPT\nC DATA\nS 530 5.7.0 log in\n"
+        "S 503 no\nS 503 no\nS 503 no\n",
+        NULL};
+    char yaml[1200];
+    struct test t = {0};
+    uint16_t port = free_port();
+    make_yaml(yaml, sizeof yaml, port, "none", false);
+    (void)strcat(yaml, "relay_maps: [ { file: /m, sasl_file: /s } ]\n");
+    struct rig *rig = rig_new(&relay_role, PEERS, yaml, NULL, handle, &t);
+    script_open_at(&t.server, rig->loop, scripts, NULL, port);
+    struct rig_answer answer;
+    struct wire_relay_sent sent;
+    const struct wire_relay_send way = {
+        .route = RELAY_ROUTE_MAP, .host = SLICE("mx2.example.org"), .port = port, .no_mx = true};
+    send_as(rig, &way, &answer);
+    get(rig, &answer, &sent, "7 later 0 4.7.0,9 later 0 4.7.0");
+    stop(rig, &t);
+}
+
 static void test_tls(void **state)
 {
     (void)state;
@@ -432,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_next_host),
         cmocka_unit_test(test_login),
         cmocka_unit_test(test_no_secret),
+        cmocka_unit_test(test_no_map_secret),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_queue_goes_away),
         cmocka_unit_test(test_ready_with_its_links),
