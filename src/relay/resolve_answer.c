@@ -226,7 +226,9 @@ static enum fate set_tls(const struct resolve_call *call, const struct known_hos
             return FATE_LATER;
         if (found->tlsa.level != TLSA_ABSENT)
             set_dane(call, found, host);
-        else if (call->policy.mode != STS_MODE_NONE)
+        /* Records nobody can use prove nothing; a policy in force still does. */
+        bool unproven = found->tlsa.level == TLSA_ENCRYPT && call->policy.mode == STS_MODE_ENFORCE;
+        if (unproven || (found->tlsa.level == TLSA_ABSENT && call->policy.mode != STS_MODE_NONE))
             fate = set_sts(call, host);
     }
     if (fate == FATE_GOOD && q->requiretls)

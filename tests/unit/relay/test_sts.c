@@ -205,6 +205,7 @@ static struct fake_row zone[] = {
     {"_mta-sts.failed.test", RR_TXT, DNS_FAILED, false, ""},
     {"good.test", RR_MX, DNS_OK, false, "10 a.good.test|5 a.bad.test"},
     {"a.good.test", RR_A, DNS_OK, false, "8.8.8.8"},
+    {"_25._tcp.a.good.test", RR_TLSA, DNS_OK, true, "1 1 1"},
     {"a.bad.test", RR_A, DNS_OK, false, "9.9.9.9"},
     {"testing.test", RR_MX, DNS_OK, false, "10 a.bad.test"},
     {"none.test", RR_MX, DNS_OK, false, "10 a.bad.test"},
@@ -421,6 +422,20 @@ static void test_resolve(void **state)
     (void)resolve_begin(resolve, &q, arena, on_answer, rig);
     fake_until(&rig->dns, &rig->answered);
     assert_string_equal(rig->answer->hosts[0].policy, "opportunistic");
+    /* TLSA records nobody can use ask for encryption only; the policy in force asks for more */
+    row_of("good.test", RR_MX)->secure = row_of("a.good.test", RR_A)->secure = true;
+    rig->settings.direct.dane = true;
+    resolve_forget(resolve, SLICE_EMPTY);
+    q.name = SLICE("good.test");
+    rig->answered = false;
+    (void)resolve_begin(resolve, &q, arena, on_answer, rig);
+    fake_until(&rig->dns, &rig->answered);
+    assert_int_equal(rig->answer->host_count, 1);
+    assert_int_equal(rig->answer->hosts[0].level, CLIENT_TLS_VERIFY);
+    assert_int_equal(rig->answer->hosts[0].peer.check, TLS_CHECK_NAME);
+    row_of("good.test", RR_MX)->secure = row_of("a.good.test", RR_A)->secure = false;
+    rig->settings.direct.dane = false;
+    resolve_forget(resolve, SLICE_EMPTY);
     /* no host is named */
     row_of("good.test", RR_MX)->records = "5 a.bad.test";
     resolve_forget(resolve, SLICE_EMPTY);
