@@ -91,6 +91,7 @@ static void turn_away(struct preamble *p, const char *text)
 {
     if (p->arrival.settings->tls != SETTINGS_TLS_IMPLICIT) {
         stream_write(p->stream, slice_of(text));
+        stream_set_brief(p->stream); /* a flood of them must not hold descriptors */
         stream_finish(&p->stream);
     }
     preamble_free(p);

@@ -146,6 +146,11 @@ static void destroy(struct stream *s)
     free(s);
 }
 
+void stream_set_brief(struct stream *s)
+{
+    s->brief = true;
+}
+
 void stream_on_close(struct stream *s, void (*closed)(void *arg), void *arg)
 {
     s->closed = closed;
@@ -265,7 +270,7 @@ static void finish(struct stream *s)
             return;
         stream_tls_close(s);
         s->phase = STREAM_DEAD;
-        if (s->eof || s->failed || !stream_linger(s) || s->lingered == 0)
+        if (s->eof || s->failed || !stream_linger(s) || s->lingered == 0 || s->brief)
             return;
         (void)shutdown(s->fd, SHUT_WR);
         s->phase = STREAM_LINGERS;

@@ -47,6 +47,10 @@ void stream_free(struct stream **stream);
 /* Writes what is left (bounded by 5 s), sends close_notify, closes and frees; no callback comes any more. */
 void stream_finish(struct stream **stream);
 
+/* For those turned away by the thousand: stream_finish() will close behind the last byte, and not read for a
+ * while what the peer goes on sending. */
+void stream_set_brief(struct stream *stream);
+
 /* `closed` is called once, when the connection is closed, whoever owns it then and also behind
  * stream_finish(). One per stream. */
 void stream_on_close(struct stream *stream, void (*closed)(void *arg), void *arg);

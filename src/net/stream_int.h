@@ -57,6 +57,7 @@ struct stream {
     bool blocked;    /* the socket takes no more */
     bool secured_news;
     bool read_wants_write, tls_broken;
+    bool brief;       /* does not linger */
     bool tls_starved; /* what OpenSSL holds is half a record: only the socket can help */
     enum stream_end end;
     const char *end_text;

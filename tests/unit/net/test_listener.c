@@ -23,7 +23,7 @@ struct fixture {
     struct stream *stream;
     bool arrived, lost, ended;
     struct netaddr asked;
-    unsigned questions;
+    unsigned questions, closed;
     unsigned arrivals, losses;
     struct listener_arrival arrival;
     enum listener_loss loss;
@@ -76,12 +76,19 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
 
 static const char *refuses; /* what on_asked() answers */
 
+static void on_closed(void *arg)
+{
+    struct fixture *f = arg;
+    f->closed++;
+}
+
 static const char *on_asked(void *ctx, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct fixture *f = ctx;
     assert_false(arrival->probe);
     f->asked = *stream_client(stream);
     f->questions++;
+    stream_on_close(stream, on_closed, f);
     return refuses;
 }
 
@@ -469,6 +476,27 @@ static void test_reload(void **state)
 }
 
 /* Asked with the true address, before a handshake; told in the clear or not at all; probes are not asked. */
+/* Who is turned away holds no descriptor, though it talked before it was. */
+static void test_refused_talkers(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char got[100];
+    setup(&f, SETTINGS_PROXY_OFF, NULL);
+    refuses = "521 5.7.1 No\r\n";
+    int fd = dial(&f);
+    assert_int_equal(write(fd, "EHLO x\r\n", 8), 8);
+    run_for(f.loop, 50);
+    assert_int_equal(f.questions, 1);
+    assert_int_equal(f.closed, 1);
+    set_nonblocking(fd);
+    assert_int_equal(read(fd, got, sizeof got), 14);
+    assert_int_equal(read(fd, got, sizeof got), 0);
+    refuses = NULL;
+    (void)close(fd);
+    teardown(&f);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -538,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_bad_pairs),
         cmocka_unit_test(test_out_of_descriptors),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_refused_talkers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_free_with_preambles),
     };
