@@ -111,8 +111,7 @@ static void shut(struct schedule *s, struct destination *d, enum shut why, uint6
     schedule_show_state(d);
     schedule_evacuate(s, d, true, 0);
     schedule_be_hungry(s, d);
-    if (until_ms != SPOOL_FAR)
-        schedule_look_in(s->q, until_ms - queue_now_ms(s->q));
+    schedule_look_in(s->q, until_ms == SPOOL_FAR ? 0 : until_ms - queue_now_ms(s->q));
 }
 
 /* ---- beginning ---- */

@@ -128,6 +128,15 @@ uint32_t schedule_running(const struct queue *q)
     return q->schedule->running;
 }
 
+/* Relays whose place one that is open again can take. */
+static void look_at_refused(struct schedule *s)
+{
+    size_t at = 0;
+    for (struct destination *d; (d = map_next(s->destinations, &at, NULL)) != NULL;)
+        if (d->shut == SHUT_LOGIN)
+            spool_route_due(s->q->spool, d->key, queue_now_ms(s->q), false);
+}
+
 bool schedule_on_secret_changed(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
                                 const void *message)
 {
@@ -147,6 +156,7 @@ bool schedule_on_secret_changed(void *ctx, struct ipc_link *link, struct ipc_pac
             unblock(s, d);
         }
     }
+    look_at_refused(s);
     schedule_look(q);
     return true;
 }

@@ -108,7 +108,7 @@ static void settle_row(struct settling *s, const struct job *job, struct queued_
         settle_failed(s, row, reason);
         return;
     case RELAY_OUTCOME_LOGIN:
-        settle_stay(s, row, SPOOL_FAR);
+        settle_stay(s, row, queue_now_ms(job->q)); /* another relay may take over */
         return;
     case RELAY_OUTCOME_LATER:
     case RELAY_OUTCOME_UNKNOWN:

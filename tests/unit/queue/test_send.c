@@ -253,6 +253,28 @@ static void login_refused_settings(void **state)
     }
 }
 
+/* The relay that takes over has it, also what the first one's refusal met; and where that one refuses us too,
+ * it goes on when either's secret is another. */
+static void login_refused_twice(void **state)
+{
+    (void)state;
+    static const struct out_answer login = {
+        .outcome = RELAY_OUTCOME_LOGIN, .code = 535, .enhanced = "5.7.8", .text = "who are you"};
+    static const char yaml_two[] = OUT_YAML "relay: { host: relay.example.net, next: second }\n"
+                                            "relays: [ { name: second, host: two.example.net } ]\n";
+    struct out *o = out_new(yaml_two, NULL);
+    const struct wire_relay_secret_changed second = {.relay = 1};
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    assert_int_equal(out_take(o, 0, &login)->relay, 0);
+    assert_int_equal(out_take(o, 1, &login)->relay, 1);
+    rig_for(o->rig, 100);
+    assert_int_equal(o->count, 2);
+    rig_tell(o->rig, ROLE_RELAY, WIRE_RELAY_SECRET_CHANGED, &second);
+    assert_int_equal(out_take(o, 2, &out_sent)->relay, 1);
+    out_until_number(o, OUT_ROWS, 0);
+    out_free(o);
+}
+
 /* What the relay did not take of what was on its way is there for others, today. */
 static void quota_given_back(void **state)
 {
@@ -434,6 +456,7 @@ int main(void)
         cmocka_unit_test(quota),
         cmocka_unit_test(login_refused),
         cmocka_unit_test(login_refused_settings),
+        cmocka_unit_test(login_refused_twice),
         cmocka_unit_test(quota_given_back),
         cmocka_unit_test(only_the_news_again),
         cmocka_unit_test(released_is_signed),
