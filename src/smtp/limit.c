@@ -308,6 +308,8 @@ bool smtp_limit_is_trap(const struct smtp_session *s, struct slice address)
 
 void smtp_limit_hopeless(const struct smtp_session *s)
 {
+    if (has_account(s) || is_exempt(s))
+        return; /* broken, but one of us */
     if (s->errors >= SMTP_ERRORS_MAX)
         report(s, OFFENCE_PROTOCOL_ABUSE, SLICE("too many errors"));
     else if (s->skipped > SMTP_SKIP_MAX)

@@ -274,6 +274,24 @@ static void test_offences(void **state)
     teardown(&f);
 }
 
+/* A broken program of somebody who has logged in is no attack. */
+static void test_hopeless(void **state)
+{
+    (void)state;
+    struct fixture f;
+    setup(&f);
+    for (int own = 0; own < 3; own++) { /* a stranger, a trusted network, an account */
+        memset(f.told, 0, sizeof f.told);
+        arrive(&f, "192.0.2.1", own == 1, own == 2);
+        f.s->errors = SMTP_ERRORS_MAX;
+        smtp_limit_hopeless(f.s);
+        leave(&f);
+        run_for(f.loop, 1100);
+        assert_int_equal(f.told[OFFENCE_PROTOCOL_ABUSE], own == 0);
+    }
+    teardown(&f);
+}
+
 static void test_sessions_at_once(void **state)
 {
     (void)state;
@@ -339,10 +357,10 @@ static void test_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages),      cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_sender_domain), cmocka_unit_test(test_recipients),
-        cmocka_unit_test(test_offences),      cmocka_unit_test(test_sessions_at_once),
-        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_messages),         cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_sender_domain),    cmocka_unit_test(test_recipients),
+        cmocka_unit_test(test_offences),         cmocka_unit_test(test_hopeless),
+        cmocka_unit_test(test_sessions_at_once), cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
