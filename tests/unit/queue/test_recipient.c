@@ -54,10 +54,11 @@ static void on_srs(struct ipc_link *link, struct ipc_packet *packet)
     assert_int_equal(m.reverse, 1);
     asked++;
     for (size_t i = 0; i < ARRAY_LEN(rewritten); i++)
-        if (slice_eq(m.address, slice_of(rewritten[i].asked)))
-            answer = rewritten[i].original
-                         ? (struct wire_srs_address){.address = slice_of(rewritten[i].original)}
-                         : (struct wire_srs_address){.err = ERR_REFUSED, .text = SLICE("forged")};
+        if (slice_eq(m.address, slice_of(rewritten[i].asked))) {
+            answer.err = rewritten[i].original ? ERR_OK : ERR_REFUSED;
+            answer.address = slice_of(rewritten[i].original ? rewritten[i].original : "");
+            answer.text = SLICE("forged");
+        }
     wire_reply(link, packet->request, WIRE_SRS_ADDRESS, false, &answer);
 }
 

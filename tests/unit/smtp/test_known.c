@@ -129,9 +129,9 @@ static void test_as_a_model(void **state)
         default:
             add(k, n);
             if (!used[n] && count++ == MAX) {
-                size_t oldest = NAMES;
-                for (size_t i = 0; i < NAMES; i++)
-                    if (used[i] && (oldest == NAMES || used[i] < used[oldest]))
+                size_t oldest = 0; /* MAX of them are used */
+                for (size_t i = 1; i < NAMES; i++)
+                    if (used[i] && (!used[oldest] || used[i] < used[oldest]))
                         oldest = i;
                 used[oldest] = 0;
                 count--;
