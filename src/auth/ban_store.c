@@ -12,6 +12,7 @@
 #include "wire/wire.h"
 
 #define EVIDENCE_MAX 4096
+#define TIDY_BYTES   (4u << 20) /* of log; then it is moved into the file, and what is too much deleted */
 
 struct ban_store {
     struct db *db;
@@ -133,6 +134,21 @@ static enum err load_bans(struct ban_store *store, struct bans *bans, struct why
     return db_end(&rows, why);
 }
 
+/* The register forgets the oldest when it is full, without a word to the database. */
+static enum err delete_surplus(struct db *db, struct why *why)
+{
+    enum err err = db_run(db,
+                          "DELETE FROM ban WHERE source = ?1 AND made < (SELECT made FROM ban"
+                          " WHERE source = ?1 ORDER BY made DESC LIMIT 1 OFFSET ?2)",
+                          DB_ARGS(DB_U64(BAN_OURS), DB_U64(BANS_OURS_MAX - 1)), why);
+    if (!err)
+        err = db_run(db,
+                     "DELETE FROM owner WHERE seen < (SELECT seen FROM owner ORDER BY seen DESC LIMIT 1"
+                     " OFFSET ?1)",
+                     DB_ARGS(DB_U64(BANS_OWNERS_MAX - 1)), why);
+    return err;
+}
+
 static enum err delete_old(struct ban_store *store, const struct bans *bans, uint64_t now_s, struct why *why)
 {
     uint64_t memory_s = bans->settings->ban_policy.owner_memory / 1000, max_s = bans->rules.max_s;
@@ -141,14 +157,16 @@ static enum err delete_old(struct ban_store *store, const struct bans *bans, uin
     if (!err)
         err = db_run(store->db, "DELETE FROM owner WHERE seen < ?",
                      DB_ARGS(DB_U64(now_s > memory_s ? now_s - memory_s : 0)), why);
-    return err;
+    return err ? err : delete_surplus(store->db, why);
 }
 
 static enum err load_owners(struct ban_store *store, struct bans *bans, struct why *why)
 {
     struct db_rows rows;
-    enum err err =
-        db_query(store->db, "SELECT network, seen FROM owner ORDER BY seen", DB_NO_ARGS, &rows, why);
+    enum err err = db_query(store->db,
+                            "SELECT network, seen FROM (SELECT network, seen FROM owner"
+                            " ORDER BY seen DESC LIMIT ?) ORDER BY seen",
+                            DB_ARGS(DB_U64(BANS_OWNERS_MAX)), &rows, why);
     if (err)
         return err;
     while (db_next(&rows)) {
@@ -212,9 +230,11 @@ enum err ban_store_write(struct ban_store *store, const struct ban_write *writes
         err = db_commit(store->db, why);
     if (err)
         db_rollback(store->db);
-    if (!err && db_wal_bytes(store->db) > (4u << 20)) {
-        enum err later = db_checkpoint(store->db, NULL); /* the next write tries again */
-        (void)later;
+    if (!err && db_wal_bytes(store->db) > TIDY_BYTES) {
+        enum err later = delete_surplus(store->db, NULL);
+        if (!later)
+            later = db_checkpoint(store->db, NULL);
+        (void)later; /* the next write tries again */
     }
     return err;
 }

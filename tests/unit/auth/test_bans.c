@@ -14,6 +14,7 @@
 #include "auth/ban_command.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "db/db.h"
 
 #define DAY 86400u
 
@@ -362,6 +363,68 @@ static void test_store(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static uint64_t rows_in(const char *path, const char *sql)
+{
+    static const struct db_step step = {.sql = ""};
+    static const struct db_schema schema = {.name = "test", .steps = &step, .count = 1};
+    AUTO_DB struct db *db = NULL;
+    uint64_t count = 0;
+    assert_int_equal(db_open(path, DB_EXISTING, &schema, NULL, &db, NULL), ERR_OK);
+    assert_int_equal(db_number(db, sql, DB_NO_ARGS, 0, &count, NULL), ERR_OK);
+    return count;
+}
+
+/* What the register has no room for does not stay on disk for ever. */
+static void test_store_is_bounded(void **state)
+{
+    (void)state;
+    enum { BATCH = 5000, BATCHES = 14, OWNERS = 25000 };
+    static const char bans_sql[] = "SELECT count(*) FROM ban", owners_sql[] = "SELECT count(*) FROM owner";
+    char folder[] = "/tmp/rd-bans-XXXXXX", path[64], command[80];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/bans.db", folder);
+    struct bans *bans = bans_with("bans: local\n");
+    struct ban_store *store = NULL;
+    struct ban_write *writes = calloc(OWNERS, sizeof *writes);
+    assert_non_null(writes);
+    assert_int_equal(ban_store_open(path, false, &store, NULL), ERR_OK);
+    for (unsigned batch = 0; batch < BATCHES; batch++) {
+        for (unsigned i = 0; i < BATCH; i++) {
+            struct ban *ban = &writes[i].ban;
+            *ban = (struct ban){.source = BAN_OURS, .made = now.unix_s + batch * BATCH + i, .event_count = 6};
+            ban->until = ban->made + DAY;
+            memset(ban->reason, 'r', sizeof ban->reason - 1);
+            ban->network =
+                (struct conf_network){.ip = {0x20, 1, (uint8_t)batch, (uint8_t)(i >> 8), (uint8_t)i}};
+            ban->network.bits = 64;
+        }
+        assert_int_equal(ban_store_write(store, writes, BATCH, NULL), ERR_OK);
+    }
+    for (unsigned i = 0; i < OWNERS; i++)
+        writes[i] =
+            (struct ban_write){.kind = BAN_WRITE_OWNER,
+                               .ban.network = {.ip = {0x20, 1, (uint8_t)(i >> 8), (uint8_t)i}, .bits = 64},
+                               .seen = now.unix_s + i};
+    assert_int_equal(ban_store_write(store, writes, OWNERS, NULL), ERR_OK);
+    ban_store_close(&store);
+    assert_true(rows_in(path, bans_sql) < BATCH * BATCHES);
+    assert_int_equal(ban_store_open(path, true, &store, NULL), ERR_OK);
+    assert_int_equal(ban_store_load(store, bans, now.unix_s, NULL), ERR_OK);
+    ban_store_close(&store);
+    assert_int_equal(map_count(bans->ours), BANS_OURS_MAX);
+    assert_int_equal(map_count(bans->owners), BANS_OWNERS_MAX);
+    assert_int_equal(rows_in(path, bans_sql), BANS_OURS_MAX);
+    assert_int_equal(rows_in(path, owners_sql), BANS_OWNERS_MAX);
+    /* the newest of both */
+    const struct conf_network last = {.ip = {0x20, 1, (uint8_t)((OWNERS - 1) >> 8), (uint8_t)(OWNERS - 1)},
+                                      .bits = 64};
+    assert_true(bans_owner_seen(bans, &last, &now) != 0);
+    free(writes);
+    bans_free(&bans);
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 /* A row of the file that was damaged shuts nobody out, and lets nobody in. */
 static void test_damaged_row(void **state)
 {
@@ -693,14 +756,23 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rising),        cmocka_unit_test(test_ipv6),
-        cmocka_unit_test(test_modes),         cmocka_unit_test(test_old_password),
-        cmocka_unit_test(test_who_is_spared), cmocka_unit_test(test_owner),
-        cmocka_unit_test(test_bounds),        cmocka_unit_test(test_store),
-        cmocka_unit_test(test_decisions),     cmocka_unit_test(test_many_decisions),
-        cmocka_unit_test(test_command),       cmocka_unit_test(test_long_list),
-        cmocka_unit_test(test_evidence),      cmocka_unit_test(test_damaged_row),
-        cmocka_unit_test(test_all_of_ipv4),   cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_rising),
+        cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_old_password),
+        cmocka_unit_test(test_who_is_spared),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_store),
+        cmocka_unit_test(test_decisions),
+        cmocka_unit_test(test_many_decisions),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_long_list),
+        cmocka_unit_test(test_evidence),
+        cmocka_unit_test(test_damaged_row),
+        cmocka_unit_test(test_all_of_ipv4),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_store_is_bounded),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
