@@ -16,7 +16,8 @@
 #define ROCKDOVE_VERSION "0.1.0"
 #endif
 
-#define CLI_ARENA_MAX ((size_t)1 << 30)
+#define CLI_ARENA_MAX   ((size_t)1 << 30)
+#define ARGUMENTS_WIDTH 43 /* columns of the list of commands */
 
 static const struct cli_command commands[] = {
     {"run", cmd_run, "", "run the server in the foreground",
@@ -30,6 +31,7 @@ static const struct cli_command commands[] = {
      "Example: rockdove -c rockdove.yaml config show"},
     {"route", cmd_route, "ADDRESS | --compare-postfix", "explain where mail for an address goes, and why",
      "--compare-postfix lists every address whose mail would go elsewhere than under docker-mailserver.\n"
+     "Reads the configuration's files, not the accounts of the database. Exit code 1: nobody gets the mail.\n"
      "Example: rockdove -c rockdove.yaml route postmaster@example.org"},
     {"account", cmd_account, "add|passwd|list|remove [ADDRESS]", "accounts kept in the database",
      "add and passwd read the password from standard input (one line). remove asks what becomes of the "
@@ -89,7 +91,10 @@ static const struct cli_command commands[] = {
     {"status", cmd_status, "", "the processes of the running server",
      "Example: rockdove -c rockdove.yaml status"},
     {"reload", cmd_reload, "", "read the configuration and its files again",
-     "The same as SIGHUP: all roles switch, or none does.\nExample: rockdove -c rockdove.yaml reload"},
+     "The same as SIGHUP: all roles switch, or none does. Answers when it has begun; how it went is in the "
+     "log\n"
+     "(supervisor.reloaded, or supervisor.reload_failed with the reason).\nExample: rockdove -c "
+     "rockdove.yaml reload"},
     {"store", cmd_store, "verify [ACCOUNT] | rebuild ACCOUNT",
      "check or rebuild the mail store while the server is stopped",
      "verify: every row has its file, every file a row, sizes and checksums agree. rebuild: a new index from "
@@ -102,11 +107,27 @@ static const struct cli_command commands[] = {
 
 #define COMMANDS (sizeof commands / sizeof *commands)
 
+/* Columns, not bytes: `…` has three. */
+static int columns_of(const char *text)
+{
+    int columns = 0;
+    for (; *text; text++)
+        columns += ((uint8_t)*text & 0xc0) != 0x80;
+    return columns;
+}
+
 static void print_usage(FILE *out)
 {
     (void)fprintf(out, "usage: rockdove [-c FILE] [--json] COMMAND …\n\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        (void)fprintf(out, "  %-8s %-34s %s\n", commands[i].name, commands[i].arguments, commands[i].summary);
+    for (size_t i = 0; i < COMMANDS; i++) {
+        int columns = columns_of(commands[i].arguments);
+        (void)fprintf(out, "  %-8s %s", commands[i].name, commands[i].arguments);
+        if (columns > ARGUMENTS_WIDTH) /* its summary begins a line of its own */
+            (void)fprintf(out, "\n%*s", ARGUMENTS_WIDTH + 12, "");
+        else
+            (void)fprintf(out, "%*s", ARGUMENTS_WIDTH - columns + 1, "");
+        (void)fprintf(out, "%s\n", commands[i].summary);
+    }
     (void)fprintf(out, "\n  rockdove COMMAND --help says more about one of them; rockdove --version.\n"
                        "  FILE is /etc/rockdove/rockdove.yaml unless given.\n");
 }

@@ -11,6 +11,10 @@ int cmd_config(struct cli *cli)
     AUTO_BUF struct buf text = buf_new(TEXT_MAX);
     struct settings *settings;
     struct conf_origin *origin;
+    if (cli->json) {
+        (void)cli_fail(cli, "has no --json: show prints YAML, manual prints Markdown");
+        return CLI_USAGE;
+    }
     if (cli->argc == 1 && strcmp(cli->argv[0], "manual") == 0) {
         conf_print_manual(&settings_table, &text);
     } else if (cli->argc == 1 && strcmp(cli->argv[0], "show") == 0) {

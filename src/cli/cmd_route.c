@@ -17,8 +17,10 @@ static void print_step(const struct directory_step *step)
                  directory_rule_name(step->rule));
     if (step->to.len)
         (void)printf(" -> %.*s", SLICE_ARG(step->to));
-    if (step->place && step->place->file.len)
+    if (step->place && step->place->file.len && step->place->line)
         (void)printf("   (%.*s:%u)", SLICE_ARG(step->place->file), step->place->line);
+    else if (step->place && step->place->file.len) /* JSON: one object, no lines */
+        (void)printf("   (%.*s)", SLICE_ARG(step->place->file));
     if (step->chain.len)
         (void)printf("   %.*s", SLICE_ARG(step->chain));
     (void)printf("\n");
@@ -44,6 +46,9 @@ static int print_route(struct cli *cli, const struct directory_route *route, con
         for (size_t i = 0; i < route->count; i++)
             (void)printf("  %s %.*s\n", route->targets[i].local ? "mailbox of" : "forward to",
                          SLICE_ARG(route->targets[i].address));
+        if (route->outcome == DIRECTORY_UNKNOWN)
+            (void)printf(
+                "  (only the files were read: `rockdove account list` has the accounts of the database)\n");
     }
     return route->outcome == DIRECTORY_DELIVER || route->outcome == DIRECTORY_REMOTE ? CLI_OK : CLI_FAILED;
 }

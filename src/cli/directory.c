@@ -3,13 +3,24 @@
 
 #include "wire/wire.h"
 
+/* The look at the settings (settings_check) may have told of this file already, with the line that names it.
+ */
+static bool is_told(const struct problems *problems, struct slice text)
+{
+    for (size_t i = 0; i < problems->count; i++)
+        if (slice_ends(problems->items[i].text, text))
+            return true;
+    return false;
+}
+
 static bool read_source(struct cli *cli, struct slice path, struct problems *problems, struct slice *text)
 {
     struct why why;
     if (cli_read_file(cli->arena, arena_cstr(cli->arena, path), DIRECTORY_FILE_MAX, text, &why) == ERR_OK)
         return true;
-    problem_add(problems, PROBLEM_ERROR, path, 0, SLICE("correct the path, or the rights of the file"), "%s",
-                why.text);
+    if (!is_told(problems, slice_of(why.text)))
+        problem_add(problems, PROBLEM_ERROR, path, 0, SLICE("correct the path, or the rights of the file"),
+                    "%s", why.text);
     return false;
 }
 
