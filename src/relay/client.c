@@ -26,6 +26,7 @@ const struct client_timeouts client_timeouts_standard = {
     .final = 10 * MINUTE,
     .reset = MINUTE,
     .envelope = 15 * MINUTE,
+    .job = 75 * MINUTE,
 };
 
 /* Each state: its name in the log, the command whose reply is due, who takes that reply, how long it may
@@ -90,7 +91,9 @@ static uint64_t limit_of(const struct client *c, enum client_state state)
 /* While the text goes out it has to go on moving, and to end some day. */
 static uint64_t text_limit(const struct client *c)
 {
-    return c->target.timeouts.final + c->job->size * 1000 / CLIENT_TEXT_RATE_MIN;
+    uint64_t ms = c->target.timeouts.final + c->job->size * 1000 / CLIENT_TEXT_RATE_MIN;
+    uint64_t now = loop_now_ms(c->loop), left = c->job_due_ms > now ? c->job_due_ms - now : 1;
+    return ms < left ? ms : left;
 }
 
 void client_enter(struct client *c, enum client_state state)

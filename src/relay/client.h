@@ -53,6 +53,8 @@ const char *client_outcome_name(enum client_outcome outcome);
 struct client_timeouts {
     uint64_t connect, greeting, hello, starttls, auth, mail, rcpt, data, block, final, reset;
     uint64_t envelope; /* of one transaction up to its text: tarpits answer every command in time */
+    uint64_t job;      /* of all transactions up to the last text; 0: no limit. Queue waits two hours, then
+                          it takes the job for lost and sends again: what was accepted has to be told before */
 };
 extern const struct client_timeouts client_timeouts_standard;
 

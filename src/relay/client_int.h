@@ -80,6 +80,7 @@ struct client {
     struct client_job *job;
     struct client_txn txn;
     unsigned jobs;
+    uint64_t job_due_ms;        /* no transaction and no text goes on after it */
     uint64_t begun_ms, idle_ms; /* points in time: of the stage that is timed; since when it is idle */
     struct client_times times;  /* of the connection */
 };

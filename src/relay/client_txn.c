@@ -300,6 +300,8 @@ static void begin_round(struct client *c, size_t limit)
     unsigned round = c->txn.round + 1;
     c->txn = (struct client_txn){.round = round, .limit = limit, .reset = !c->needs_reset};
     c->txn.deadline_ms = loop_now_ms(c->loop) + c->target.timeouts.envelope;
+    if (c->txn.deadline_ms > c->job_due_ms)
+        c->txn.deadline_ms = c->job_due_ms;
     c->txn.together = pipelines(c) && offers(c, SMTP_EHLO_CHUNKING) && size_of(job) <= CLIENT_TOGETHER_MAX;
     c->job->transactions++;
     c->begun_ms = loop_now_ms(c->loop);
@@ -313,6 +315,8 @@ bool client_txn_begin(struct client *c)
     enum client_outcome outcome;
     struct client_reply word;
     const char *text = flaw(c, &outcome, &word);
+    uint64_t limit = c->target.timeouts.job;
+    c->job_due_ms = limit ? loop_now_ms(c->loop) + limit : UINT64_MAX;
     c->job->dsn = offers(c, SMTP_EHLO_DSN);
     if (c->jobs == 0)
         c->job->times = c->times;
@@ -515,7 +519,7 @@ void client_txn_final(struct client *c, const struct smtp_reply *reply)
 /* Each round settles one recipient at least, even where none was taken. */
 static bool goes_on(struct client *c)
 {
-    return has_waiting(c) && c->txn.round < CLIENT_ROUNDS_MAX;
+    return has_waiting(c) && c->txn.round < CLIENT_ROUNDS_MAX && loop_now_ms(c->loop) < c->job_due_ms;
 }
 
 static void finish(struct client *c)

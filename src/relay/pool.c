@@ -297,7 +297,8 @@ static void failed(struct pool_job *job, const struct pool_conn *conn, const str
         job->at = 0;
         job->host++;
     }
-    bool more = job->host < job->answer->host_count && job->tries < POOL_TRIES_MAX;
+    bool more = job->host < job->answer->host_count && job->tries < POOL_TRIES_MAX &&
+                loop_now_ms(job->pool->loop) - job->begun_ms < POOL_SEARCH_MS;
     if (more && end->outcome != CLIENT_AUTH_REFUSED) {
         try_next(job);
         return;

@@ -15,6 +15,7 @@
 #define POOL_JOBS_MAX   1000    /* of one connection (as RFC 9422's MAILMAX, where the server told none) */
 #define POOL_AGE_MAX_MS 300000u /* a connection takes no more jobs after this */
 #define POOL_TRIES_MAX  8       /* addresses tried for one job */
+#define POOL_SEARCH_MS  600000u /* no further address is tried after this (see client_timeouts.job) */
 #define POOL_WAYS_MAX   20000
 
 struct pool;

@@ -60,6 +60,7 @@ static const struct client_timeouts timeouts = {
     .final = 120000,
     .reset = 10000,
     .envelope = 60000,
+    .job = 300000,
 };
 
 /* ---- telling ---- */
