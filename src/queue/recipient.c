@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "policy/dsn.h"
 #include "queue/context.h"
 #include "settings/metrics.h"
 
@@ -126,6 +127,27 @@ static bool add_targets(struct txn *txn, const struct directory_route *route, ui
     return true;
 }
 
+static bool hears_of_failures(const struct txn *txn, uint32_t recipient)
+{
+    return dsn_wanted(VEC_AT(&txn->recipients, struct txn_recipient, recipient)->notify, DSN_FAILED);
+}
+
+/* A mailbox to which an earlier recipient without NOTIFY=FAILURE led already: its failure is this one's to
+ * hear of, or nobody would. */
+static void prefer_failures(struct txn *txn, const struct directory_route *route, uint32_t recipient)
+{
+    if (route->count != 1 || !hears_of_failures(txn, recipient))
+        return;
+    struct slice address = route->targets[0].address;
+    if (!route->targets[0].local)
+        address = remote_in(txn->arena, address);
+    for (size_t i = 0; i < txn->targets.len; i++) {
+        struct txn_target *target = VEC_AT(&txn->targets, struct txn_target, i);
+        if (slice_eq(target->address, address) && !hears_of_failures(txn, target->recipient))
+            target->recipient = recipient;
+    }
+}
+
 /* `rewritten`: the address stood for another one, to which the route leads. */
 static void accept(struct txn *txn, uint32_t request, const struct wire_queue_rcpt *rcpt,
                    const struct directory_route *route, bool rewritten)
@@ -143,6 +165,7 @@ static void accept(struct txn *txn, uint32_t request, const struct wire_queue_rc
     *made = (struct txn_recipient){.address = arena_dup(txn->arena, rcpt->address),
                                    .orcpt = arena_dup(txn->arena, rcpt->orcpt),
                                    .notify = rcpt->notify};
+    prefer_failures(txn, route, index);
     reply(txn, request, rcpt->address, &answers[METRIC_RCPT_LOCAL]);
 }
 

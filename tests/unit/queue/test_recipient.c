@@ -136,6 +136,35 @@ static void too_many(void **state)
     rig_free(rig);
 }
 
+static void rcpt_notify(struct rig *rig, const char *address, uint32_t notify)
+{
+    const struct wire_queue_rcpt m = {.txn = 1, .address = slice_of(address), .notify = notify};
+    struct rig_answer answer;
+    struct wire_smtp_reply reply;
+    rig_ask(rig, ROLE_SMTP, WIRE_QUEUE_RCPT, &m, &answer);
+    rig_get(rig, &answer, WIRE_SMTP_REPLY, &reply);
+    assert_int_equal(reply.code, 250);
+}
+
+/* Two recipients lead to one mailbox: if one of them wants to hear of a failure, it is that one's. */
+static void notify(void **state)
+{
+    (void)state;
+    enum { NEVER = 1, FAILURE = 4 };
+    static const struct {
+        uint32_t first, second, whose;
+    } rows[] = {{NEVER, FAILURE, 1}, {NEVER, 0, 1}, {0, NEVER, 0}, {0, FAILURE, 0}, {NEVER, NEVER, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct rig *rig = start(yaml, "one@example.org jane@example.org\n");
+        rcpt_notify(rig, "one@example.org", rows[i].first);
+        rcpt_notify(rig, "jane@example.org", rows[i].second);
+        assert_int_equal(targets(), 1);
+        assert_int_equal(VEC_AT(&txn_find(context, 1)->targets, struct txn_target, 0)->recipient,
+                         rows[i].whose);
+        rig_free(rig);
+    }
+}
+
 /* A bounce to an address we rewrote goes to whom it stands for, also where the address is in quotes and where
  * one of ours leads to another of ours; no further than that. */
 static void srs(void **state)
@@ -174,6 +203,7 @@ static void srs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(too_many), cmocka_unit_test(srs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(too_many), cmocka_unit_test(notify),
+                                       cmocka_unit_test(srs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
