@@ -72,13 +72,17 @@ static void list_all(struct command *c)
         buf_add_byte(&c->out, '[');
     for (size_t i = 0; i < accounts->count; i++) {
         const struct account *a = &accounts->items[i];
-        if (c->json)
-            buf_addf(&c->out, "%s{\"address\":\"%.*s\",\"source\":\"%.*s\",\"usable\":%s,\"scram\":%s}",
-                     i ? "," : "", SLICE_ARG(a->address), SLICE_ARG(a->source), a->usable ? "true" : "false",
+        if (c->json) {
+            buf_addf(&c->out, "%s{\"address\":", i ? "," : "");
+            buf_add_json_string(&c->out, a->address);
+            buf_add_str(&c->out, ",\"source\":");
+            buf_add_json_string(&c->out, a->source);
+            buf_addf(&c->out, ",\"usable\":%s,\"scram\":%s}", a->usable ? "true" : "false",
                      a->has_verifier ? "true" : "false");
-        else
+        } else {
             buf_addf(&c->out, "%.*s  %.*s%s\n", SLICE_ARG(a->address), SLICE_ARG(a->source),
                      a->usable ? "" : "  (cannot log in: the hash is of no kind we know)");
+        }
     }
     if (c->json)
         buf_add_str(&c->out, "]\n");

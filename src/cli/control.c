@@ -17,6 +17,7 @@ struct call {
     struct buf *into; /* NULL: printed */
     enum err err;
     int exit_code;
+    bool began, is_json; /* the first piece of the answer is here; it begins an object or array */
 };
 
 static void on_output(void *ctx, enum err err, struct ipc_packet *packet)
@@ -26,10 +27,13 @@ static void on_output(void *ctx, enum err err, struct ipc_packet *packet)
     call->err = wire_answer(err, packet, WIRE_CONTROL_OUTPUT, &out);
     if (call->err == ERR_OK) {
         call->exit_code = (int)out.exit_code;
+        if (!call->began)
+            call->is_json = slice_starts(out.text, SLICE("{")) || slice_starts(out.text, SLICE("["));
+        call->began = true;
         if (call->into)
             buf_add(call->into, out.text);
-        else
-            (void)fwrite(out.text.ptr, 1, out.text.len, out.exit_code ? stderr : stdout);
+        else /* what is for a program stands where it reads, also when it tells of a failure */
+            (void)fwrite(out.text.ptr, 1, out.text.len, out.exit_code && !call->is_json ? stderr : stdout);
     }
     if (call->err != ERR_OK || !packet->more)
         loop_stop(call->loop);
