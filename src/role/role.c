@@ -21,6 +21,7 @@ struct peer {
     struct role_run *run;
     enum role role;
     struct ipc_link *link;
+    int early_fd; /* came before there is a context to hand its packets to; else -1 */
 };
 
 struct role_run {
@@ -277,8 +278,25 @@ static bool take_peer(struct role_run *run, struct ipc_packet *packet, const voi
     int fd = ipc_take_fd(packet, 0);
     if (fd < 0 || m->role >= ROLE_COUNT || !run->peers[m->role].link)
         return false;
-    ipc_link_attach(run->peers[m->role].link, fd);
+    struct peer *peer = &run->peers[m->role];
+    if (run->ctx) {
+        ipc_link_attach(peer->link, fd);
+        return true;
+    }
+    if (peer->early_fd >= 0)
+        (void)close(peer->early_fd);
+    peer->early_fd = fd;
     return true;
+}
+
+static void attach_early(struct role_run *run)
+{
+    for (int r = 0; r < ROLE_COUNT; r++) {
+        struct peer *peer = &run->peers[r];
+        if (peer->early_fd >= 0)
+            ipc_link_attach(peer->link, peer->early_fd);
+        peer->early_fd = -1;
+    }
 }
 
 /* ---- phases ---- */
@@ -314,10 +332,12 @@ static bool take_start(struct role_run *run, struct ipc_packet *packet, const vo
         (void)close(run->metrics_fd);
     run->metrics_fd = -1;
     run->ctx = run->ops->load(run, &why);
-    if (!run->ctx)
+    if (!run->ctx) {
         fail(run, &why);
-    else
-        run->hooks.loaded(run->hooks.arg, run);
+        return true;
+    }
+    attach_early(run);
+    run->hooks.loaded(run->hooks.arg, run);
     return true;
 }
 
@@ -474,7 +494,7 @@ struct role_run *role_run_new(struct loop *loop, const struct role_ops *ops, uin
     run->hooks = *hooks;
     run->metrics_fd = -1;
     for (int r = 0; r < ROLE_COUNT; r++) {
-        run->peers[r] = (struct peer){.run = run, .role = (enum role)r};
+        run->peers[r] = (struct peer){.run = run, .role = (enum role)r, .early_fd = -1};
         if (peers & 1u << r)
             run->peers[r].link = ipc_link_new(loop, role_name((enum role)r), &peer_ops, &run->peers[r]);
     }
@@ -492,6 +512,8 @@ void role_run_free(struct role_run **run_ref)
         run->ops->free(run->ctx);
     loop_timer_free(&run->links);
     for (int r = 0; r < ROLE_COUNT; r++) {
+        if (run->peers[r].early_fd >= 0)
+            (void)close(run->peers[r].early_fd);
         ipc_link_free(&run->peers[r].link);
         metric_block_unmap(&metrics_table, &run->metrics[r]);
     }

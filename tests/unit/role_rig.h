@@ -209,6 +209,9 @@ static inline void rig_phase(struct rig *rig, enum wire_type type)
 /* Set by a test: these peers' links come later than the start, and the role is not ready before. */
 static uint32_t rig_late;
 
+/* Set by a test: what peers do before the role is started. */
+static void (*rig_early)(struct rig *rig);
+
 static inline void rig_connect_late(struct rig *rig)
 {
     rig_for(rig, 100);
@@ -246,6 +249,8 @@ static inline void rig_boot(struct rig *rig, const char *yaml, const struct rig_
         if (!(rig_late & 1u << r))
             rig_connect(rig, (enum role)r);
     }
+    if (rig_early)
+        rig_early(rig);
     rig_phase(rig, WIRE_SUP_START);
     rig_until(rig, &rig->loaded);
     role_run_start(rig->run);

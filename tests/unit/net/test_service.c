@@ -113,7 +113,19 @@ static void free_host(void *ctx)
     host = NULL;
 }
 
-static const struct role_dispatch dispatch[] = {{WIRE_NONE, NULL}};
+static unsigned heard; /* packets from auth */
+
+static bool on_mechanisms(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    (void)link;
+    (void)packet;
+    (void)message;
+    assert_non_null(ctx);
+    heard++;
+    return true;
+}
+
+static const struct role_dispatch dispatch[] = {{WIRE_AUTH_MECHANISMS, on_mechanisms}, {WIRE_NONE, NULL}};
 static const struct role_ops ops = {.role = ROLE_SMTP,
                                     .dispatch = dispatch,
                                     .load = load,
@@ -341,6 +353,27 @@ static void test_ports_outlive_reloads(void **state)
 /* ---- the end ---- */
 
 /* Two sessions are there when the drain begins. */
+static void auth_speaks(struct rig *rig)
+{
+    const struct wire_auth_mechanisms message = {.names = SLICE("PLAIN")};
+    assert_int_equal(wire_send(rig->peers[ROLE_AUTH], WIRE_AUTH_MECHANISMS, &message), ERR_OK);
+    rig_for(rig, 30);
+    assert_int_equal(heard, 0);
+}
+
+/* What a quick auth says to a role that is slow to start waits until there is somebody to hear it. */
+static void test_early_peer(void **state)
+{
+    (void)state;
+    may_wait = true;
+    rig_early = auth_speaks;
+    struct rig *rig = rig_new(&ops, 1u << ROLE_AUTH, NOBODY, NULL, NULL, NULL);
+    rig_early = NULL;
+    rig_for(rig, 30);
+    assert_int_equal(heard, 1);
+    rig_free(rig);
+}
+
 static void test_drains(void **state)
 {
     (void)state;
@@ -458,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_listeners_go_by_name),
         cmocka_unit_test(test_strangers_outlive_reloads),
         cmocka_unit_test(test_ports_outlive_reloads),
+        cmocka_unit_test(test_early_peer),
         cmocka_unit_test(test_drains),
         cmocka_unit_test(test_notice),
         cmocka_unit_test(test_drain_of_nobody),
