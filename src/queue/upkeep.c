@@ -13,6 +13,7 @@
 #include "settings/metrics.h"
 
 #define NOTIFY_NEVER        1
+#define TELLINGS_MAX        500 /* messages being told of; with more, none are returned for their age */
 #define ATTEMPTS_KEPT_HOURS (30u * 24u)
 #define USAGE_KEPT_MS       (8 * RELAY_QUOTA_DAY_MS)
 
@@ -96,16 +97,28 @@ static void on_late_all(void *ctx, enum err err, size_t rows, uint64_t next_ms)
     q->upkeep->warning = false;
 }
 
+/* Notifications that cannot be written now hold up no others, but fill no memory either. */
+static size_t count_tellings(const struct queue *q)
+{
+    size_t count = 0;
+    LIST_EACH(&q->tellings, node)
+    count++;
+    return count;
+}
+
 static void look_for_old(struct upkeep *u, uint64_t now)
 {
     struct queue *q = u->q;
     uint64_t expire = q->settings->queue.expire, warn = q->settings->queue.warn;
-    if (!schedule_has_swept(q) || !list_empty(&q->tellings))
-        return; /* what is being told of now would be found again */
+    size_t tellings = count_tellings(q);
+    if (!schedule_has_swept(q) || tellings > TELLINGS_MAX)
+        return;
     if (!u->expiring && now > expire) {
         u->expiring = true;
         spool_overdue(q->spool, q, now - expire, false, on_expired, on_expired_all, q);
     }
+    if (tellings)
+        return; /* what is being warned of now would be found again */
     if (!u->warning && warn && warn < expire && now > warn) {
         u->warning = true;
         spool_overdue(q->spool, q, now - warn, true, on_late, on_late_all, q);

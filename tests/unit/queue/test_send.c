@@ -385,6 +385,23 @@ static void news_do_not_expire(void **state)
     out_free(o);
 }
 
+/* A notification that cannot be written keeps no other mail from being returned. */
+static void one_stuck_notification(void **state)
+{
+    (void)state;
+    static const char quick[] = OUT_YAML "queue: { retry_first: 1h, expire: 1s }\n";
+    struct out *o = out_new(quick, NULL);
+    o->body_fails = true;
+    (void)out_letter(o, "john@example.org", "a@example.net");
+    (void)out_take(o, 0, &out_refused);
+    (void)out_letter(o, "john@example.org", "b@example.net");
+    (void)out_take(o, 1, &out_later);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0", 1);
+    out_until_number(o, OUT_ROWS " WHERE claimed = 0", 0);
+    assert_int_equal(out_number(o, OUT_ROWS), 2);
+    out_free(o);
+}
+
 static const char yaml_hold[] =
     OUT_YAML "dkim: [ { domain: example.org, selector: mail, key_file: /key } ]\n"
              "dkim_missing: hold\nqueue: { retry_first: 100ms, retry_max: 100ms }\n";
@@ -462,6 +479,7 @@ int main(void)
         cmocka_unit_test(released_is_signed),
         cmocka_unit_test(last_attempt),
         cmocka_unit_test(news_do_not_expire),
+        cmocka_unit_test(one_stuck_notification),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
