@@ -54,19 +54,33 @@ static void tell_problem(void *arg, struct slice file, uint32_t line, struct sli
     log_warn("auth.accounts", LOG_STR("file", file), LOG_U64("line", line), LOG_STR("what", what));
 }
 
+static const struct role_file *accounts_file(const struct auth *auth, bool next, uint32_t index)
+{
+    return next ? role_next_file(auth->run, SUP_FILE_ACCOUNTS, index)
+                : role_file(auth->run, SUP_FILE_ACCOUNTS, index);
+}
+
+/* Without the file its accounts' mail would be refused for good: then there is no start, and no reload. */
+static enum err check_readable(const struct auth *auth, bool next, struct why *why)
+{
+    const struct settings *settings = next ? role_next_settings(auth->run) : role_settings(auth->run);
+    for (uint32_t i = 0; i < settings->accounts.count; i++) {
+        const struct role_file *file = accounts_file(auth, next, i);
+        if (!file || file->missing.len)
+            return err_set(why, ERR_BAD, "%.*s: %.*s",
+                           SLICE_ARG(slice_sub(settings->accounts.items[i].file, 0, 100)),
+                           SLICE_ARG(file ? slice_sub(file->missing, 0, 100) : SLICE("not handed in")));
+    }
+    return ERR_OK;
+}
+
+/* The files have been checked. */
 static struct accounts *build(struct auth *auth, bool next)
 {
     const struct settings *settings = next ? role_next_settings(auth->run) : role_settings(auth->run);
     struct accounts_builder *b = accounts_builder_new();
-    for (uint32_t i = 0; i < settings->accounts.count; i++) {
-        const struct role_file *file = next ? role_next_file(auth->run, SUP_FILE_ACCOUNTS, i)
-                                            : role_file(auth->run, SUP_FILE_ACCOUNTS, i);
-        if (file && file->missing.len == 0)
-            accounts_builder_file(b, &settings->accounts.items[i], file->content);
-        else
-            log_error("auth.accounts", LOG_STR("file", settings->accounts.items[i].file),
-                      LOG_STR("why", file ? file->missing : SLICE("not handed in")));
-    }
+    for (uint32_t i = 0; i < settings->accounts.count; i++)
+        accounts_builder_file(b, &settings->accounts.items[i], accounts_file(auth, next, i)->content);
     for (size_t i = 0; i < auth->rows.len; i++) {
         const struct kept_row *row = VEC_AT(&auth->rows, struct kept_row, i);
         accounts_builder_row(b, row->address, row->hash, row->scram);
@@ -164,9 +178,12 @@ void auth_take_rows(struct auth *auth, struct vec *rows)
 
 static void *load(struct role_run *run, struct why *why)
 {
-    (void)why;
     struct auth *auth = mem_zero(1, sizeof *auth);
     auth->run = run;
+    if (check_readable(auth, false, why)) {
+        free(auth);
+        return NULL;
+    }
     auth->loop = role_loop(run);
     auth->settings = role_settings(run);
     auth->answer_ms = AUTH_ANSWER_MS;
@@ -207,19 +224,15 @@ static size_t count_from(const struct accounts *accounts, struct slice file)
     return count;
 }
 
-/* A file that cannot be read, or names nobody any more, is one that is being written, or was damaged:
- * everybody's mail would be refused. */
-static enum err check_files(const struct auth *auth, struct why *why)
+/* A file that names nobody any more is one that is being written, or was damaged: everybody's mail would be
+ * refused. */
+static enum err check_named(const struct auth *auth, struct why *why)
 {
     const struct settings *settings = role_next_settings(auth->run);
     for (uint32_t i = 0; i < settings->accounts.count; i++) {
         struct slice path = settings->accounts.items[i].file;
-        const struct role_file *file = role_next_file(auth->run, SUP_FILE_ACCOUNTS, i);
-        if (!file || file->missing.len)
-            return err_set(why, ERR_BAD, "%.*s: %.*s", SLICE_ARG(slice_sub(path, 0, 100)),
-                           SLICE_ARG(file ? slice_sub(file->missing, 0, 100) : SLICE("not handed in")));
         if (count_from(auth->accounts, path) && !count_from(auth->next_accounts, path) &&
-            !slice_eq(slice_trim(file->content), SLICE("{}")))
+            !slice_eq(slice_trim(accounts_file(auth, true, i)->content), SLICE("{}")))
             return err_set(why, ERR_BAD, "%.*s names no account any more; if that is meant, restart",
                            SLICE_ARG(slice_sub(path, 0, 100)));
     }
@@ -230,8 +243,11 @@ static enum err prepare(void *ctx, struct why *why)
 {
     struct auth *auth = ctx;
     accounts_free(&auth->next_accounts);
+    enum err err = check_readable(auth, true, why);
+    if (err)
+        return err;
     auth->next_accounts = build(auth, true);
-    enum err err = check_files(auth, why);
+    err = check_named(auth, why);
     if (err)
         return err;
     dkim_ring_release(&auth->next_dkim);

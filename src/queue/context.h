@@ -42,8 +42,9 @@ struct queue_table {
 /* Builds from the settings and files in use (`next` false) or handed in for a reload, and the accounts auth
  * told of. */
 struct queue_table *table_build(struct queue *q, bool next, struct slice accounts);
-/* A reload whose files of aliases cannot be read is none: mail for those aliases would be refused. */
-enum err table_check_files(struct queue *q, struct why *why) MUST_CHECK;
+/* A start or a reload (`next`) whose files of aliases cannot be read is none: mail for those aliases would be
+ * refused for good. */
+enum err table_check_files(struct queue *q, bool next, struct why *why) MUST_CHECK;
 void table_free(struct queue_table **table);
 /* Makes the table anew from what is known; until the accounts have come there is none. */
 void table_refresh(struct queue *q);

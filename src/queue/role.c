@@ -35,11 +35,14 @@ static void read_boot(char boot[QUEUE_CLOCK_BOOT_ID + 1])
 
 static void *load(struct role_run *run, struct why *why)
 {
-    (void)why;
     struct queue *q = mem_zero(1, sizeof *q);
     q->run = run;
     q->loop = role_loop(run);
     q->settings = role_settings(run);
+    if (table_check_files(q, false, why)) {
+        free(q);
+        return NULL;
+    }
     q->txns = idmap_new(QUEUE_TXN_MAX);
     list_init(&q->open);
     list_init(&q->spare);
@@ -108,7 +111,7 @@ static enum err prepare(void *ctx, struct why *why)
 {
     struct queue *q = ctx;
     table_free(&q->next_table);
-    enum err err = table_check_files(q, why);
+    enum err err = table_check_files(q, true, why);
     if (err)
         return err;
     routes_free(&q->next_routes);

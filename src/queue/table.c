@@ -37,10 +37,10 @@ static void read_files(struct queue *q, bool next, enum sup_file kind, size_t co
     }
 }
 
-static enum err check_files(struct queue *q, enum sup_file kind, size_t count, struct why *why)
+static enum err check_files(struct queue *q, bool next, enum sup_file kind, size_t count, struct why *why)
 {
     for (uint32_t i = 0; i < count; i++) {
-        const struct role_file *file = role_next_file(q->run, kind, i);
+        const struct role_file *file = file_at(q, next, kind, i);
         if (!file || file->missing.len)
             return err_set(why, ERR_BAD, "%.*s: %.*s",
                            SLICE_ARG(file ? slice_sub(file->path, 0, 100) : SLICE("a file of aliases")),
@@ -49,11 +49,11 @@ static enum err check_files(struct queue *q, enum sup_file kind, size_t count, s
     return ERR_OK;
 }
 
-enum err table_check_files(struct queue *q, struct why *why)
+enum err table_check_files(struct queue *q, bool next, struct why *why)
 {
-    const struct settings *settings = role_next_settings(q->run);
-    enum err err = check_files(q, SUP_FILE_ALIASES, settings->aliases.count, why);
-    return err ? err : check_files(q, SUP_FILE_REGEXP, settings->regexp_aliases.count, why);
+    const struct settings *settings = next ? role_next_settings(q->run) : role_settings(q->run);
+    enum err err = check_files(q, next, SUP_FILE_ALIASES, settings->aliases.count, why);
+    return err ? err : check_files(q, next, SUP_FILE_REGEXP, settings->regexp_aliases.count, why);
 }
 
 static void log_problems(const struct problems *problems)

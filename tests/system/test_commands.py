@@ -54,6 +54,17 @@ def test_run_with_a_bad_configuration_ends(make_server):
     assert done.returncode != 0 and "rockdove.yaml:1" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", ["accounts", "aliases", "regexp_aliases"])
+def test_run_without_its_files_does_not_start(make_server, tmp_path, kind):
+    """A server without its accounts would tell their senders that nobody is there."""
+    server = make_server(listeners=["mx"])
+    server.config[kind] = [{"file": tmp_path / "gone.cf"}]
+    server.write_config()
+    done = server.command("run", check=False, timeout=15)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 and "gone.cf" in said and "\nready" not in said, said
+
+
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["check", "--help"], ["route", "--help"], ["account", "--help"],
                                    ["store", "--help"], ["trace", "--help"], ["config", "--help"]])
 def test_help(make_server, words):
