@@ -113,10 +113,11 @@ static void many_ids(void **state)
     char line[2000] = "retry";
     struct queue_command c;
     struct why why;
-    for (int i = 0; i < COMMAND_IDS_MAX; i++)
-        strcat(line, " 0123456789abcde");
+    size_t len = strlen(line);
+    for (int i = 0; i < COMMAND_IDS_MAX; i++, len += 16)
+        memcpy(line + len, " 0123456789abcde", 17);
     assert_int_equal(parse(line, &c, &why), ERR_OK);
-    strcat(line, " 0123456789abcde");
+    memcpy(line + len, " 0123456789abcde", 17);
     assert_int_equal(parse(line, &c, &why), ERR_BAD);
 }
 

@@ -344,7 +344,8 @@ static void test_no_map_secret(void **state)
     struct test t = {0};
     uint16_t port = free_port();
     make_yaml(yaml, sizeof yaml, port, "none", false);
-    (void)strcat(yaml, "relay_maps: [ { file: /m, sasl_file: /s } ]\n");
+    (void)snprintf(yaml + strlen(yaml), sizeof yaml - strlen(yaml), "%s",
+                   "relay_maps: [ { file: /m, sasl_file: /s } ]\n");
     struct rig *rig = rig_new(&relay_role, PEERS, yaml, NULL, handle, &t);
     script_open_at(&t.server, rig->loop, scripts, NULL, port);
     struct rig_answer answer;

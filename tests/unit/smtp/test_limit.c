@@ -98,7 +98,7 @@ static void arrive(struct fixture *f, const char *address, bool trusted, bool ac
 
 static void leave(struct fixture *f)
 {
-    memset(f->s->grant.name, 0, sizeof f->s->grant.name);
+    f->s->grant = (struct grant){0};
     smtp_session_free(&f->s);
     (void)close(f->client);
 }
