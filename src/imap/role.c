@@ -207,13 +207,7 @@ static void store_down(struct imap *imap)
     imap_mailboxes_sweep(imap);
 }
 
-static void on_peer(void *ctx, enum role peer, bool up)
-{
-    if (peer == ROLE_STORE && !up)
-        store_down(ctx);
-}
-
-/* Store takes chunks of messages again. */
+/* Store takes chunks of messages again, or is gone: whoever waited goes on. */
 static void on_peer_drained(void *ctx, enum role peer)
 {
     struct imap *imap = ctx;
@@ -224,6 +218,14 @@ static void on_peer_drained(void *ctx, enum role peer)
         struct session *s = CONTAINER_OF(node, struct session, node);
         imap_session_pump(s);
     }
+}
+
+static void on_peer(void *ctx, enum role peer, bool up)
+{
+    if (peer != ROLE_STORE || up)
+        return;
+    store_down(ctx);
+    on_peer_drained(ctx, peer); /* nobody else wakes those in the middle of an APPEND */
 }
 
 /* ---- connections ---- */

@@ -253,7 +253,8 @@ static const struct conf_field timeouts_fields[] = {
      .fallback = "1h",
      .min = 1000,
      .max = 7 * DAY,
-     .help = "The whole session of a stranger on the MX, but for a message that is arriving."},
+     .help = "The whole session of a stranger on the MX, and on submission before login, but for a message "
+             "that is arriving."},
 };
 static const struct conf_table timeouts_table = {timeouts_fields,
                                                  sizeof timeouts_fields / sizeof *timeouts_fields, 0, NULL};

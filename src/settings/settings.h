@@ -207,7 +207,7 @@ struct settings {
         uint64_t smtp_data;    /* between two blocks of DATA */
         uint64_t imap_login;   /* before login */
         uint64_t imap_idle;    /* after login, RFC 3501 section 5.4: at least 30 minutes */
-        uint64_t mx_session;   /* the whole session of a stranger on the MX */
+        uint64_t mx_session;   /* the whole session of a stranger, on submission before login */
         uint64_t drain;
         uint64_t drain_notice; /* of `drain`: load balancers see the end, clients do not yet */
     } timeouts;

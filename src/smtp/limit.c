@@ -30,9 +30,14 @@ static bool has_account(const struct smtp_session *s)
     return !grant_is_none(&s->grant);
 }
 
+static bool is_stranger(const struct smtp_session *s)
+{
+    return !has_account(s) && !is_exempt(s);
+}
+
 static bool is_stranger_on_mx(const struct smtp_session *s)
 {
-    return s->port->settings.service == SETTINGS_MX && !has_account(s) && !is_exempt(s);
+    return s->port->settings.service == SETTINGS_MX && is_stranger(s);
 }
 
 static void report(const struct smtp_session *s, enum offence kind, struct slice detail)
@@ -141,7 +146,7 @@ uint64_t smtp_limit_time(const struct smtp_session *s, uint64_t ms)
 {
     const struct settings *settings = s->smtp->settings;
     uint64_t age = loop_now_ms(s->smtp->loop) - s->started_ms, whole = settings->timeouts.mx_session;
-    if (!is_stranger_on_mx(s))
+    if (!is_stranger(s))
         return ms;
     if (s->smtp->service.session_count >= settings->limits.smtp_sessions / 4 * 3 && ms > CROWDED_COMMAND_MS)
         ms = CROWDED_COMMAND_MS;

@@ -283,10 +283,11 @@ def test_nonsense_is_told(server, listener):
     assert len(said(server, mark, "protocol_abuse", source)) == 1
 
 
-def test_a_session_on_the_mx_ends_some_day(make_server):
-    server = make_server(listeners=["mx", "mx-proxy"], timeouts={"mx_session": "2s"}).start()
+@pytest.mark.parametrize("listener", ["mx-proxy", "submission-proxy"])
+def test_a_stranger_s_session_ends_some_day(make_server, listener):
+    server = make_server(listeners=["mx", listener], timeouts={"mx_session": "2s"}).start()
     began = time.monotonic()
-    with come(server, stranger()) as client, Smtp(server.ports["mx"]) as own:
+    with Smtp(server.ports[listener], proxy=v2(stranger())) as client, Smtp(server.ports["mx"]) as own:
         with pytest.raises((EOFError, ConnectionError)):
             while time.monotonic() - began < 10:
                 reply = client.cmd("NOOP")
