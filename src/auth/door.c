@@ -9,8 +9,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#define FRESH_PATH DOOR_PATH ".new"
-
 /* ---- saving ---- */
 
 struct save {
@@ -19,21 +17,10 @@ struct save {
     struct why why;
 };
 
-static enum err write_fresh(struct slice bytes, struct why *why)
-{
-    AUTO_FD int fd = -1;
-    enum err err = io_open_at(AT_FDCWD, FRESH_PATH, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, why);
-    if (!err)
-        err = io_write_all(fd, bytes, why);
-    return err ? err : io_fsync(fd, why); /* or the name could lead to an empty file */
-}
-
 static void save_work(void *arg)
 {
     struct save *save = arg;
-    save->err = write_fresh(buf_slice(&save->pieces), &save->why);
-    if (!save->err)
-        save->err = io_rename(AT_FDCWD, FRESH_PATH, AT_FDCWD, DOOR_PATH, &save->why);
+    save->err = io_replace_file(DOOR_PATH, buf_slice(&save->pieces), &save->why);
 }
 
 static void save_done(void *arg)

@@ -51,6 +51,10 @@ enum err io_read_file_in(struct arena *arena, int dir, const char *path, size_t 
 enum err io_write_all(int fd, struct slice bytes, struct why *why) MUST_CHECK;
 enum err io_pwrite_all(int fd, struct slice bytes, uint64_t offset, struct why *why) MUST_CHECK;
 enum err io_writev(int fd, struct iovec *parts, int count, struct why *why) MUST_CHECK;
+/* The file at `path` (relative to the working folder) with these bytes in place of what it held: written
+ * beside it as PATH.new, synced, renamed. After a crash it holds the old or the new; which one is sure only
+ * after io_fsync_dir(). */
+enum err io_replace_file(const char *path, struct slice bytes, struct why *why) MUST_CHECK;
 /* One write(2) of a log line or a pipe's bytes: best effort, never recorded, never repeated. */
 void io_write_line(int fd, struct slice line);
 

@@ -146,7 +146,7 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_DKIM_KEYS, "dkim_keys", "DKIM keys by whether their published record lets them sign.", GAUGE,
       LABEL("state", dkim_keys)),
     M(METRIC_DKIM_MESSAGES, "dkim_messages_total",
-      "Messages of domains with DKIM keys, by what came of signing.", LABEL("result", dkim_messages)),
+      "Messages of own domains that left, by what came of signing.", LABEL("result", dkim_messages)),
     M(METRIC_STORE_COMMITS, "store_commits_total", "Commits of the store.", .kind = METRIC_COUNTER),
     M(METRIC_STORE_COMMIT_SECONDS, "store_commit_seconds", "Time of a commit.", BUCKETS(quick)),
     M(METRIC_STORE_FSYNC_SECONDS, "store_fsync_seconds", "Time of an fsync of a message file.",
