@@ -44,7 +44,9 @@ struct qp_decoder {
 };
 void qp_feed(struct qp_decoder *decoder, struct slice text, struct buf *out);
 void qp_finish(struct qp_decoder *decoder, struct buf *out);
-/* Encodes text whose lines end in CRLF (kept as line ends); lines of at most 76 characters. */
+/* Encodes text whose lines end in CRLF (kept as line ends); lines of at most 76 characters. No line
+ * of the result starts with a dot, with "From " or with "--" (RFC 2045 section 6.7, RFC 2046 section 5.1.1).
+ */
 void qp_encode(struct buf *out, struct slice text);
 
 /* Lower-case digits. */

@@ -142,30 +142,35 @@ static bool qp_is_literal(struct slice text, size_t at)
     return c > ' ' && c < 0x7f && c != '=';
 }
 
+/* At the start of a line: what transports (a dot), mbox files ("From ") and multiparts (a boundary) take for
+ * theirs. */
+static bool qp_is_risky(struct slice rest)
+{
+    return slice_starts(rest, SLICE(".")) || slice_starts(rest, SLICE("--")) ||
+           slice_starts(rest, SLICE("From "));
+}
+
 void qp_encode(struct buf *out, struct slice text)
 {
     size_t column = 0;
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\r' && i + 1 < text.len && text.ptr[i + 1] == '\n') {
+        struct slice rest = slice_from(text, i);
+        if (slice_starts(rest, SLICE("\r\n"))) {
             buf_add(out, SLICE("\r\n"));
             column = 0;
             i++;
             continue;
         }
-        /* A dot or "From " at the start of a line is escaped: transports and mbox files mangle them. */
-        bool risky = column == 0 && (text.ptr[i] == '.' || slice_starts(slice_from(text, i), SLICE("From ")));
-        bool literal = qp_is_literal(text, i) && !risky;
-        size_t width = literal ? 1 : 3;
-        if (column + width > QP_LINE - 1) {
+        bool literal = qp_is_literal(text, i);
+        if (column + (literal ? 1 : 3) > QP_LINE - 1) {
             buf_add(out, SLICE("=\r\n"));
             column = 0;
-            literal = literal && text.ptr[i] != '.';
-            width = literal ? 1 : 3;
         }
+        literal = literal && (column > 0 || !qp_is_risky(rest));
         if (literal)
             buf_add_byte(out, text.ptr[i]);
         else
             buf_addf(out, "=%02X", text.ptr[i]);
-        column += width;
+        column += literal ? 1 : 3;
     }
 }

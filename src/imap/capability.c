@@ -5,7 +5,7 @@ enum when { WHEN_LOGIN = 1, WHEN_IN = 2, WHEN_ALWAYS = 3 }; /* before login, aft
 
 static const struct {
     const char *name;
-    enum capability bit;
+    uint64_t bit;
     enum when when;
 } rows[] = {
     {"SASL-IR", CAP_SASL_IR, WHEN_ALWAYS},                   /* RFC 4959 */
@@ -35,18 +35,18 @@ static const struct {
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
-uint32_t imap_capability_hidden(const struct settings *settings, struct slice account)
+uint64_t imap_capability_hidden(const struct settings *settings, struct slice account)
 {
-    uint32_t bits = 0;
+    uint64_t bits = 0;
     for (size_t i = 0; i < ROWS; i++)
         if (settings_hides(settings, account, slice_of(rows[i].name)))
             bits |= rows[i].bit;
     return bits;
 }
 
-bool imap_capability_has(const struct session *s, uint32_t bit)
+bool imap_capability_has(const struct session *s, uint64_t bits)
 {
-    return (s->hidden & bit) == 0;
+    return (s->hidden & bits) == 0;
 }
 
 static void write_login(const struct session *s, struct buf *out)

@@ -7,7 +7,7 @@ static const struct command_row {
     void (*start)(struct session *s);
     enum command_sync sync;     /* of the form without UID */
     enum command_sync uid_sync; /* of the UID form */
-    uint32_t capability;        /* hidden from an account: the command is unknown */
+    uint64_t capability;        /* hidden from an account: the command is unknown */
 } rows[IMAP_VERB_COUNT] = {
     [IMAP_CAPABILITY] = {imap_cmd_capability, SYNC_NONE, SYNC_NONE, 0},
     [IMAP_NOOP] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},

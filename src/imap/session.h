@@ -100,7 +100,7 @@ struct session {
     unsigned busy; /* our functions on the stack */
     unsigned failures, bads;
     uint64_t started_ms, commands, bytes_in;
-    uint32_t hidden; /* capabilities this account is not told of, bits of enum capability */
+    uint64_t hidden; /* capabilities this account is not told of: CAP_ bits of capability.h */
     struct grant grant;
     char *account;
     struct user *user, *address;      /* connections of this account and address; of this address */

@@ -180,6 +180,8 @@ static void test_qp(void **state)
 static void test_qp_encode(void **state)
 {
     (void)state;
+#define X25 "xxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X75 X25 X25 X25
     static const struct {
         const char *bytes, *text;
     } rows[] = {
@@ -188,6 +190,11 @@ static void test_qp_encode(void **state)
         {"a \r\nb\t", "a=20\r\nb=09"},
         {"a\nb", "a=0Ab"},
         {".a\r\n.\r\nFrom x\r\nfrom", "=2Ea\r\n=2E\r\n=46rom x\r\nfrom"},
+        {"--B\r\n-b--B", "=2D-B\r\n-b--B"},
+        /* what a soft break brings to the start of a line is escaped too */
+        {X75 "--B", X75 "=\r\n=2D-B"},
+        {X75 "From ", X75 "=\r\n=46rom=20"},
+        {X75 ".b", X75 "=\r\n=2Eb"},
     };
     AUTO_BUF struct buf out = buf_new(100000), back = buf_new(100000);
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -1,0 +1,225 @@
+/* mailbox_messages.h: what imap (http) asks of store about mailboxes and messages, and the answers. Part of
+ * wire.h, which includes it. Every message names the grant it acts under. */
+#ifndef WIRE_MAILBOX_MESSAGES_H
+#define WIRE_MAILBOX_MESSAGES_H
+
+#include "wire/grant.h"
+
+struct wire_mbox_list {
+    struct grant grant;
+};
+
+/* Rows as wire/mailbox.h; more packets may follow. */
+struct wire_mbox_rows {
+    uint32_t err;
+    uint32_t code;
+    struct slice rows;
+    struct slice text;
+};
+
+/* STATUS (one row in WIRE_MBOX_ROWS), DELETE (WIRE_RESULT). */
+struct wire_mbox_name {
+    struct grant grant;
+    struct slice name;
+};
+
+struct wire_mbox_create {
+    struct grant grant;
+    uint32_t special_use; /* enum special_use of wire/mailbox.h */
+    struct slice name;
+};
+
+struct wire_mbox_rename {
+    struct grant grant;
+    struct slice from, to;
+};
+
+struct wire_mbox_subscribe {
+    struct grant grant;
+    uint32_t on;
+    struct slice name;
+};
+
+struct wire_mbox_select {
+    struct grant grant;
+    uint32_t read_only; /* EXAMINE: \Recent is not taken */
+    struct slice name;
+};
+
+/* Descriptor 0: the mailbox image (wire/image.h), read-only, unless this link holds `watch` already. `watch`
+ * names the open mailbox on this link in all later messages; each SELECTED counts one use, ended by
+ * WIRE_MBOX_UNSELECT. */
+struct wire_mbox_selected {
+    uint32_t err;
+    uint32_t code;
+    uint64_t watch;
+    uint64_t mailbox; /* id, stable */
+    uint64_t modseq;
+    uint32_t uidvalidity;
+    uint32_t uidnext;
+    uint32_t recent_from; /* messages from this UID on are \Recent in this session; 0: none */
+    struct slice text;
+};
+
+struct wire_mbox_unselect {
+    struct grant grant;
+    uint64_t watch;
+};
+
+/* store -> imap, coalesced. With descriptor 0: the image moved, map this one instead. gone: the mailbox was
+ * deleted. */
+struct wire_mbox_changed {
+    uint64_t watch;
+    uint64_t modseq;
+    uint32_t gone;
+};
+
+/* Message ids as le64 each. Rows come as wire/facts_row.h, in the order asked, in several packets. */
+struct wire_facts_get {
+    struct grant grant;
+    uint64_t watch;
+    struct slice messages;
+};
+
+struct wire_facts_rows {
+    uint32_t err;
+    uint32_t code;
+    struct slice rows;
+    struct slice text;
+};
+
+/* The file of one message. Descriptor 0: the file, read-only. Descriptor 1: the facts, when longer than
+ * WIRE_BLOB_MAX. */
+struct wire_body_open {
+    struct grant grant;
+    uint64_t watch;
+    uint64_t message;
+};
+
+struct wire_body_file {
+    uint32_t err;
+    uint32_t code;
+    uint64_t size;
+    uint32_t header_len; /* of our header block in front; facts count from behind it */
+    struct slice facts;
+    struct slice text;
+};
+
+enum flags_mode { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
+
+/* uids: pairs of le32 (first, last), ascending. flags: system flags of wire/image.h; keywords: wire_strings.
+ * With `conditional`, only messages whose modseq is at most unchanged_since (RFC 7162). */
+struct wire_flags_store {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t mode;
+    uint32_t conditional;
+    uint64_t unchanged_since;
+    uint64_t flags;
+    struct slice keywords;
+    struct slice uids;
+};
+
+/* The image holds the new state when this comes. modified: pairs of UIDs left alone by `conditional`. */
+struct wire_flags_stored {
+    uint32_t err;
+    uint32_t code;
+    uint64_t modseq; /* of this change */
+    struct slice modified;
+    struct slice text;
+};
+
+/* Messages with \Deleted, of `uids` (pairs) or of all when empty. */
+struct wire_expunge {
+    struct grant grant;
+    uint64_t watch;
+    struct slice uids;
+};
+
+struct wire_expunged {
+    uint32_t err;
+    uint32_t code;
+    uint64_t modseq;
+    uint32_t count;
+    struct slice text;
+};
+
+struct wire_copy {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t move;
+    struct slice target;
+    struct slice uids; /* pairs */
+};
+
+/* source and target: pairs, the same number of UIDs each. All of it is done, or nothing. */
+struct wire_copied {
+    uint32_t err;
+    uint32_t code;
+    uint32_t uidvalidity;
+    struct slice source, target;
+    struct slice text;
+};
+
+/* A body of kind BODY_APPEND, whole, becomes a message. */
+struct wire_append {
+    struct grant grant;
+    uint64_t body;
+    uint64_t date; /* INTERNALDATE, unix seconds; 0: now */
+    uint64_t flags;
+    struct slice mailbox;
+    struct slice keywords; /* wire_strings */
+};
+
+struct wire_appended {
+    uint32_t err;
+    uint32_t code;
+    uint32_t uidvalidity;
+    uint32_t uid;
+    struct slice text;
+};
+
+/* program: imap_search_encode(). Only messages with UID up to max_uid (the session's view). */
+struct wire_search {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t max_uid;
+    struct slice program;
+};
+
+/* UIDs found, pairs, ascending; several packets. modseq: the highest of those found. */
+struct wire_searched {
+    uint32_t err;
+    uint32_t code;
+    uint64_t modseq;
+    struct slice uids;
+    struct slice text;
+};
+
+/* UIDs expunged since `modseq` (RFC 7162 section 3.2.10). */
+struct wire_vanished_get {
+    struct grant grant;
+    uint64_t watch;
+    uint64_t modseq;
+};
+
+struct wire_vanished {
+    uint32_t err;
+    uint32_t code;
+    struct slice uids; /* pairs */
+    struct slice text;
+};
+
+struct wire_quota_get {
+    struct grant grant;
+};
+
+struct wire_quota {
+    uint32_t err;
+    uint32_t code;
+    uint64_t used_bytes, limit_bytes; /* limit 0: none */
+    uint64_t used_messages, limit_messages;
+    struct slice text;
+};
+
+#endif
