@@ -49,6 +49,7 @@ static const struct verb_row {
     [IMAP_MOVE] = {"MOVE", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_copy}, /* RFC 6851 */
     [IMAP_SORT] = {"SORT", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_sort}, /* RFC 5256 */
     [IMAP_THREAD] = {"THREAD", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_thread},
+    [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none}, /* RFC 8437 */
 };
 
 const char *imap_verb_name(enum imap_verb verb)
@@ -97,7 +98,10 @@ static bool scan_command(struct imap_scan *s, struct imap_command *c)
         c->uid = true;
         name = imap_scan_word(s);
     }
-    return find_verb(s, name, c->uid ? FORM_UID : FORM_PLAIN, c) && verbs[c->verb].args(s, c);
+    if (!find_verb(s, name, c->uid ? FORM_UID : FORM_PLAIN, c) || !verbs[c->verb].args(s, c))
+        return false;
+    c->supplied = s->supplied;
+    return true;
 }
 
 enum err imap_command_parse_in(struct arena *arena, struct slice input, struct imap_parse_options options,

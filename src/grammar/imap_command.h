@@ -54,6 +54,7 @@ enum imap_verb {
     IMAP_MOVE,
     IMAP_SORT,
     IMAP_THREAD,
+    IMAP_UNAUTHENTICATE,
     IMAP_VERB_COUNT
 };
 
@@ -130,6 +131,7 @@ enum imap_store_mode { IMAP_STORE_REPLACE, IMAP_STORE_ADD, IMAP_STORE_REMOVE };
 struct imap_command {
     struct slice tag;
     enum imap_verb verb;
+    struct slice supplied; /* the first mailbox name in UTF-8, but not in NFC and INBOX not canonical */
     bool uid; /* UID FETCH, UID STORE, UID COPY, UID MOVE, UID EXPUNGE, UID SEARCH, UID SORT, UID THREAD */
     union {
         struct {

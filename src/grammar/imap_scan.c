@@ -143,6 +143,8 @@ static bool scan_quoted(struct imap_scan *s, struct slice *text)
     struct slice raw = slice_make(start, (size_t)(s->at - start));
     if (!imap_scan_byte(s, '"', "Unfinished quoted string"))
         return false;
+    if (s->utf8 && !slice_is_utf8(raw))
+        return imap_scan_fail(s, "A quoted string must be UTF-8"); /* RFC 9755 section 3 */
     *text = raw;
     if (escapes == 0)
         return true;
@@ -225,6 +227,8 @@ static bool decode_name(struct imap_scan *s, struct slice raw, struct slice *nam
     if (!ok)
         return imap_scan_refuse(s, ERR_REFUSED,
                                 s->utf8 ? "Mailbox name is not UTF-8" : "Mailbox name is not modified UTF-7");
+    if (!s->supplied.ptr)
+        s->supplied = raw;
     *name = imap_mailbox_canonical_in(s->arena, raw, '/');
     /* Decoded and composed it may have grown. */
     return name->len <= IMAP_MAILBOX_NAME_MAX || imap_scan_refuse(s, ERR_REFUSED, "Mailbox name too long");

@@ -13,9 +13,10 @@
 struct imap_scan {
     const uint8_t *at, *end;
     struct arena *arena;
-    bool utf8;         /* see struct imap_parse_options */
-    enum err code;     /* ERR_OK until something failed */
-    const char *error; /* a constant */
+    bool utf8;             /* see struct imap_parse_options */
+    struct slice supplied; /* the first mailbox name in UTF-8, before it was made canonical */
+    enum err code;         /* ERR_OK until something failed */
+    const char *error;     /* a constant */
 };
 
 struct imap_scan imap_scan_new(struct arena *arena, struct slice input, bool utf8);

@@ -78,12 +78,12 @@ void imap_write_nstring(struct buf *out, struct slice text)
 
 void imap_write_mailbox(struct buf *out, struct slice name, bool utf8)
 {
-    if (utf8) {
-        imap_write_utf8_string(out, name);
+    if (slice_is_ascii(name) && (utf8 || slice_find(name, '&') < 0)) { /* encodes as itself */
+        imap_write_astring(out, name);
         return;
     }
-    if (slice_is_ascii(name) && slice_find(name, '&') < 0) { /* encodes as itself */
-        imap_write_astring(out, name);
+    if (utf8) {
+        imap_write_utf8_string(out, name);
         return;
     }
     struct arena *arena AUTO_ARENA = arena_new(16 * IMAP_MAILBOX_NAME_MAX);

@@ -8,6 +8,7 @@ static const struct {
     uint64_t bit;
     enum when when;
 } rows[] = {
+    {"IMAP4rev2", CAP_IMAP4REV2, WHEN_ALWAYS},               /* RFC 9051, once it is enabled */
     {"SASL-IR", CAP_SASL_IR, WHEN_ALWAYS},                   /* RFC 4959 */
     {"LITERAL+", CAP_LITERAL_PLUS, WHEN_ALWAYS},             /* RFC 7888 */
     {"ID", CAP_ID, WHEN_ALWAYS},                             /* RFC 2971 */
@@ -29,9 +30,11 @@ static const struct {
     {"QUOTA", CAP_QUOTA, WHEN_IN},                           /* RFC 9208 */
     {"QUOTA=RES-STORAGE", CAP_QUOTA, WHEN_IN},
     {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
-    {"WITHIN", CAP_WITHIN, WHEN_IN},           /* RFC 5032 */
-    {"PREVIEW", CAP_PREVIEW, WHEN_IN},         /* RFC 8970 */
-    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN}, /* RFC 7889 */
+    {"WITHIN", CAP_WITHIN, WHEN_IN},                 /* RFC 5032 */
+    {"PREVIEW", CAP_PREVIEW, WHEN_IN},               /* RFC 8970 */
+    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},       /* RFC 7889 */
+    {"UNAUTHENTICATE", CAP_UNAUTHENTICATE, WHEN_IN}, /* RFC 8437 */
+    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, WHEN_IN},       /* RFC 9755 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

@@ -87,6 +87,26 @@ const char *imap_status_special_use(uint32_t use)
     return use < SPECIAL_COUNT ? names[use] : NULL;
 }
 
+void imap_list_write(struct session *s, const char *attributes, struct slice name, struct slice old)
+{
+    struct buf *out = imap_session_output(s);
+    buf_addf(out, "* LIST (%s) \"/\" ", attributes);
+    imap_write_mailbox(out, name, s->utf8);
+    if (old.len) {
+        buf_add_str(out, " (\"OLDNAME\" (");
+        imap_write_mailbox(out, old, s->utf8);
+        buf_add_str(out, "))");
+    }
+    buf_add_str(out, "\r\n");
+}
+
+struct slice imap_list_supplied(const struct session *s, struct slice name)
+{
+    struct slice supplied = s->run->command.supplied;
+    bool other = !slice_is_ascii(supplied) && !slice_eq(supplied, name);
+    return other ? supplied : SLICE_EMPTY;
+}
+
 static void write_attributes(struct session *s, size_t i)
 {
     const struct list_work *w = work_of(s);

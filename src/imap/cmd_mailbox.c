@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/status.h"
 #include "wire/mailbox.h"
 
 /* A name that ends with the delimiter says that names below it will follow (RFC 9051 section 6.3.4). */
@@ -34,6 +35,33 @@ static void follow_rename(struct session *s)
     sel->name_len = renamed.len;
 }
 
+/* RFC 9051 section 6.3.9.7: the name is not the one that was. */
+static void tell_name(struct session *s)
+{
+    const struct imap_command *c = &s->run->command;
+    struct slice name = SLICE_EMPTY, old = SLICE_EMPTY;
+    const char *attributes = "";
+    switch (c->verb) {
+    case IMAP_RENAME:
+        name = without_delimiter(c->rename.to);
+        old = imap_mailbox_is_inbox(c->rename.from) ? SLICE_EMPTY : without_delimiter(c->supplied);
+        break;
+    case IMAP_CREATE:
+        name = without_delimiter(c->create.mailbox);
+        old = without_delimiter(imap_list_supplied(s, c->create.mailbox));
+        break;
+    case IMAP_DELETE:
+        name = c->mailbox.mailbox;
+        old = imap_list_supplied(s, name);
+        attributes = "\\NonExistent";
+        break;
+    default:
+        break;
+    }
+    if (old.len)
+        imap_list_write(s, attributes, name, old);
+}
+
 static void on_done(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     (void)arg;
@@ -49,6 +77,8 @@ static void on_done(struct session *s, void *arg, enum err err, struct ipc_packe
         return;
     if (s->run->command.verb == IMAP_RENAME)
         follow_rename(s);
+    if (s->rev2)
+        tell_name(s);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].verb == s->run->command.verb) {
             imap_session_done(s, "OK %s completed", names[i].name);

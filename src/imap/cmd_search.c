@@ -294,6 +294,8 @@ static bool may_search(struct session *s)
     const struct imap_search *search = search_of(s);
     if (search->charset_unknown)
         imap_session_done(s, "NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset");
+    else if (search->charset.len > 0 && s->utf8_accept)
+        imap_session_done(s, "BAD The charset is UTF-8"); /* RFC 9755 section 3 */
     else if (search->extended && !imap_capability_has(s, CAP_ESEARCH))
         imap_session_done(s, "BAD Unknown search key");
     else if (search->returns & (IMAP_RETURN_SAVE | IMAP_RETURN_PARTIAL))
@@ -309,6 +311,10 @@ void imap_cmd_search(struct session *s)
     struct imap_search *search = search_of(s);
     if (!may_search(s))
         return;
+    if (s->rev2 && !search->extended) { /* RFC 9051 section 6.4.4: ESEARCH answers always */
+        search->extended = true;
+        search->returns = IMAP_RETURN_ALL;
+    }
     if (search->has_modseq)
         imap_session_use_condstore(s);
     struct search_work *w = ARENA_NEW(run->arena, struct search_work);

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/status.h"
 
 /* A SELECT under way. It outlives its session: store counts the use of the mailbox when it answers. */
 struct select_call {
@@ -76,7 +77,7 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
     sel->name_len = name.len;
     sel->read_only = read_only;
     sel->mailbox_id = reply->mailbox;
-    imap_view_open(&sel->view, mailbox->live, reply->recent_from);
+    imap_view_open(&sel->view, mailbox->live, s->rev2 ? 0 : reply->recent_from);
     list_push_back(&mailbox->sessions, &sel->node);
     s->selected = sel;
     imap_session_set_state(s, SESSION_SELECTED);
@@ -97,19 +98,33 @@ static uint32_t first_unseen(const struct imap_view *v)
     return 0;
 }
 
+/* What revision 2 has no more (RFC 9051 appendix E). */
+static void write_first_revision(struct session *s)
+{
+    const struct imap_view *v = &s->selected->view;
+    struct buf *out = imap_session_output(s);
+    buf_addf(out, "* %u RECENT\r\n", imap_view_recent(v));
+    uint32_t unseen = first_unseen(v);
+    if (unseen)
+        buf_addf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
+}
+
 static void write_mailbox_state(struct session *s, uint32_t uidvalidity)
 {
     struct imap_view *v = &s->selected->view;
     struct buf *out = imap_session_output(s);
     imap_write_known_flags(s);
-    buf_addf(out, "* %u EXISTS\r\n* %u RECENT\r\n", imap_view_exists(v), imap_view_recent(v));
-    uint32_t unseen = first_unseen(v);
-    if (unseen)
-        buf_addf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
+    buf_addf(out, "* %u EXISTS\r\n", imap_view_exists(v));
+    if (!s->rev2)
+        write_first_revision(s);
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", uidvalidity);
     buf_addf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", imap_view_uidnext(v));
     if (imap_capability_has(s, CAP_CONDSTORE))
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)v->modseq);
+    if (s->rev2) {
+        struct slice name = s->run->command.select.mailbox;
+        imap_list_write(s, "", name, imap_list_supplied(s, name)); /* RFC 9051 section 6.3.2 */
+    }
 }
 
 static void finish_select(struct session *s)

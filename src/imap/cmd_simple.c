@@ -1,5 +1,6 @@
-/* cmd_simple.c: commands that need no other role: CAPABILITY, NOOP, CHECK, LOGOUT, ID, STARTTLS, ENABLE,
- * NAMESPACE. */
+/* cmd_simple.c: commands that need no other role: CAPABILITY, NOOP, CHECK, LOGOUT, ID, STARTTLS,
+ * UNAUTHENTICATE, NAMESPACE.
+ */
 #include "base/log.h"
 #include "imap/capability.h"
 #include "imap/command.h"
@@ -63,24 +64,11 @@ void imap_cmd_starttls(struct session *s)
         imap_session_bye(s, "Nothing may follow STARTTLS in the clear");
 }
 
-/* RFC 5161: names we do not know, or that are on already, are left out of the answer. */
-void imap_cmd_enable(struct session *s)
+/* RFC 8437. The answer names no capabilities: whoever reuses connections asks with his next login. */
+void imap_cmd_unauthenticate(struct session *s)
 {
-    const struct imap_command *c = &s->run->command;
-    struct buf *out = imap_session_output(s);
-    buf_add_str(out, "* ENABLED");
-    for (size_t i = 0; i < c->enable.count; i++) {
-        struct slice name = c->enable.names[i];
-        if (slice_ieq(name, SLICE("CONDSTORE")) && imap_capability_has(s, CAP_CONDSTORE)) {
-            buf_add_str(out, s->condstore ? "" : " CONDSTORE");
-            s->condstore = true;
-        } else if (slice_ieq(name, SLICE("QRESYNC")) && imap_capability_has(s, CAP_QRESYNC | CAP_CONDSTORE)) {
-            buf_add_str(out, s->qresync ? "" : " QRESYNC");
-            s->qresync = s->condstore = true;
-        }
-    }
-    buf_add_str(out, "\r\n");
-    imap_session_done(s, "OK Enable completed");
+    imap_session_forget_user(s);
+    imap_session_done(s, "OK Logged out");
 }
 
 void imap_cmd_namespace(struct session *s)

@@ -42,6 +42,7 @@ static const struct command_row {
     [IMAP_STORE] = {imap_cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
     [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0},
     [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE},
+    [IMAP_UNAUTHENTICATE] = {imap_cmd_unauthenticate, SYNC_NONE, SYNC_NONE, CAP_UNAUTHENTICATE},
     /* SORT and THREAD are parsed, but neither offered nor run. */
 };
 

@@ -37,6 +37,7 @@ void imap_cmd_search(struct session *s);
 void imap_cmd_fetch(struct session *s);
 void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);
+void imap_cmd_unauthenticate(struct session *s);
 
 /* APPEND: the framer stopped at the announcement of its message; parsed by session.c. */
 struct append_announcement {

@@ -94,6 +94,23 @@ static void destroy(struct session *s)
     free(s);
 }
 
+void imap_session_forget_user(struct session *s)
+{
+    const struct settings *settings = role_settings(s->imap->run);
+    imap_session_unselect(s);
+    tell_logout(s);
+    imap_user_remove(s->imap->users, &s->user);
+    free(s->account);
+    s->account = NULL;
+    s->grant = (struct grant){0};
+    s->condstore = s->qresync = s->rev2 = s->utf8_accept = s->utf8 = false;
+    s->hidden = imap_capability_hidden(settings, SLICE_EMPTY);
+    imap_session_set_state(s, SESSION_GREETED);
+    use_limits(s, login_limits);
+    stream_set_timeout(s->stream, 0);
+    stream_set_deadline(s->stream, settings->timeouts.imap_login);
+}
+
 void imap_session_enter(struct session *s)
 {
     s->busy++;

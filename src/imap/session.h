@@ -94,7 +94,8 @@ struct session {
     struct netaddr_text client_text;
     uint32_t listener; /* index in the settings */
     bool insecure_auth, starttls, probe, trusted;
-    bool utf8, condstore, qresync;
+    bool condstore : 1, qresync : 1, rev2 : 1, utf8_accept : 1; /* enabled by the client (cmd_enable.c) */
+    bool utf8 : 1; /* mailbox names and quoted strings are UTF-8: one of the last two */
     bool eof, closing,
         pumping;   /* the client ended its half; we end; commands are being taken off the input */
     unsigned busy; /* our functions on the stack */
@@ -123,6 +124,8 @@ void imap_session_leave(struct session *s);
 /* Takes commands off the input while none runs. */
 void imap_session_pump(struct session *s);
 
+/* Back to before the login, on the same connection: nothing of the user is left (RFC 8437 section 3). */
+void imap_session_forget_user(struct session *s);
 /* Changes the state and writes it down. */
 void imap_session_set_state(struct session *s, enum session_state state);
 struct buf *imap_session_output(struct session *s);

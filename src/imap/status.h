@@ -7,6 +7,12 @@
 
 /* "* STATUS name (…)" with the items asked for (bits of enum imap_status_item). */
 void imap_status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items);
+/* "* LIST (attributes) "/" name", with OLDNAME unless `old` is empty (RFC 9051 section 6.3.9.7): a name that
+ * is told without LIST. */
+void imap_list_write(struct session *s, const char *attributes, struct slice name, struct slice old);
+/* The name of the command's first mailbox as the client wrote it, when that was another spelling of the same
+ * Unicode text; empty otherwise. `name` is what became of it. */
+struct slice imap_list_supplied(const struct session *s, struct slice name);
 /* "\Sent" or NULL. */
 const char *imap_status_special_use(uint32_t special_use);
 

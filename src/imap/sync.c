@@ -243,7 +243,7 @@ void imap_sync_begin(struct session *s, bool expunge)
     if (y->phase != SYNC_IDLE || !imap_sync_is_pending(s))
         return;
     *y = (struct sync){.phase = SYNC_EXPUNGES, .expunge = expunge};
-    y->with_uid = s->run && s->run->command.uid;
+    y->with_uid = s->rev2 || (s->run && s->run->command.uid); /* RFC 9051 appendix E, 21 */
     y->modseq = imap_view_live_modseq(&sel->view);
     y->target = imap_map_ref(expunge ? sel->view.live : sel->view.map);
     if (expunge)

@@ -47,11 +47,12 @@ static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt", 
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
 static const char *const imap_commands[] = {
-    "capability",  "noop",   "logout",   "id",           "starttls", "authenticate", "login",
-    "enable",      "select", "examine",  "create",       "delete",   "rename",       "subscribe",
-    "unsubscribe", "list",   "lsub",     "namespace",    "status",   "append",       "idle",
-    "check",       "close",  "unselect", "expunge",      "search",   "fetch",        "store",
-    "copy",        "move",   "getquota", "getquotaroot", "setquota", "other",        NULL};
+    "capability",  "noop",   "logout",   "id",           "starttls", "authenticate",   "login",
+    "enable",      "select", "examine",  "create",       "delete",   "rename",         "subscribe",
+    "unsubscribe", "list",   "lsub",     "namespace",    "status",   "append",         "idle",
+    "check",       "close",  "unselect", "expunge",      "search",   "fetch",          "store",
+    "copy",        "move",   "getquota", "getquotaroot", "setquota", "unauthenticate", "other",
+    NULL};
 /* enum role of wire.h, in its order; "control" last. */
 static const char *const roles[] = {"supervisor", "dns",  "scan", "store", "auth",    "queue",
                                     "relay",      "smtp", "imap", "http",  "control", NULL};

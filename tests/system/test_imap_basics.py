@@ -101,7 +101,7 @@ def test_namespace_id_enable_noop(imap, user):
     client = imap(user)
     assert client.ok("NAMESPACE").find(rb'NAMESPACE \(\("" "."\)\) (NIL|\(.*\)) (NIL|\(.*\))')
     assert client.ok('ID ("name" "test" "version" NIL)').find(rb"^\* ID ")
-    assert client.ok("ENABLE UTF8=ACCEPT X-NOTHING").find(rb"^\* ENABLED\s*$")
+    assert client.ok("ENABLE X-NOTHING").find(rb"^\* ENABLED\s*$")
     assert client.ok("ENABLE CONDSTORE").find(rb"^\* ENABLED.*CONDSTORE")
     client.ok("NOOP")
     client.ok("SELECT INBOX")
