@@ -33,6 +33,7 @@ struct exchange;
 struct mechanism {
     const char *name;
     const char *greeting; /* the challenge when the client has sent nothing yet */
+    bool binds;           /* to the TLS channel */
     void (*step)(struct exchange *x, struct slice data);
 };
 const struct mechanism *mechanism_find(struct slice name);
@@ -67,7 +68,8 @@ struct exchange {
     /* SCRAM */
     unsigned scram_state;
     struct sasl_scram_first scram_first;
-    struct slice scram_nonce, scram_server_first;
+    struct slice bindings; /* of the client's connection: pairs of type and data (wire_strings) */
+    struct slice scram_nonce, scram_server_first, scram_channel;
     struct verify_proof proof;
     const char *why; /* of a failure, for the log */
     uint64_t guess;  /* keyed hash of name and password; 0: the password was not shown */

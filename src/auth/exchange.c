@@ -245,6 +245,7 @@ static struct exchange *new_exchange(struct auth *auth, enum role peer, const st
     x->tls = m->tls;
     x->client = arena_dup(x->arena, m->client);
     x->session = arena_dup(x->arena, m->session);
+    x->bindings = arena_dup(x->arena, m->bindings);
     x->begun_ns = clock_mono_ns();
     x->asked_ms = loop_now_ms(auth->loop);
     x->timer = loop_timer_new(auth->loop, on_timer, x);

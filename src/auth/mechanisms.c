@@ -1,5 +1,5 @@
-/* mechanisms.c: PLAIN, LOGIN and SCRAM-SHA-256 as steps: a client's message in, a challenge or a verification
- * out. Input is a stranger's. Called by exchange.c. */
+/* mechanisms.c: PLAIN, LOGIN and SCRAM-SHA-256(-PLUS) as steps: a client's message in, a challenge or a
+ * verification out. Input is a stranger's. Called by exchange.c. */
 #include <string.h>
 
 #include "auth/context.h"
@@ -73,19 +73,43 @@ static void choose_keys(struct exchange *x, const struct account *account)
             arena_dup(x->arena, slice_make(bytes, sizeof bytes)); /* the same time; nobody's password */
 }
 
+/* NULL: what the client says of channel binding fits what was offered (RFC 5802 section 6). */
+static const char *binding_flaw(struct exchange *x)
+{
+    const struct sasl_scram_first *first = &x->scram_first;
+    struct slice pairs = x->bindings, type, data;
+    if (x->mechanism->binds != (first->binding == SASL_BINDING_USED))
+        return "channel binding and mechanism do not fit";
+    if (first->binding == SASL_BINDING_MISSING && x->bindings.len)
+        return "the client was not told of channel binding: somebody is in between";
+    if (first->binding != SASL_BINDING_USED)
+        return NULL;
+    while (wire_strings_take(&pairs, &type) && wire_strings_take(&pairs, &data))
+        if (slice_eq(type, first->binding_type)) {
+            x->scram_channel = data;
+            return NULL;
+        }
+    return "a channel binding we do not have";
+}
+
 static void scram_first(struct exchange *x, struct slice data)
 {
     switch (sasl_scram_first_parse_in(x->arena, arena_dup(x->arena, data), &x->scram_first)) {
     case ERR_OK:
         break;
     case ERR_REFUSED:
-        exchange_failed(x, "channel binding or another authorisation identity");
+        exchange_failed(x, "another authorisation identity");
         return;
     default:
         exchange_malformed(x);
         return;
     }
     x->user = x->scram_first.user;
+    const char *flaw = binding_flaw(x);
+    if (flaw) {
+        exchange_failed(x, flaw);
+        return;
+    }
     const struct account *account = accounts_find(x->auth->accounts, x->user);
     if (account) {
         x->verified_address = arena_dup(x->arena, account->address);
@@ -108,7 +132,8 @@ static void scram_first(struct exchange *x, struct slice data)
 static void scram_final(struct exchange *x, struct slice data)
 {
     struct sasl_scram_final final;
-    if (sasl_scram_final_parse_in(x->arena, data, x->scram_first.gs2_header, x->scram_nonce, &final)) {
+    if (sasl_scram_final_parse_in(x->arena, data, x->scram_first.gs2_header, x->scram_channel, x->scram_nonce,
+                                  &final)) {
         exchange_malformed(x);
         return;
     }
@@ -156,9 +181,10 @@ static void step_scram(struct exchange *x, struct slice data)
 }
 
 static const struct mechanism mechanisms[] = {
-    {"PLAIN", "", step_plain},
-    {"LOGIN", "Username:", step_login},
-    {"SCRAM-SHA-256", "", step_scram},
+    {"PLAIN", "", false, step_plain},
+    {"LOGIN", "Username:", false, step_login},
+    {"SCRAM-SHA-256", "", false, step_scram},
+    {"SCRAM-SHA-256-PLUS", "", true, step_scram},
 };
 
 const struct mechanism *mechanism_find(struct slice name)

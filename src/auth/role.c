@@ -96,7 +96,8 @@ static void tell_mechanisms(struct auth *auth, enum role peer)
 {
     struct ipc_link *link = role_link(auth->run, peer);
     const struct wire_auth_mechanisms message = {
-        .names = auth->accounts->all_scram ? SLICE("PLAIN LOGIN SCRAM-SHA-256") : SLICE("PLAIN LOGIN")};
+        .names = auth->accounts->all_scram ? SLICE("PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS")
+                                           : SLICE("PLAIN LOGIN")};
     enum err ignored =
         link && ipc_link_is_up(link) ? wire_send(link, WIRE_AUTH_MECHANISMS, &message) : ERR_OK;
     (void)ignored;

@@ -26,14 +26,23 @@ struct sasl_plain {
  * identity that is neither empty nor the user). */
 enum err sasl_plain_parse(struct slice message, struct sasl_plain *plain) MUST_CHECK;
 
-/* SCRAM (RFC 5802 section 7) without channel binding. */
-struct sasl_scram_first {
-    struct slice gs2_header; /* into the message, with both commas */
-    struct slice bare;       /* client-first-message-bare, into the message */
-    struct slice user;       /* unescaped, in the arena */
-    struct slice nonce;      /* into the message */
+/* What a client says of channel binding (RFC 5802 section 7, gs2-cbind-flag). */
+enum sasl_binding {
+    SASL_BINDING_NONE,    /* "n": it has none */
+    SASL_BINDING_MISSING, /* "y": it has, and thinks that we have not */
+    SASL_BINDING_USED     /* "p=": it uses one */
 };
-/* ERR_BAD; ERR_REFUSED for channel binding or another authorisation identity. */
+
+/* SCRAM (RFC 5802 section 7). */
+struct sasl_scram_first {
+    enum sasl_binding binding;
+    struct slice binding_type; /* of SASL_BINDING_USED, into the message: "tls-exporter" */
+    struct slice gs2_header;   /* into the message, with both commas */
+    struct slice bare;         /* client-first-message-bare, into the message */
+    struct slice user;         /* unescaped, in the arena */
+    struct slice nonce;        /* into the message */
+};
+/* ERR_BAD; ERR_REFUSED for another authorisation identity. */
 enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message,
                                    struct sasl_scram_first *first) MUST_CHECK;
 /* Adds the server-first-message. `nonce` is the client's with ours behind it. */
@@ -44,8 +53,10 @@ struct sasl_scram_final {
     struct slice without_proof; /* client-final-message-without-proof, into the message */
     uint8_t proof[SASL_SCRAM_KEY_LEN];
 };
-/* ERR_BAD also when the channel binding is not the gs2 header of before, or the nonce not the one we sent. */
+/* `channel`: the data of the binding the client uses, or empty. ERR_BAD also when the channel binding is not
+ * the gs2 header of before with `channel` behind it, or the nonce not the one we sent. */
 enum err sasl_scram_final_parse_in(struct arena *arena, struct slice message, struct slice gs2_header,
-                                   struct slice nonce, struct sasl_scram_final *final) MUST_CHECK;
+                                   struct slice channel, struct slice nonce,
+                                   struct sasl_scram_final *final) MUST_CHECK;
 
 #endif

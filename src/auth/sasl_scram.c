@@ -56,18 +56,35 @@ static bool is_nonce(struct slice nonce)
     return true;
 }
 
+/*   gs2-cbind-flag = ("p=" cb-name) / "n" / "y"
+ *   cb-name    = 1*(ALPHA / DIGIT / "." / "-")
+ * with the comma behind it. */
+static bool take_binding_flag(struct slice *rest, struct sasl_scram_first *first)
+{
+    if (slice_starts(*rest, SLICE("n,")) || slice_starts(*rest, SLICE("y,"))) {
+        first->binding = rest->ptr[0] == 'n' ? SASL_BINDING_NONE : SASL_BINDING_MISSING;
+        *rest = slice_from(*rest, 2);
+        return true;
+    }
+    if (slice_find(*rest, ',') < 0 || !take_attribute(rest, 'p', &first->binding_type))
+        return false;
+    first->binding = SASL_BINDING_USED;
+    for (size_t i = 0; i < first->binding_type.len; i++) {
+        uint8_t c = first->binding_type.ptr[i];
+        if (!ascii_is_alnum(c) && c != '.' && c != '-')
+            return false;
+    }
+    return first->binding_type.len > 0;
+}
+
 /* RFC 5802 section 7:
  *   gs2-header = gs2-cbind-flag "," [ authzid ] ","
- *   gs2-cbind-flag = ("p=" cb-name) / "n" / "y"
  *   authzid    = "a=" saslname
  * Takes it off the front of `*rest`; `authzid` stays escaped. */
-static enum err take_gs2_header(struct slice *rest, struct slice *authzid)
+static enum err take_gs2_header(struct slice *rest, struct sasl_scram_first *first, struct slice *authzid)
 {
-    if (slice_starts(*rest, SLICE("p=")))
-        return ERR_REFUSED;
-    if (!slice_starts(*rest, SLICE("n,")) && !slice_starts(*rest, SLICE("y,")))
+    if (!take_binding_flag(rest, first))
         return ERR_BAD;
-    *rest = slice_from(*rest, 2);
     *authzid = SLICE_EMPTY;
     if (slice_starts(*rest, SLICE(","))) {
         *rest = slice_from(*rest, 1);
@@ -83,7 +100,8 @@ enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message, st
     if (message.len > SASL_MESSAGE_MAX || slice_find(message, 0) >= 0)
         return ERR_BAD;
     struct slice rest = message, authzid, raw_user, nonce, user, acting = SLICE_EMPTY;
-    enum err err = take_gs2_header(&rest, &authzid);
+    struct sasl_scram_first found = {0};
+    enum err err = take_gs2_header(&rest, &found, &authzid);
     if (err)
         return err;
     struct slice bare = rest;
@@ -95,10 +113,11 @@ enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message, st
         return ERR_BAD;
     if (acting.len && !slice_ieq(acting, user))
         return ERR_REFUSED;
-    *first = (struct sasl_scram_first){.gs2_header = slice_sub(message, 0, message.len - bare.len),
-                                       .bare = bare,
-                                       .user = user,
-                                       .nonce = nonce};
+    found.gs2_header = slice_sub(message, 0, message.len - bare.len);
+    found.bare = bare;
+    found.user = user;
+    found.nonce = nonce;
+    *first = found;
     return ERR_OK;
 }
 
@@ -115,7 +134,7 @@ void sasl_scram_server_first(struct buf *out, struct slice nonce, struct slice s
 /*   client-final-message-without-proof = channel-binding "," nonce ["," extensions]
  *   client-final-message = client-final-message-without-proof "," proof */
 enum err sasl_scram_final_parse_in(struct arena *arena, struct slice message, struct slice gs2_header,
-                                   struct slice nonce, struct sasl_scram_final *final)
+                                   struct slice channel, struct slice nonce, struct sasl_scram_final *final)
 {
     if (message.len > SASL_MESSAGE_MAX || slice_find(message, 0) >= 0)
         return ERR_BAD;
@@ -123,12 +142,12 @@ enum err sasl_scram_final_parse_in(struct arena *arena, struct slice message, st
     if (at < 0)
         return ERR_BAD;
     struct slice head = slice_sub(message, 0, (size_t)at), tail = slice_from(message, (size_t)at + 1);
-    struct slice rest = head, channel, echoed, proof64, binding, proof;
-    if (!take_attribute(&rest, 'c', &channel) || !take_attribute(&rest, 'r', &echoed) ||
+    struct slice rest = head, bound, echoed, proof64, binding, proof;
+    if (!take_attribute(&rest, 'c', &bound) || !take_attribute(&rest, 'r', &echoed) ||
         !take_attribute(&tail, 'p', &proof64))
         return ERR_BAD;
-    if (!base64_decode_in(arena, channel, &binding) || !slice_eq(binding, gs2_header) ||
-        !slice_eq(echoed, nonce))
+    if (!base64_decode_in(arena, bound, &binding) || !slice_starts(binding, gs2_header) ||
+        !slice_eq(slice_from(binding, gs2_header.len), channel) || !slice_eq(echoed, nonce))
         return ERR_BAD;
     if (!base64_decode_in(arena, proof64, &proof) || proof.len != SASL_SCRAM_KEY_LEN)
         return ERR_BAD;

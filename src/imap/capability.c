@@ -1,6 +1,8 @@
 /* capability.c: CAPABILITY, per state and account. */
 #include "imap/capability.h"
 
+#include "net/sasl_offer.h"
+
 enum when { WHEN_LOGIN = 1, WHEN_IN = 2, WHEN_ALWAYS = 3 }; /* before login, after it */
 
 static const struct {
@@ -61,7 +63,7 @@ static void write_login(const struct session *s, struct buf *out)
         return;
     }
     struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len), name;
-    while (slice_token(&names, ' ', &name)) {
+    while (sasl_offer_next(&names, s->stream, &name)) {
         buf_add_str(out, " AUTH=");
         buf_add(out, name);
     }

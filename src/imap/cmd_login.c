@@ -8,6 +8,7 @@
 #include "grammar/base64.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "net/sasl_offer.h"
 #include "settings/compat.h"
 
 #define CREDENTIALS_MAX 12000 /* octets of a decoded SASL message */
@@ -269,6 +270,8 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
         login->mechanism[i] = (char)ascii_upper(mechanism.ptr[i]);
     login->tls = stream_is_tls(s->stream);
     s->run->stop = session_ended;
+    AUTO_BUF struct buf bindings = buf_new(SASL_BINDINGS_MAX);
+    sasl_offer_bindings(s->stream, mechanism, &bindings);
     const struct wire_auth_begin message = {.service = AUTH_SERVICE_IMAP,
                                             .listener = s->listener,
                                             .tls = stream_is_tls(s->stream) || s->insecure_auth,
@@ -276,7 +279,8 @@ static void begin(struct session *s, struct slice mechanism, bool has_initial, s
                                             .mechanism = slice_of(login->mechanism),
                                             .initial = initial,
                                             .client = slice_of(s->client_text.text),
-                                            .session = slice_of(s->id)};
+                                            .session = slice_of(s->id),
+                                            .bindings = buf_slice(&bindings)};
     ask_auth(s, WIRE_AUTH_BEGIN, &message);
 }
 
@@ -311,15 +315,6 @@ void imap_cmd_login(struct session *s)
     mem_wipe(initial.data, initial.len);
 }
 
-static bool is_offered(const struct session *s, struct slice mechanism)
-{
-    struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len), name;
-    while (slice_token(&names, ' ', &name))
-        if (slice_ieq(name, mechanism))
-            return true;
-    return false;
-}
-
 /* The authentication identity of PLAIN (RFC 4616): behind the first NUL. */
 static struct slice plain_user(struct slice mechanism, struct slice initial)
 {
@@ -338,7 +333,8 @@ void imap_cmd_authenticate(struct session *s)
     run->state = login;
     if (refuse_insecure(s))
         return;
-    if (!is_offered(s, c->authenticate.mechanism)) {
+    struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len);
+    if (!sasl_offer_has(names, s->stream, c->authenticate.mechanism)) {
         imap_session_done(s, "NO [CANNOT] Authentication mechanism not supported");
         return;
     }

@@ -96,6 +96,13 @@ void stream_begin_tls(struct stream *stream, struct tls_context *context, uint64
 bool stream_is_tls(const struct stream *stream);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", static or owned by the stream; empty without TLS. */
 struct slice stream_tls_text(const struct stream *stream);
+/* What only the two ends of this TLS connection know of it, for channel binding; the length, 0 where there is
+ * none: without TLS, or TLS 1.2 without extended master secret (RFC 9266 section 3, RFC 5929 sections 3 and
+ * 4). */
+#define STREAM_BINDING_MAX 64
+enum stream_binding { STREAM_BINDING_EXPORTER, STREAM_BINDING_END_POINT, STREAM_BINDING_UNIQUE };
+size_t stream_binding(const struct stream *stream, enum stream_binding type,
+                      uint8_t data[STREAM_BINDING_MAX]);
 /* Why it ended, constant; empty before. */
 const char *stream_end_text(const struct stream *stream);
 /* No byte of the peer ever came. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -202,6 +203,61 @@ void stream_tls_free(struct stream *s)
     free(s->tls_text);
     s->tls_text = NULL;
     buf_free(&s->raw);
+}
+
+/* ---- channel binding ---- */
+
+static bool is_tls13(const struct stream *s)
+{
+    return SSL_version(s->ssl) >= TLS1_3_VERSION;
+}
+
+/* RFC 9266 section 4.2: 32 octets, the context is empty. */
+static size_t exporter(const struct stream *s, uint8_t *data)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    if (!is_tls13(s) && SSL_get_extms_support(s->ssl) != 1)
+        return 0;
+    return SSL_export_keying_material(s->ssl, data, 32, label, sizeof label - 1, NULL, 0, 1) == 1 ? 32 : 0;
+}
+
+/* RFC 5929 section 4.1: the certificate under the hash of its own signature, SHA-256 in place of weaker ones.
+ */
+static size_t end_point(const struct stream *s, uint8_t *data)
+{
+    int digest = NID_undef;
+    unsigned len = 0;
+    X509 *cert = SSL_get_certificate(s->ssl);
+    if (!cert || X509_get_signature_info(cert, &digest, NULL, NULL, NULL) != 1 || digest == NID_undef)
+        return 0;
+    bool weak = digest == NID_md5 || digest == NID_sha1;
+    const EVP_MD *md = weak ? EVP_sha256() : EVP_get_digestbynid(digest);
+    return md && X509_digest(cert, md, data, &len) == 1 ? len : 0;
+}
+
+/* RFC 5929 section 3.1: the first Finished message of the handshake; not for TLS 1.3 (RFC 9266 section 3). */
+static size_t unique(const struct stream *s, uint8_t *data)
+{
+    if (is_tls13(s) || SSL_get_extms_support(s->ssl) != 1)
+        return 0;
+    size_t len = SSL_session_reused(s->ssl) ? SSL_get_finished(s->ssl, data, STREAM_BINDING_MAX)
+                                            : SSL_get_peer_finished(s->ssl, data, STREAM_BINDING_MAX);
+    return len <= STREAM_BINDING_MAX ? len : 0;
+}
+
+size_t stream_binding(const struct stream *s, enum stream_binding type, uint8_t data[STREAM_BINDING_MAX])
+{
+    static size_t (*const by_type[])(const struct stream *s, uint8_t *data) = {
+        [STREAM_BINDING_EXPORTER] = exporter,
+        [STREAM_BINDING_END_POINT] = end_point,
+        [STREAM_BINDING_UNIQUE] = unique,
+    };
+    if (!stream_is_tls(s))
+        return 0;
+    ERR_clear_error();
+    size_t len = by_type[type](s, data);
+    ERR_clear_error();
+    return len;
 }
 
 bool stream_is_tls(const struct stream *s)

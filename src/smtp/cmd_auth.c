@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "grammar/base64.h"
+#include "net/sasl_offer.h"
 #include "smtp/session.h"
 
 /* Outlives its session: an answer that comes too late still has a grant in it, which must be given back. */
@@ -139,15 +140,6 @@ static struct smtp_auth_call *call_new(struct smtp_session *s)
     return call;
 }
 
-static bool is_known(const struct smtp_session *s, struct slice mechanism)
-{
-    struct slice rest = slice_of(s->smtp->mechanisms), name;
-    while (slice_token(&rest, ' ', &name))
-        if (slice_ieq(name, mechanism))
-            return true;
-    return false;
-}
-
 /* NULL when AUTH may go on. */
 static const struct smtp_reply_text *refusal(const struct smtp_session *s, struct slice mechanism)
 {
@@ -166,11 +158,13 @@ static const struct smtp_reply_text *refusal(const struct smtp_session *s, struc
         return &needs_tls;
     if (!s->smtp->mechanisms[0] || !ipc_link_is_up(s->smtp->auth))
         return &away;
-    return is_known(s, mechanism) ? NULL : &unknown;
+    return sasl_offer_has(slice_of(s->smtp->mechanisms), s->stream, mechanism) ? NULL : &unknown;
 }
 
 static void begin(struct smtp_session *s, bool has_initial, struct slice initial)
 {
+    AUTO_BUF struct buf bindings = buf_new(SASL_BINDINGS_MAX);
+    sasl_offer_bindings(s->stream, slice_of(s->mechanism), &bindings);
     const struct wire_auth_begin begin = {.service = AUTH_SERVICE_SUBMISSION,
                                           .listener = s->port->index,
                                           .tls = stream_is_tls(s->stream),
@@ -178,7 +172,8 @@ static void begin(struct smtp_session *s, bool has_initial, struct slice initial
                                           .mechanism = slice_of(s->mechanism),
                                           .initial = initial,
                                           .client = slice_of(s->client.text),
-                                          .session = slice_make(s->id, SMTP_ID_LEN)};
+                                          .session = slice_make(s->id, SMTP_ID_LEN),
+                                          .bindings = buf_slice(&bindings)};
     (void)wire_call(s->smtp->auth, WIRE_AUTH_BEGIN, &begin, SMTP_AUTH_MS, on_result, call_new(s));
 }
 

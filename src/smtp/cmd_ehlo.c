@@ -1,5 +1,6 @@
 /* cmd_ehlo.c: EHLO and HELO: who the client says it is, what this listener offers it (RFC 5321
  * section 4.1.1.1). */
+#include "net/sasl_offer.h"
 #include "smtp/gateway.h"
 #include "smtp/session.h"
 
@@ -28,6 +29,15 @@ static void line(struct buf *out, const char *keyword)
     buf_add_str(out, "\r\n");
 }
 
+static void write_auth(const struct smtp_session *s, struct buf *out)
+{
+    struct slice names = slice_of(s->smtp->mechanisms), name;
+    buf_add_str(out, "250-AUTH");
+    while (sasl_offer_next(&names, s->stream, &name))
+        buf_addf(out, " %.*s", SLICE_ARG(name));
+    buf_add_str(out, "\r\n");
+}
+
 void smtp_cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct settings *settings = s->smtp->settings;
@@ -51,7 +61,7 @@ void smtp_cmd_ehlo(struct smtp_session *s, const struct smtp_command *command)
     if (stream_is_tls(s->stream))
         line(out, "REQUIRETLS"); /* RFC 8689 section 2: under TLS only */
     if (smtp_auth_is_offered(s))
-        buf_addf(out, "250-AUTH%s\r\n", s->smtp->mechanisms);
+        write_auth(s, out);
     buf_add_str(out, "250 ENHANCEDSTATUSCODES\r\n");
     metric_add(METRIC_SMTP_REPLIES, 0, 1);
 }

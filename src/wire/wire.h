@@ -293,6 +293,7 @@ struct wire_auth_begin {
     struct slice initial;   /* decoded from base64 */
     struct slice client;    /* address as text */
     struct slice session;   /* the session's id in the log */
+    struct slice bindings;  /* what a login can be bound to: sasl_offer_bindings() */
 };
 
 struct wire_auth_step {

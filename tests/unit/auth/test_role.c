@@ -93,15 +93,16 @@ static struct rig *start(struct fake *f, const struct rig_file *with)
     return f->rig;
 }
 
-static struct wire_auth_result begin(struct rig *rig, enum role as, const char *mechanism,
-                                     const struct slice *initial)
+static struct wire_auth_result begin_bound(struct rig *rig, enum role as, const char *mechanism,
+                                           const struct slice *initial, struct slice bindings)
 {
     struct wire_auth_begin m = {.service = as == ROLE_SMTP ? AUTH_SERVICE_SUBMISSION : AUTH_SERVICE_IMAP,
                                 .tls = 1,
                                 .has_initial = initial != NULL,
                                 .mechanism = slice_of(mechanism),
                                 .client = SLICE("192.0.2.7"),
-                                .session = SLICE("sess00000001")};
+                                .session = SLICE("sess00000001"),
+                                .bindings = bindings};
     struct rig_answer answer;
     struct wire_auth_result result;
     if (initial)
@@ -109,6 +110,12 @@ static struct wire_auth_result begin(struct rig *rig, enum role as, const char *
     rig_ask(rig, as, WIRE_AUTH_BEGIN, &m, &answer);
     rig_get(rig, &answer, WIRE_AUTH_RESULT, &result);
     return result;
+}
+
+static struct wire_auth_result begin(struct rig *rig, enum role as, const char *mechanism,
+                                     const struct slice *initial)
+{
+    return begin_bound(rig, as, mechanism, initial, SLICE_EMPTY);
 }
 
 static struct wire_auth_result step(struct rig *rig, enum role as, uint64_t exchange, struct slice data)
@@ -350,12 +357,25 @@ static void client_proof(const char *password, const struct scram_verifier *v, s
         proof[i] = client[i] ^ signature[i];
 }
 
+/* How a client binds its login. */
+struct binding {
+    const char *mechanism, *flag, *type, *ours, *theirs; /* the data as the client and as the server see it */
+};
+
 /* The client's side of SCRAM-SHA-256 with what the server sent. */
-static struct wire_auth_result scram(struct rig *rig, const char *user, const char *password,
-                                     bool *server_proven)
+static struct wire_auth_result scram_bound(struct rig *rig, const char *user, const char *password,
+                                           bool *server_proven, const struct binding *b)
 {
-    struct slice first = arena_printf(rig->arena, "n,,n=%s,r=clientnonce", user);
-    struct wire_auth_result r = begin(rig, ROLE_IMAP, "SCRAM-SHA-256", &first);
+    AUTO_BUF struct buf bindings = buf_new(1000);
+    if (b->type) {
+        wire_strings_add(&bindings, SLICE("tls-other"));
+        wire_strings_add(&bindings, SLICE("other"));
+        wire_strings_add(&bindings, slice_of(b->type));
+        wire_strings_add(&bindings, slice_of(b->theirs));
+    }
+    struct slice header = arena_printf(rig->arena, "%s,,", b->flag);
+    struct slice first = arena_printf(rig->arena, "%.*sn=%s,r=clientnonce", SLICE_ARG(header), user);
+    struct wire_auth_result r = begin_bound(rig, ROLE_IMAP, b->mechanism, &first, buf_slice(&bindings));
     if (r.status != AUTH_CONTINUE)
         return r;
     struct slice server_first = r.challenge, rest = server_first, part, salt;
@@ -370,8 +390,10 @@ static struct wire_auth_result scram(struct rig *rig, const char *user, const ch
     v.salt_len = (uint8_t)salt.len;
     memcpy(v.salt, salt.ptr, salt.len);
     uint8_t proof[SASL_SCRAM_KEY_LEN], signature[SASL_SCRAM_KEY_LEN];
-    struct slice without = arena_printf(rig->arena, "c=biws,r=%.*s", SLICE_ARG(nonce));
-    struct slice auth = arena_printf(rig->arena, "%.*s,%.*s,%.*s", SLICE_ARG(slice_from(first, 3)),
+    struct slice channel = arena_printf(rig->arena, "%.*s%s", SLICE_ARG(header), b->ours ? b->ours : "");
+    struct slice without = arena_printf(rig->arena, "c=%.*s,r=%.*s",
+                                        SLICE_ARG(base64_encode_in(rig->arena, channel)), SLICE_ARG(nonce));
+    struct slice auth = arena_printf(rig->arena, "%.*s,%.*s,%.*s", SLICE_ARG(slice_from(first, header.len)),
                                      SLICE_ARG(server_first), SLICE_ARG(without));
     client_proof(password, &v, auth, proof);
     assert_int_equal(scram_derive(slice_of(password), &v), ERR_OK);
@@ -388,13 +410,55 @@ static struct wire_auth_result scram(struct rig *rig, const char *user, const ch
     return step(rig, ROLE_IMAP, r.exchange, SLICE_EMPTY);
 }
 
+static struct wire_auth_result scram(struct rig *rig, const char *user, const char *password,
+                                     bool *server_proven)
+{
+    const struct binding none = {"SCRAM-SHA-256", "n", NULL, NULL, NULL};
+    return scram_bound(rig, user, password, server_proven, &none);
+}
+
+/* RFC 5802 section 6: a login that is bound to another channel, or that was talked out of being bound, fails.
+ */
+static void test_scram_plus(void **state)
+{
+    (void)state;
+    static const struct {
+        struct binding binding;
+        enum auth_status status;
+    } rows[] = {
+        {{"SCRAM-SHA-256-PLUS", "p=tls-exporter", "tls-exporter", "secret", "secret"}, AUTH_OK},
+        {{"SCRAM-SHA-256-PLUS", "p=tls-other", "tls-exporter", "other", "secret"}, AUTH_OK},
+        {{"SCRAM-SHA-256-PLUS", "p=tls-exporter", "tls-exporter", "secreT", "secret"}, AUTH_MALFORMED},
+        {{"SCRAM-SHA-256-PLUS", "p=tls-exporter", "tls-exporter", "", "secret"}, AUTH_MALFORMED},
+        {{"SCRAM-SHA-256-PLUS", "p=tls-unique", "tls-exporter", "secret", "secret"}, AUTH_FAILED},
+        {{"SCRAM-SHA-256-PLUS", "n", "tls-exporter", NULL, "secret"}, AUTH_FAILED},
+        {{"SCRAM-SHA-256-PLUS", "y", "tls-exporter", NULL, "secret"}, AUTH_FAILED},
+        {{"SCRAM-SHA-256-PLUS", "p=tls-exporter", NULL, "secret", NULL}, AUTH_FAILED},
+        {{"SCRAM-SHA-256", "p=tls-exporter", "tls-exporter", "secret", "secret"}, AUTH_FAILED},
+        {{"SCRAM-SHA-256", "y", "tls-exporter", NULL, "secret"}, AUTH_FAILED},
+        {{"SCRAM-SHA-256", "y", NULL, NULL, NULL}, AUTH_OK},
+    };
+    struct fake f;
+    struct rig *rig = start(&f, plain_files);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool proven = false;
+        const struct wire_auth_result r =
+            scram_bound(rig, "john@example.org", "johns secret", &proven, &rows[i].binding);
+        if (r.status != rows[i].status)
+            print_message("row %zu: %u\n", i, r.status);
+        assert_int_equal(r.status, rows[i].status);
+        assert_int_equal(proven, r.status == AUTH_OK);
+    }
+    rig_free(rig);
+}
+
 static void test_scram(void **state)
 {
     (void)state;
     bool proven = false;
     struct fake f;
     struct rig *rig = start(&f, plain_files);
-    assert_string_equal(f.mechanisms, "PLAIN LOGIN SCRAM-SHA-256");
+    assert_string_equal(f.mechanisms, "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
     assert_int_equal(scram(rig, "john@example.org", "johns secret", &proven).status, AUTH_OK);
     assert_true(proven);
     assert_string_equal(f.last_account, "john@example.org");
@@ -491,7 +555,8 @@ static void test_commands(void **state)
     assert_int_equal(command(rig, "account add ann@example.org first").code, 0);
     assert_int_equal(f.accounts, 2);
     assert_int_equal(plain(rig, ROLE_SMTP, "Ann@example.org", "first").status, AUTH_OK);
-    assert_string_equal(f.mechanisms, "PLAIN LOGIN SCRAM-SHA-256"); /* a verifier was stored too */
+    assert_string_equal(f.mechanisms,
+                        "PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"); /* a verifier was stored too */
     assert_int_equal(scram(rig, "ann@example.org", "first", &proven).status, AUTH_OK);
     assert_true(proven);
     assert_int_equal(command(rig, "account add ann@example.org second").code, 1);
@@ -644,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_secret_changes_meanwhile),
         cmocka_unit_test(test_scram),
+        cmocka_unit_test(test_scram_plus),
         cmocka_unit_test(test_grants),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_gone),

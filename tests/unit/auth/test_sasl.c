@@ -84,7 +84,7 @@ static void test_scram_exchange(void **state)
         sasl_scram_final_parse_in(arena,
                                   SLICE("c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
                                         "p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
-                                  first.gs2_header, nonce, &final),
+                                  first.gs2_header, SLICE_EMPTY, nonce, &final),
         ERR_OK);
     buf_addf(&log, "%.*s,%.*s,%.*s", SLICE_ARG(first.bare), SLICE_ARG(buf_slice(&server)),
              SLICE_ARG(final.without_proof));
@@ -116,7 +116,10 @@ static void test_scram_first(void **state)
         {S("n,,n=a=2Cb=3Dc,r=abc"), ERR_OK, "a,b=c"},
         {S("n,,n=a=2cb,r=abc"), ERR_BAD, NULL},
         {S("n,,n=a=,r=abc"), ERR_BAD, NULL},
-        {S("p=tls-exporter,,n=jane,r=abc"), ERR_REFUSED, NULL},
+        {S("p=tls-exporter,,n=jane,r=abc"), ERR_OK, "jane"},
+        {S("p=,,n=jane,r=abc"), ERR_BAD, NULL},
+        {S("p=tls_exporter,,n=jane,r=abc"), ERR_BAD, NULL},
+        {S("p=tls-exporter"), ERR_BAD, NULL},
         {S("x,,n=jane,r=abc"), ERR_BAD, NULL},
         {S("n,,n=jane"), ERR_BAD, NULL},
         {S("n,,n=jane,r="), ERR_BAD, NULL},
@@ -161,12 +164,12 @@ static void test_scram_final(void **state)
     AUTO_ARENA struct arena *arena = arena_new(65536);
     struct sasl_scram_final final;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        assert_int_equal(
-            sasl_scram_final_parse_in(arena, slice_of(rows[i]), SLICE("n,,"), SLICE("abcdef"), &final),
-            ERR_BAD);
+        assert_int_equal(sasl_scram_final_parse_in(arena, slice_of(rows[i]), SLICE("n,,"), SLICE_EMPTY,
+                                                   SLICE("abcdef"), &final),
+                         ERR_BAD);
     assert_int_equal(sasl_scram_final_parse_in(
                          arena, SLICE("c=biws,r=abcdef,e=1,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="),
-                         SLICE("n,,"), SLICE("abcdef"), &final),
+                         SLICE("n,,"), SLICE_EMPTY, SLICE("abcdef"), &final),
                      ERR_OK);
 }
 

@@ -308,6 +308,24 @@ static void test_free_and_finish_in_callback(void **state)
     close_pair(&seen);
 }
 
+/* Both ends see the same of the channel. */
+static void check_bindings(const struct seen *seen, const struct test_client *client)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    uint8_t ours[STREAM_BINDING_MAX], theirs[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    assert_int_equal(stream_binding(seen->stream, STREAM_BINDING_EXPORTER, ours), 32);
+    assert_int_equal(SSL_export_keying_material(client->ssl, theirs, 32, label, sizeof label - 1, NULL, 0, 1),
+                     1);
+    assert_memory_equal(ours, theirs, 32);
+    X509 *cert = SSL_get1_peer_certificate(client->ssl);
+    assert_int_equal(X509_digest(cert, EVP_sha256(), theirs, &len), 1);
+    X509_free(cert);
+    assert_int_equal(stream_binding(seen->stream, STREAM_BINDING_END_POINT, ours), len);
+    assert_memory_equal(ours, theirs, len);
+    assert_int_equal(stream_binding(seen->stream, STREAM_BINDING_UNIQUE, ours), 0); /* none in TLS 1.3 */
+}
+
 static void test_starttls(void **state)
 {
     (void)state;
@@ -333,6 +351,7 @@ static void test_starttls(void **state)
     run_until(seen.loop, &seen.secured);
     assert_true(stream_is_tls(seen.stream));
     assert_true(slice_starts(stream_tls_text(seen.stream), SLICE("TLSv1.3 TLS_")));
+    check_bindings(&seen, &client);
     seen.readable = false;
     static char block[150000];
     memset(block, 'q', sizeof block);
