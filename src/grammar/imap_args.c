@@ -230,9 +230,13 @@ static const struct name_bit list_selections[] = {
 
 /* list-return-opts = "RETURN" SP "(" [return-option *(SP return-option)] ")", RFC 5258, RFC 5819 */
 static const struct name_bit list_returns[] = {
-    {"SUBSCRIBED", IMAP_LIST_RETURN_SUBSCRIBED},   {"CHILDREN", IMAP_LIST_RETURN_CHILDREN},
-    {"SPECIAL-USE", IMAP_LIST_RETURN_SPECIAL_USE}, {"STATUS", IMAP_LIST_RETURN_STATUS},
-    {"MYRIGHTS", IMAP_LIST_RETURN_MYRIGHTS},       {0},
+    {"SUBSCRIBED", IMAP_LIST_RETURN_SUBSCRIBED},
+    {"CHILDREN", IMAP_LIST_RETURN_CHILDREN},
+    {"SPECIAL-USE", IMAP_LIST_RETURN_SPECIAL_USE},
+    {"STATUS", IMAP_LIST_RETURN_STATUS},
+    {"MYRIGHTS", IMAP_LIST_RETURN_MYRIGHTS},
+    {"METADATA", IMAP_LIST_RETURN_METADATA},
+    {0},
 };
 
 static bool scan_list_return(struct imap_scan *s, struct imap_list_args *a)
@@ -244,6 +248,8 @@ static bool scan_list_return(struct imap_scan *s, struct imap_list_args *a)
         a->returns |= list_returns[i].bit;
         if (list_returns[i].bit == IMAP_LIST_RETURN_STATUS)
             return imap_scan_sp(s) && scan_status_items(s, &a->status);
+        if (list_returns[i].bit == IMAP_LIST_RETURN_METADATA) /* RFC 9590 */
+            return imap_scan_sp(s) && imap_scan_entries(s, &a->entries, &a->entry_count);
         return true;
     }
     return imap_scan_fail(s, "Unknown LIST return option");

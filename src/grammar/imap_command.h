@@ -16,6 +16,8 @@
 #define IMAP_ID_PAIRS_MAX  30         /* RFC 2971 section 3.3 */
 #define IMAP_ENABLE_MAX    32         /* names in one ENABLE */
 #define IMAP_QUOTA_MAX     8          /* resources in one SETQUOTA */
+#define IMAP_ENTRIES_MAX   64         /* annotations named in one command */
+#define IMAP_ENTRY_MAX     255        /* octets of an annotation's name */
 #define IMAP_COMMAND_ARENA (2u << 20) /* bytes the parsed form of one command may take */
 
 enum imap_verb {
@@ -55,6 +57,8 @@ enum imap_verb {
     IMAP_SORT,
     IMAP_THREAD,
     IMAP_UNAUTHENTICATE,
+    IMAP_GETMETADATA,
+    IMAP_SETMETADATA,
     IMAP_VERB_COUNT
 };
 
@@ -89,7 +93,8 @@ enum imap_list_return { /* RFC 5258, 5819, 6154 return options */
                         IMAP_LIST_RETURN_CHILDREN = 2,
                         IMAP_LIST_RETURN_SPECIAL_USE = 4,
                         IMAP_LIST_RETURN_STATUS = 8,
-                        IMAP_LIST_RETURN_MYRIGHTS = 16
+                        IMAP_LIST_RETURN_MYRIGHTS = 16,
+                        IMAP_LIST_RETURN_METADATA = 32
 };
 
 struct imap_select_args {
@@ -110,6 +115,8 @@ struct imap_list_args {
     struct slice reference;
     struct slice *patterns;
     size_t pattern_count;
+    struct slice *entries; /* IMAP_LIST_RETURN_METADATA: names of annotations, lower case (RFC 9590) */
+    size_t entry_count;
 };
 
 struct imap_append_args { /* one message of an APPEND; its literal follows */
@@ -118,6 +125,18 @@ struct imap_append_args { /* one message of an APPEND; its literal follows */
     int64_t date; /* seconds since 1970 */
     int zone_minutes;
     bool utf8; /* RFC 6855: UTF8 (~{…} */
+};
+
+enum imap_metadata_depth { IMAP_METADATA_ENTRY, IMAP_METADATA_CHILDREN, IMAP_METADATA_TREE };
+
+struct imap_metadata_args { /* GETMETADATA and SETMETADATA (RFC 5464) */
+    struct slice mailbox;   /* empty: the server's annotations */
+    bool has_max_size;
+    uint64_t max_size;
+    enum imap_metadata_depth depth;
+    struct slice *entries; /* in lower case: names are compared without it */
+    struct slice *values;  /* SETMETADATA; NULL pointer: NIL, the annotation goes */
+    size_t count;
 };
 
 struct imap_search_args {
@@ -184,6 +203,7 @@ struct imap_command {
             struct imap_set set; /* only for UID EXPUNGE */
         } expunge;
         struct imap_search_args search;
+        struct imap_metadata_args metadata;
         struct {
             struct imap_set set;
             struct imap_fetch items;

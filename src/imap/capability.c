@@ -32,11 +32,14 @@ static const struct {
     {"QUOTA", CAP_QUOTA, WHEN_IN},                           /* RFC 9208 */
     {"QUOTA=RES-STORAGE", CAP_QUOTA, WHEN_IN},
     {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
-    {"WITHIN", CAP_WITHIN, WHEN_IN},                 /* RFC 5032 */
-    {"PREVIEW", CAP_PREVIEW, WHEN_IN},               /* RFC 8970 */
-    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},       /* RFC 7889 */
-    {"UNAUTHENTICATE", CAP_UNAUTHENTICATE, WHEN_IN}, /* RFC 8437 */
-    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, WHEN_IN},       /* RFC 9755 */
+    {"WITHIN", CAP_WITHIN, WHEN_IN},                   /* RFC 5032 */
+    {"PREVIEW", CAP_PREVIEW, WHEN_IN},                 /* RFC 8970 */
+    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},         /* RFC 7889 */
+    {"UNAUTHENTICATE", CAP_UNAUTHENTICATE, WHEN_IN},   /* RFC 8437 */
+    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, WHEN_IN},         /* RFC 9755 */
+    {"METADATA", CAP_METADATA, WHEN_IN},               /* RFC 5464 */
+    {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN}, /* RFC 5464 */
+    {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},     /* RFC 9590 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

@@ -6,6 +6,7 @@
 #include "grammar/imap_write.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/metadata.h"
 #include "imap/status.h"
 
 #define ROWS_MAX (32u << 20) /* octets of all rows of one account */
@@ -17,6 +18,7 @@ struct list_work {
     struct slice *patterns;
     size_t pattern_count;
     struct slice last_parent; /* LSUB: written last */
+    struct imap_annotations annotations;
 };
 
 static struct list_work *work_of(struct session *s)
@@ -140,6 +142,8 @@ static void write_row(struct session *s, size_t i, bool child_info)
     bool selectable = !(row->flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT));
     if ((a->returns & IMAP_LIST_RETURN_STATUS) && selectable)
         imap_status_write(s, row, row->name, a->status);
+    if ((a->returns & IMAP_LIST_RETURN_METADATA) && !(row->flags & MAILBOX_NONEXISTENT))
+        imap_annotations_write(s, &work_of(s)->annotations, row->name);
 }
 
 static void list_row(struct session *s, size_t i)
@@ -239,15 +243,19 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
     buf_add(&work_of(s)->bytes, rows.rows);
     if (packet->more)
         return;
-    if (parse_rows(s))
-        write_rows(s);
-    else
+    if (!parse_rows(s))
         imap_session_done(s, "NO [LIMIT] Too many mailboxes");
+    else if (args_of(s)->returns & IMAP_LIST_RETURN_METADATA)
+        imap_annotations_ask(s, &work_of(s)->annotations, write_rows);
+    else
+        write_rows(s);
 }
 
 static void work_free(void *arg)
 {
-    buf_free(&((struct list_work *)arg)->bytes);
+    struct list_work *w = arg;
+    buf_free(&w->bytes);
+    imap_annotations_free(&w->annotations);
 }
 
 /* LIST "" "" asks for the delimiter only. */
@@ -291,8 +299,14 @@ void imap_cmd_list(struct session *s)
         imap_session_done(s, "BAD Unknown LIST return option");
         return;
     }
+    if ((a->returns & IMAP_LIST_RETURN_METADATA) &&
+        !imap_capability_has(s, CAP_METADATA | CAP_LIST_METADATA)) {
+        imap_session_done(s, "BAD Unknown LIST return option");
+        return;
+    }
     struct list_work *w = ARENA_NEW(run->arena, struct list_work);
     w->bytes = buf_new(ROWS_MAX);
+    w->annotations = imap_annotations_new(a->entries, a->entry_count);
     arena_defer(run->arena, work_free, w);
     run->state = w;
     if (!joined(s)) {

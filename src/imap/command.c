@@ -33,6 +33,8 @@ static const struct command_row {
     [IMAP_GETQUOTA] = {imap_cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_GETQUOTAROOT] = {imap_cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_SETQUOTA] = {imap_cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
+    [IMAP_GETMETADATA] = {imap_cmd_getmetadata, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_SETMETADATA] = {imap_cmd_setmetadata, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_CHECK] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_CLOSE] = {imap_cmd_close, SYNC_NONE, SYNC_NONE, 0},
     [IMAP_UNSELECT] = {imap_cmd_unselect, SYNC_NONE, SYNC_NONE, CAP_UNSELECT},

@@ -9,7 +9,9 @@
 #include "imap/capability.h"
 #include "imap/session.h"
 
-#define ANSWER_MAX 2048 /* octets of a tagged answer without its number sets */
+#define STRING_OF(x) #x
+#define STRING(x)    STRING_OF(x)
+#define ANSWER_MAX   2048 /* octets of a tagged answer without its number sets */
 
 void imap_run_free(struct session *s)
 {
@@ -90,6 +92,9 @@ static const struct {
     [STORE_CODE_UNAVAILABLE] = {"[UNAVAILABLE] ", "Try again later"},
     [STORE_CODE_EXPIRED] = {"[EXPIRED] ", "Log in again"},
     [STORE_CODE_EXPUNGEISSUED] = {"[EXPUNGEISSUED] ", "Some of the messages are gone"},
+    [STORE_CODE_METADATA_TOOMANY] = {"[METADATA TOOMANY] ", "Too many annotations"},
+    [STORE_CODE_METADATA_MAXSIZE] = {"[METADATA MAXSIZE " STRING(WIRE_METADATA_VALUE_MAX) "] ",
+                                     "The value is too long"},
     [STORE_CODE_HASCHILDREN] = {"[HASCHILDREN] ", "Mailbox has children"},
 };
 

@@ -10,6 +10,7 @@
 #include "grammar/imap_list.h"
 #include "store/alter.h"
 #include "store/load.h"
+#include "store/metadata.h"
 
 #define DELIMITER '/'
 
@@ -198,7 +199,7 @@ static enum err delete_state(struct account *account, const struct mailbox *m, s
                      DB_ARGS(DB_U64(m->id << 32), DB_U64(m->id << 32 | UINT32_MAX)), why);
     if (!err)
         err = db_run(account->db, "DELETE FROM vanished WHERE mailbox = ?", DB_ARGS(DB_U64(m->id)), why);
-    return err;
+    return err ? err : metadata_forget(account, m->id, why);
 }
 
 static enum err delete_row(struct account *account, const struct mailbox *m, bool keep_name, struct why *why)

@@ -204,6 +204,23 @@ static enum err copy_subscriptions(struct rebuild *r, struct why *why)
     return err;
 }
 
+/* What people put beside their mailboxes. A table that cannot be read is lost alone. */
+static enum err copy_metadata(struct rebuild *r, struct why *why)
+{
+    struct db_rows rows;
+    struct why ignored;
+    if (db_query(r->old->db, "SELECT mailbox, who, entry, value FROM metadata", DB_NO_ARGS, &rows, &ignored))
+        return ERR_OK;
+    enum err err = ERR_OK;
+    while (!err && db_next(&rows))
+        err = db_run(r->new->db, "INSERT INTO metadata (mailbox, who, entry, value) VALUES (?, ?, ?, ?)",
+                     DB_ARGS(DB_U64(db_u64(&rows, 0)), DB_TEXT(db_slice(&rows, 1)),
+                             DB_TEXT(db_slice(&rows, 2)), DB_BLOB(db_slice(&rows, 3))),
+                     why);
+    (void)!db_end(&rows, &ignored);
+    return err;
+}
+
 static enum err copy_tree(struct rebuild *r, struct why *why)
 {
     forget_usual(r->new);
@@ -214,6 +231,8 @@ static enum err copy_tree(struct rebuild *r, struct why *why)
         err = copy_mailbox(r, m, why);
     if (!err)
         err = copy_subscriptions(r, why);
+    if (!err)
+        err = copy_metadata(r, why);
     r->new->modseq = r->old->modseq + 1;
     r->new->next_mailbox = r->old->next_mailbox;
     r->new->uidvalidity = r->old->uidvalidity;

@@ -39,7 +39,13 @@ static const char version_1[] =
     "CREATE TABLE vanished (modseq INTEGER PRIMARY KEY, mailbox INTEGER NOT NULL, uids BLOB NOT NULL);"
     "CREATE INDEX vanished_mailbox ON vanished (mailbox, modseq);";
 
-static const struct db_step steps[] = {{.sql = version_1}};
+/* metadata   annotations (RFC 5464); mailbox 0: the server's; who: empty for the owner's own and the shared
+ *            ones, else the account that reads a shared mailbox */
+static const char version_2[] =
+    "CREATE TABLE metadata (mailbox INTEGER NOT NULL, who TEXT NOT NULL, entry TEXT NOT NULL,"
+    " value BLOB NOT NULL, PRIMARY KEY (mailbox, who, entry)) WITHOUT ROWID;";
+
+static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 
 const struct db_schema schema_index = {
     .name = "account index", .steps = steps, .count = sizeof steps / sizeof *steps};

@@ -222,4 +222,34 @@ struct wire_quota {
     struct slice text;
 };
 
+#define WIRE_METADATA_VALUE_MAX 32768 /* octets of one annotation */
+
+/* Annotations (RFC 5464). mailbox: empty for the server's own. every: of all mailboxes, `mailbox` is not
+ * looked at (LIST, RFC 9590). entries: names in lower case, wire_strings. depth: 0 the entry, 1 and its
+ * children, 2 and all below. Values longer than max_size are left out. */
+struct wire_metadata_get {
+    struct grant grant;
+    uint32_t every;
+    uint32_t depth;
+    uint64_t max_size;
+    struct slice mailbox;
+    struct slice entries;
+};
+
+/* rows: wire_strings, three each: mailbox, entry, value; several packets. longest: of the values left out. */
+struct wire_metadata_rows {
+    uint32_t err;
+    uint32_t code;
+    uint64_t longest;
+    struct slice rows;
+    struct slice text;
+};
+
+/* changes: wire_strings, two each: entry, and "=value" to set or "-" to remove. All of it or nothing. */
+struct wire_metadata_set {
+    struct grant grant;
+    struct slice mailbox;
+    struct slice changes;
+};
+
 #endif

@@ -134,6 +134,9 @@ enum wire_type {
     WIRE_VANISHED,
     WIRE_QUOTA_GET,
     WIRE_QUOTA,
+    WIRE_METADATA_GET,
+    WIRE_METADATA_ROWS,
+    WIRE_METADATA_SET,
 
     /* keys and rewritten addresses: queue -> auth, and back */
     WIRE_DKIM_KEYS,
@@ -186,6 +189,8 @@ enum store_code {
     STORE_CODE_EXPIRED, /* the grant is over: the session must end */
     STORE_CODE_EXPUNGEISSUED,
     STORE_CODE_HASCHILDREN,
+    STORE_CODE_METADATA_TOOMANY, /* RFC 5464 */
+    STORE_CODE_METADATA_MAXSIZE,
     STORE_CODE_COUNT
 };
 
