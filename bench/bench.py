@@ -5,7 +5,7 @@ import os
 
 from common import show
 
-NAMES = ("start", "memory", "logins", "inbound", "outbound", "door")
+NAMES = ("start", "memory", "logins", "inbound", "outbound", "door", "imap")
 
 
 def main():
@@ -13,6 +13,8 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="which: " + " ".join(NAMES))
     parser.add_argument("--rounds", type=int, default=5, help="how often the two alternate (5)")
     parser.add_argument("--messages", type=int, default=20000, help="queued messages of outbound (20000)")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="messages in the mailboxes of imap (1000,10000,100000)")
+    parser.add_argument("--rows", default="", help="only these rows of imap, by the names in imap.py: fetch_envelope,cold_select,copy,...")
     options = parser.parse_args()
     rows = []
     for name in options.names or NAMES:
@@ -20,6 +22,8 @@ def main():
             parser.error(f"no bench {name}")
         print(f"== {name}", flush=True)
         more = (options.messages,) if name == "outbound" else ()
+        if name == "imap":
+            more = ([int(size) for size in options.sizes.split(",")], options.rows.split(",") if options.rows else [])
         rows += importlib.import_module(name).run(options.rounds, *more)
     print(f"\n{os.cpu_count()} cores; medians of {options.rounds} alternating rounds; the peer is Debian's Postfix 3.7, "
           "inbound with LMTP to Dovecot 2.3 Maildir")

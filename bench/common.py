@@ -172,6 +172,7 @@ class Row:
         self.peer = statistics.median(peer) if peer else None
         self.spread = f"{min(ours):.4g}–{max(ours):.4g}" if ours else ""
         self.ratio = self.target = self.met = None
+        self.beside = ""  # what else was measured, as text
         if self.ours and self.peer:
             self.ratio = self.ours / self.peer if higher else self.peer / self.ours
         if ratio_target:
@@ -185,13 +186,13 @@ class Row:
 
 
 def show(rows):
-    head = ("what", "unit", "rockdove", "(range)", "peer", "better by", "wanted", "")
+    head = ("what", "unit", "rockdove", "(range)", "peer", "better by", "wanted", "", "")
     lines = [head]
     for row in rows:
         lines.append((row.what, row.unit, "-" if row.ours is None else f"{row.ours:.4g}", row.spread,
-                      "-" if row.peer is None else f"{row.peer:.4g}", "-" if row.ratio is None else f"{row.ratio:.1f} x",
-                      row.target or "", {True: "met", False: "MISSED", None: ""}[row.met]))
+                      "-" if row.peer is None else f"{row.peer:.4g}", "-" if row.ratio is None else f"{row.ratio:.3g} x",
+                      row.target or "", {True: "met", False: "MISSED", None: ""}[row.met], row.beside))
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
-        print("  ".join(cell.ljust(width) if column in (0, 1, 7) else cell.rjust(width)
+        print("  ".join(cell.ljust(width) if column in (0, 1, 7, 8) else cell.rjust(width)
                         for column, (cell, width) in enumerate(zip(line, widths))).rstrip())
