@@ -51,7 +51,7 @@ static void on_quota(struct session *s, void *arg, enum err err, struct ipc_pack
         }
         buf_add_str(out, "\r\n");
     }
-    if (limited || c->verb == IMAP_GETQUOTA)
+    if (limited || c->verb != IMAP_GETQUOTAROOT)
         write_quota(out, &quota);
     imap_session_done(s, "OK Quota completed");
 }
@@ -75,7 +75,36 @@ void imap_cmd_getquotaroot(struct session *s)
     ask(s);
 }
 
+/* setquota-resource = resource-name SP resource-limit. What is not named has no limit of one's own any more
+ * (section 4.1.3). */
+static const char *read_limits(const struct imap_command *c, struct wire_quota_set *set)
+{
+    for (size_t i = 0; i < c->quota.count; i++) {
+        struct slice name = c->quota.limits[i].resource;
+        uint64_t limit = c->quota.limits[i].limit;
+        bool storage = slice_ieq(name, SLICE("STORAGE"));
+        if (!storage && !slice_ieq(name, SLICE("MESSAGE")))
+            return "No such resource";
+        if (!limit || limit > INT64_MAX / 1024)
+            return "Not a possible limit";
+        if (storage)
+            set->bytes = limit * 1024;
+        else
+            set->messages = limit;
+    }
+    return NULL;
+}
+
+/* Users may limit themselves below what the administrator has set. */
 void imap_cmd_setquota(struct session *s)
 {
-    imap_session_done(s, "NO [NOPERM] Quotas are set by the administrator");
+    const struct imap_command *c = &s->run->command;
+    struct wire_quota_set set = {.grant = s->grant};
+    const char *fault = read_limits(c, &set);
+    if (!is_root(c->quota.root))
+        imap_session_done(s, "NO [NONEXISTENT] No such quota root");
+    else if (fault)
+        imap_session_done(s, "NO [CANNOT] %s", fault);
+    else
+        imap_session_ask(s, ROLE_STORE, WIRE_QUOTA_SET, &set, on_quota);
 }

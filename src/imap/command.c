@@ -32,7 +32,7 @@ static const struct command_row {
     [IMAP_IDLE] = {imap_cmd_idle, SYNC_ALL, SYNC_NONE, CAP_IDLE},
     [IMAP_GETQUOTA] = {imap_cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_GETQUOTAROOT] = {imap_cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
-    [IMAP_SETQUOTA] = {imap_cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
+    [IMAP_SETQUOTA] = {imap_cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA | CAP_QUOTASET},
     [IMAP_GETMETADATA] = {imap_cmd_getmetadata, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_SETMETADATA] = {imap_cmd_setmetadata, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_CHECK] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},

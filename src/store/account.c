@@ -191,14 +191,35 @@ struct change_counts account_totals(const struct account *account)
     return total;
 }
 
+static uint64_t lower_limit(uint64_t a, uint64_t b)
+{
+    return a && (!b || a < b) ? a : b;
+}
+
+struct account_limits account_limits(const struct account *account)
+{
+    return (struct account_limits){.bytes = lower_limit(account->limits.bytes, account->own.bytes),
+                                   .messages = lower_limit(account->limits.messages, account->own.messages)};
+}
+
+enum err account_set_own_limits(struct account *account, struct account_limits own, struct why *why)
+{
+    enum err err =
+        db_run(account->db, "INSERT OR REPLACE INTO own_limit (key, bytes, messages) VALUES (1, ?, ?)",
+               DB_ARGS(DB_U64(own.bytes), DB_U64(own.messages)), why);
+    if (!err)
+        account->own = own;
+    return err;
+}
+
 bool account_fits(const struct account *account, uint64_t messages, uint64_t bytes)
 {
-    const struct account_limits *limits = &account->limits;
-    if (!limits->bytes && !limits->messages)
+    struct account_limits limits = account_limits(account);
+    if (!limits.bytes && !limits.messages)
         return true;
     struct change_counts total = account_totals(account);
-    return (!limits->bytes || (uint64_t)total.bytes + bytes <= limits->bytes) &&
-           (!limits->messages || (uint64_t)total.messages + messages <= limits->messages);
+    return (!limits.bytes || (uint64_t)total.bytes + bytes <= limits.bytes) &&
+           (!limits.messages || (uint64_t)total.messages + messages <= limits.messages);
 }
 
 void account_note_change(struct account *account, struct mailbox *mailbox)

@@ -72,7 +72,8 @@ struct account {
     uint64_t strays;      /* files without a row that no crash explains: an older index was put back? */
     struct vec suspects;  /* uint64_t: see account_settle() */
     struct vec events;    /* struct account_event */
-    struct account_limits limits;
+    struct account_limits limits; /* the administrator's */
+    struct account_limits own;    /* the account's own (SETQUOTA) */
 };
 
 struct subscription {
@@ -110,6 +111,11 @@ enum err account_view(struct account *account, uint64_t id, struct mailbox **mai
 /* Gives the image up unless somebody watches. */
 void account_release_view(struct mailbox *mailbox);
 struct change_counts account_totals(const struct account *account); /* messages and bytes of all mailboxes */
+/* The lower of the administrator's and the account's own. */
+struct account_limits account_limits(const struct account *account);
+/* Sets the own ones, durably. */
+enum err account_set_own_limits(struct account *account, struct account_limits own,
+                                struct why *why) MUST_CHECK;
 /* Would this much more stay within the limits? */
 bool account_fits(const struct account *account, uint64_t messages, uint64_t bytes);
 

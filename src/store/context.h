@@ -256,7 +256,8 @@ void watch_release_view(struct account *account, uint64_t mailbox, unsigned uses
 
 typedef bool store_handler(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 store_handler mailbox_on_list, mailbox_on_status, mailbox_on_create, mailbox_on_delete, mailbox_on_rename,
-    mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota;
+    mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota,
+    mailbox_on_quota_set;
 store_handler message_on_facts, message_on_open, message_on_flags, message_on_expunge, message_on_copy,
     message_on_search, message_on_vanished;
 store_handler metadata_on_get, metadata_on_set;

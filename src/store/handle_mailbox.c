@@ -215,17 +215,39 @@ static void quota_answer(struct job *job)
     wire_reply(job->link, job->request, WIRE_QUOTA, false, &quota);
 }
 
-static void quota_work(struct job *job)
+static void fill_quota(struct job *job)
 {
     struct change_counts total = account_totals(job->account);
+    struct account_limits limits = account_limits(job->account);
     struct wire_quota *quota = ARENA_NEW(job->arena, struct wire_quota);
     *quota = (struct wire_quota){.used_bytes = (uint64_t)total.bytes,
-                                 .limit_bytes = job->limits.bytes,
+                                 .limit_bytes = limits.bytes,
                                  .used_messages = (uint64_t)total.messages,
-                                 .limit_messages = job->limits.messages};
+                                 .limit_messages = limits.messages};
     job->state = quota;
 }
 
+static void quota_work(struct job *job)
+{
+    fill_quota(job);
+}
+
+/* Whoever lowers his own limit may raise it again, up to the administrator's. */
+static void quota_set_work(struct job *job)
+{
+    const struct wire_quota_set *m = job->message;
+    const struct account_limits own = {.bytes = m->bytes, .messages = m->messages};
+    if ((job->limits.bytes && own.bytes > job->limits.bytes) ||
+        (job->limits.messages && own.messages > job->limits.messages))
+        store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_NOPERM,
+                   "the administrator's limit is lower");
+    else
+        job->err = account_set_own_limits(job->account, own, &job->refusal.why);
+    if (!job->err)
+        fill_quota(job);
+}
+
+static const struct job_op quota_set_op = {.work = quota_set_work, .answer = quota_answer};
 static const struct job_op quota_op = {.work = quota_work, .answer = quota_answer};
 
 /* ---- handlers ---- */
@@ -280,6 +302,13 @@ bool mailbox_on_select(void *ctx, struct ipc_link *link, struct ipc_packet *pack
 bool mailbox_on_quota(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     return start(ctx, link, packet, &((const struct wire_quota_get *)message)->grant, &quota_op);
+}
+
+bool mailbox_on_quota_set(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_quota_set *m = message;
+    return m->bytes <= INT64_MAX && m->messages <= INT64_MAX &&
+           start(ctx, link, packet, &m->grant, &quota_set_op);
 }
 
 /* No job: the watch is the loop's. Sessions do not say how they had selected; those that take \Recent go

@@ -121,6 +121,17 @@ static enum err read_account(struct account *account, bool *found, struct why *w
     return db_end(&rows, why);
 }
 
+static enum err read_own_limits(struct account *account, struct why *why)
+{
+    struct db_rows rows;
+    enum err err = db_query(account->db, "SELECT bytes, messages FROM own_limit", DB_NO_ARGS, &rows, why);
+    if (err)
+        return err;
+    if (db_next(&rows))
+        account->own = (struct account_limits){db_u64(&rows, 0), db_u64(&rows, 1)};
+    return db_end(&rows, why);
+}
+
 static struct mailbox *read_mailbox(const struct db_rows *rows)
 {
     struct mailbox *m = mailbox_new(db_u64(rows, 0), db_slice(rows, 1));
@@ -252,6 +263,8 @@ enum err load_account(struct account *account, struct why *why)
         err = read_mailboxes(account, why);
     if (!err)
         err = read_subscriptions(account, why);
+    if (!err)
+        err = read_own_limits(account, why);
     return err ? err : replay_log(account, why);
 }
 

@@ -233,6 +233,8 @@ static enum err copy_tree(struct rebuild *r, struct why *why)
         err = copy_subscriptions(r, why);
     if (!err)
         err = copy_metadata(r, why);
+    if (!err && (r->old->own.bytes || r->old->own.messages))
+        err = account_set_own_limits(r->new, r->old->own, why);
     r->new->modseq = r->old->modseq + 1;
     r->new->next_mailbox = r->old->next_mailbox;
     r->new->uidvalidity = r->old->uidvalidity;

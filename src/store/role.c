@@ -77,6 +77,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_SEARCH, message_on_search},
     {WIRE_VANISHED_GET, message_on_vanished},
     {WIRE_QUOTA_GET, mailbox_on_quota},
+    {WIRE_QUOTA_SET, mailbox_on_quota_set},
     {WIRE_METADATA_GET, metadata_on_get},
     {WIRE_METADATA_SET, metadata_on_set},
     {WIRE_CONTROL, store_control_on_command},

@@ -40,10 +40,13 @@ static const char version_1[] =
     "CREATE INDEX vanished_mailbox ON vanished (mailbox, modseq);";
 
 /* metadata   annotations (RFC 5464); mailbox 0: the server's; who: empty for the owner's own and the shared
- *            ones, else the account that reads a shared mailbox */
+ *            ones, else the account that reads a shared mailbox
+ * own_limit  one row or none: the quota the account has set itself, below the administrator's */
 static const char version_2[] =
     "CREATE TABLE metadata (mailbox INTEGER NOT NULL, who TEXT NOT NULL, entry TEXT NOT NULL,"
-    " value BLOB NOT NULL, PRIMARY KEY (mailbox, who, entry)) WITHOUT ROWID;";
+    " value BLOB NOT NULL, PRIMARY KEY (mailbox, who, entry)) WITHOUT ROWID;"
+    "CREATE TABLE own_limit (key INTEGER PRIMARY KEY CHECK (key = 1), bytes INTEGER NOT NULL,"
+    " messages INTEGER NOT NULL);";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

@@ -214,6 +214,12 @@ struct wire_quota_get {
     struct grant grant;
 };
 
+/* The account's own limits, 0: none; at most the administrator's. Answered with WIRE_QUOTA. */
+struct wire_quota_set {
+    struct grant grant;
+    uint64_t bytes, messages;
+};
+
 struct wire_quota {
     uint32_t err;
     uint32_t code;
