@@ -138,7 +138,7 @@ bool auth_bans_on_offence(void *ctx, struct ipc_link *link, struct ipc_packet *p
 
 static const char *service_of(const struct exchange *x)
 {
-    static const char *const names[] = {"submission", "imap", "http"};
+    static const char *const names[] = {"submission", "imap", "http", "pop3"};
     return names[x->service];
 }
 

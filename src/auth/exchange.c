@@ -195,8 +195,8 @@ static void on_granted(void *ctx, enum err err, struct ipc_packet *packet)
 static bool too_many(const struct exchange *x, struct slice account)
 {
     uint64_t limit = x->auth->settings->limits.imap.connections_per_user_and_address;
-    return x->service == AUTH_SERVICE_IMAP && limit && !x->trusted &&
-           auth_grants_count(&x->auth->grants, account, x->client) >= limit;
+    bool reads = x->service == AUTH_SERVICE_IMAP || x->service == AUTH_SERVICE_POP3;
+    return reads && limit && !x->trusted && auth_grants_count(&x->auth->grants, account, x->client) >= limit;
 }
 
 void exchange_verified(struct exchange *x)
@@ -260,7 +260,7 @@ static struct exchange *new_exchange(struct auth *auth, enum role peer, const st
 static bool service_fits(uint32_t service, enum role peer)
 {
     return (service == AUTH_SERVICE_SUBMISSION && peer == ROLE_SMTP) ||
-           (service == AUTH_SERVICE_IMAP && peer == ROLE_IMAP) ||
+           ((service == AUTH_SERVICE_IMAP || service == AUTH_SERVICE_POP3) && peer == ROLE_IMAP) ||
            (service == AUTH_SERVICE_HTTP && peer == ROLE_HTTP);
 }
 

@@ -8,7 +8,7 @@
 
 static const char *service_name(const struct exchange *x)
 {
-    static const char *const names[] = {"submission", "imap", "http"};
+    static const char *const names[] = {"submission", "imap", "http", "pop3"};
     return names[x->service];
 }
 
@@ -19,7 +19,7 @@ static uint64_t took_ms(const struct exchange *x)
 
 void login_count(enum auth_service service, enum metric_login result)
 {
-    static const enum metric_service services[] = {METRIC_SUBMISSION, METRIC_IMAP, METRIC_HTTP};
+    static const enum metric_service services[] = {METRIC_SUBMISSION, METRIC_IMAP, METRIC_HTTP, METRIC_POP3};
     metric_add(METRIC_LOGINS, METRIC_LOGIN_AT(services[service], result), 1);
 }
 

@@ -98,7 +98,7 @@ static bool is_behind(const struct settings_listener *listener)
     return listener->proxy != SETTINGS_PROXY_OFF && listener->service != SETTINGS_METRICS;
 }
 
-/* The port the world knows the service by (RFC 5321, 6409, 8314, 9051). */
+/* The port the world knows the service by (RFC 5321, 6409, 8314, 9051, 1939). */
 static unsigned standard_port(const struct settings_listener *listener)
 {
     bool implicit = listener->tls == SETTINGS_TLS_IMPLICIT;
@@ -109,6 +109,8 @@ static unsigned standard_port(const struct settings_listener *listener)
         return implicit ? 465 : 587;
     case SETTINGS_IMAP:
         return implicit ? 993 : 143;
+    case SETTINGS_POP3:
+        return implicit ? 995 : 110;
     case SETTINGS_METRICS:
         break;
     }
@@ -255,10 +257,15 @@ static const char *const imap_check[] = {"option tcp-check",
                                          "tcp-check send a\\ LOGOUT\\r\\n",
                                          "tcp-check expect string BYE",
                                          NULL};
+static const char *const pop3_check[] = {
+    "option tcp-check",          "tcp-check connect default",       "tcp-check expect rstring ^\\+OK",
+    "tcp-check send QUIT\\r\\n", "tcp-check expect rstring ^\\+OK", NULL};
 
 static const char *const *check_lines(const struct settings_listener *listener)
 {
-    return listener->service == SETTINGS_IMAP ? imap_check : smtp_check;
+    return listener->service == SETTINGS_IMAP   ? imap_check
+           : listener->service == SETTINGS_POP3 ? pop3_check
+                                                : smtp_check;
 }
 
 static void put_words(struct buf *out, const struct settings_listener *listener)

@@ -60,7 +60,7 @@ bool imap_capability_has(const struct session *s, uint64_t bits)
 
 static void write_login(const struct session *s, struct buf *out)
 {
-    if (s->starttls && !stream_is_tls(s->stream))
+    if (s->caller.starttls && !stream_is_tls(s->stream))
         buf_add_str(out, " STARTTLS");
     if (!imap_session_may_login(s)) {
         buf_add_str(out, " LOGINDISABLED");

@@ -312,7 +312,8 @@ static void write_slot(struct session *s, struct fetch_slot *slot)
     struct why why;
     m.has_facts = facts_decode_in(arena, slice_make(slot->facts, slot->facts_len), &m.facts, &why) == ERR_OK;
     if (!m.has_facts)
-        log_error("imap.facts", LOG_CSTR("session", s->id), LOG_U64("uid", m.message.uid), LOG_WHY(&why));
+        log_error("imap.facts", LOG_CSTR("session", s->caller.id), LOG_U64("uid", m.message.uid),
+                  LOG_WHY(&why));
     if (!write_one(s, &m))
         f->some_failed = true;
 }

@@ -41,7 +41,7 @@ void imap_cmd_id(struct session *s)
             version = c->id.values[i];
     }
     if (name.len)
-        log_info("imap.client", LOG_CSTR("session", s->id), LOG_STR("name", slice_sub(name, 0, 100)),
+        log_info("imap.client", LOG_CSTR("session", s->caller.id), LOG_STR("name", slice_sub(name, 0, 100)),
                  LOG_STR("version", slice_sub(version, 0, 100)));
     buf_add_str(imap_session_output(s), "* ID (\"name\" \"Rockdove\")\r\n");
     imap_session_done(s, "OK ID completed");
@@ -50,7 +50,7 @@ void imap_cmd_id(struct session *s)
 /* Octets behind the command's line were sent in the clear by whoever sits on the wire (CVE-2011-0411). */
 void imap_cmd_starttls(struct session *s)
 {
-    if (stream_is_tls(s->stream) || !s->starttls || !s->imap->service.tls) {
+    if (stream_is_tls(s->stream) || !s->caller.starttls || !s->imap->service.tls) {
         imap_session_done(s, "BAD TLS is %s", stream_is_tls(s->stream) ? "active already" : "not available");
         return;
     }

@@ -194,17 +194,9 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_NONE, NULL},
 };
 
-/* Store died: the images we map are the dead one's. Their sessions reconnect; commands under way were
- * answered. */
-static void store_down(struct imap *imap)
+static struct caller *caller_at(struct list *node)
 {
-    LIST_EACH(&imap->service.sessions, node)
-    {
-        struct session *s = CONTAINER_OF(node, struct session, node);
-        if (s->selected)
-            imap_session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
-    }
-    imap_mailboxes_sweep(imap);
+    return CONTAINER_OF(node, struct caller, node);
 }
 
 /* Store takes chunks of messages again, or is gone: whoever waited goes on. */
@@ -215,16 +207,23 @@ static void on_peer_drained(void *ctx, enum role peer)
         return;
     LIST_EACH(&imap->service.sessions, node)
     {
-        struct session *s = CONTAINER_OF(node, struct session, node);
-        imap_session_pump(s);
+        struct caller *caller = caller_at(node);
+        if (caller->ops->store_ready)
+            caller->ops->store_ready(caller);
     }
 }
 
 static void on_peer(void *ctx, enum role peer, bool up)
 {
+    struct imap *imap = ctx;
     if (peer != ROLE_STORE || up)
         return;
-    store_down(ctx);
+    LIST_EACH(&imap->service.sessions, node)
+    {
+        struct caller *caller = caller_at(node);
+        caller->ops->store_gone(caller);
+    }
+    imap_mailboxes_sweep(imap);
     on_peer_drained(ctx, peer); /* nobody else wakes those in the middle of an APPEND */
 }
 
@@ -234,7 +233,6 @@ static void on_arrived(void *ctx, struct stream *stream, const struct listener_a
                        struct service_port *port)
 {
     (void)port;
-    metric_add(METRIC_CONNECTIONS, METRIC_IMAP, 1);
     imap_session_new(ctx, stream, arrival);
 }
 
@@ -248,18 +246,13 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
              LOG_CSTR("why", text));
 }
 
-/* Sessions that wait are told at once, the others when their command is done (imap_session_pump does not take
- * another), or end with it (`over`). */
 static void send_away(void *ctx, bool over)
 {
     struct imap *imap = ctx;
     LIST_EACH(&imap->service.sessions, node)
     {
-        struct session *s = CONTAINER_OF(node, struct session, node);
-        if (over)
-            imap_session_drop(s, "drain time is over");
-        else if (!s->run || s->run->input)
-            imap_session_bye(s, "[UNAVAILABLE] The server is going down");
+        struct caller *caller = caller_at(node);
+        caller->ops->send_away(caller, over);
     }
 }
 
@@ -278,7 +271,8 @@ static void role_free(void *ctx)
     service_free(&imap->service);
     LIST_EACH(&imap->service.sessions, node)
     {
-        imap_session_drop(CONTAINER_OF(node, struct session, node), "the server ends");
+        struct caller *caller = caller_at(node);
+        caller->ops->drop(caller, "the server ends");
     }
     imap->selects = 0;
     imap_mailboxes_sweep(imap);

@@ -114,7 +114,7 @@ void imap_session_refused(struct session *s, uint32_t err, uint32_t code, struct
     if (code == STORE_CODE_NONE && err == ERR_LATER)
         code = STORE_CODE_UNAVAILABLE;
     if (code == STORE_CODE_NONE && err == ERR_INTERNAL) {
-        log_error("imap.failed", LOG_CSTR("session", s->id), LOG_STR("user", imap_session_account(s)),
+        log_error("imap.failed", LOG_CSTR("session", s->caller.id), LOG_STR("user", imap_session_account(s)),
                   LOG_CSTR("command", imap_verb_name(s->run->command.verb)), LOG_STR("why", text));
         imap_session_done(s, "NO [SERVERBUG] Internal error");
         return;

@@ -2,6 +2,7 @@
  * connects. Called by role.c and by the stream's callbacks. */
 #include "imap/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static void use_limits(struct session *s, struct imap_frame_limits limits)
 
 void imap_session_set_state(struct session *s, enum session_state state)
 {
-    log_debug("imap.state", LOG_CSTR("session", s->id), LOG_CSTR("from", state_names[s->state]),
+    log_debug("imap.state", LOG_CSTR("session", s->caller.id), LOG_CSTR("from", state_names[s->state]),
               LOG_CSTR("to", state_names[state]));
     if (s->state == SESSION_GREETED && state == SESSION_LOGGED_IN) {
         use_limits(s, full_limits);
@@ -53,43 +54,29 @@ bool imap_session_is_full(const struct session *s)
 
 bool imap_session_may_login(const struct session *s)
 {
-    return s->insecure_auth || stream_is_tls(s->stream);
+    return s->caller.insecure_auth || stream_is_tls(s->stream);
 }
 
 /* ---- the end ---- */
 
 static void log_end(const struct session *s)
 {
-    uint64_t ms = clock_mono_ms() - s->started_ms;
-    bool balancer = s->probe || settings_is_proxy(role_settings(s->imap->run), &s->client);
-    if (balancer && grant_is_none(&s->grant))
-        return; /* a health check */
-    log_info("imap.closed", LOG_CSTR("session", s->id), LOG_CSTR("client", s->client_text.text),
+    uint64_t ms = clock_mono_ms() - s->caller.started_ms;
+    if (caller_is_check(&s->caller, &s->grant))
+        return;
+    log_info("imap.closed", LOG_CSTR("session", s->caller.id), LOG_CSTR("client", s->caller.client_text.text),
              LOG_STR("user", imap_session_account(s)), LOG_U64("commands", s->commands), LOG_MS("took", ms));
-}
-
-static void tell_logout(struct session *s)
-{
-    const struct wire_auth_logout logout = {.grant = s->grant};
-    enum err err = grant_is_none(&s->grant)
-                       ? ERR_OK
-                       : wire_send(role_link(s->imap->run, ROLE_AUTH), WIRE_AUTH_LOGOUT, &logout);
-    (void)err; /* auth away: it will not replay a grant nobody uses */
 }
 
 static void destroy(struct session *s)
 {
-    struct imap *imap = s->imap;
     if (s->run && s->run->stop)
         s->run->stop(s);
     imap_run_free(s);
     imap_session_unselect(s);
-    tell_logout(s);
-    imap_user_remove(imap->users, &s->user);
-    imap_user_remove(imap->addresses, &s->address);
     log_end(s);
-    service_leave(&imap->service, &s->node);
-    metric_sub(METRIC_SESSIONS, METRIC_IMAP, 1);
+    caller_logout(&s->caller, &s->grant);
+    caller_leave(&s->caller);
     free(s->account);
     free(s);
 }
@@ -98,11 +85,9 @@ void imap_session_forget_user(struct session *s)
 {
     const struct settings *settings = role_settings(s->imap->run);
     imap_session_unselect(s);
-    tell_logout(s);
-    imap_user_remove(s->imap->users, &s->user);
+    caller_logout(&s->caller, &s->grant);
     free(s->account);
     s->account = NULL;
-    s->grant = (struct grant){0};
     s->condstore = s->qresync = s->rev2 = s->utf8_accept = s->utf8 = false;
     s->hidden = imap_capability_hidden(settings, SLICE_EMPTY);
     imap_session_set_state(s, SESSION_GREETED);
@@ -148,7 +133,7 @@ void imap_session_bye(struct session *s, const char *text)
 void imap_session_drop(struct session *s, const char *why)
 {
     if (!s->closing)
-        log_debug("imap.dropped", LOG_CSTR("session", s->id), LOG_CSTR("why", why));
+        log_debug("imap.dropped", LOG_CSTR("session", s->caller.id), LOG_CSTR("why", why));
     close_session(s, false);
 }
 
@@ -173,13 +158,7 @@ static struct run *run_new(struct session *s, struct slice input)
 /* It does not speak IMAP. */
 static void give_up(struct session *s, const char *detail, const char *text)
 {
-    const struct security_event event = {.kind = OFFENCE_PROTOCOL_ABUSE,
-                                         .listener = s->listener,
-                                         .client = &s->client,
-                                         .session = slice_of(s->id),
-                                         .detail = slice_of(detail)};
-    if (!s->probe)
-        security_report(s->imap->service.security, &event);
+    caller_report_abuse(&s->caller, detail);
     imap_session_bye(s, text);
 }
 
@@ -324,7 +303,7 @@ static void on_writable(void *ctx, struct stream *stream)
 static void on_secured(void *ctx, struct stream *stream)
 {
     struct session *s = ctx;
-    log_debug("imap.secured", LOG_CSTR("session", s->id), LOG_STR("tls", stream_tls_text(stream)));
+    log_debug("imap.secured", LOG_CSTR("session", s->caller.id), LOG_STR("tls", stream_tls_text(stream)));
     use_limits(s, login_limits);
 }
 
@@ -342,42 +321,52 @@ static void on_ended(void *ctx, struct stream *stream, enum stream_end end)
 static const struct stream_ops session_stream_ops = {
     .readable = on_readable, .writable = on_writable, .secured = on_secured, .ended = on_ended};
 
+/* ---- what the role tells ---- */
+
+static struct session *session_of(struct caller *caller)
+{
+    return CONTAINER_OF(caller, struct session, caller);
+}
+
+/* The images we map are the dead one's. Who has one selected reconnects; commands under way were answered. */
+static void store_gone(struct caller *caller)
+{
+    struct session *s = session_of(caller);
+    if (s->selected)
+        imap_session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
+}
+
+static void store_ready(struct caller *caller)
+{
+    imap_session_pump(session_of(caller));
+}
+
+/* Who waits is told at once, the others when their command is done (imap_session_pump does not take another),
+ * or end with it (`over`). */
+static void send_away(struct caller *caller, bool over)
+{
+    struct session *s = session_of(caller);
+    if (over)
+        imap_session_drop(s, "drain time is over");
+    else if (!s->run || s->run->input)
+        imap_session_bye(s, "[UNAVAILABLE] The server is going down");
+}
+
+static void drop(struct caller *caller, const char *why)
+{
+    imap_session_drop(session_of(caller), why);
+}
+
+static const struct caller_ops caller_ops = {.service = SETTINGS_IMAP,
+                                             .metric = METRIC_IMAP,
+                                             .auth = AUTH_SERVICE_IMAP,
+                                             .name = "imap",
+                                             .store_gone = store_gone,
+                                             .store_ready = store_ready,
+                                             .send_away = send_away,
+                                             .drop = drop};
+
 /* ---- arrival ---- */
-
-static void make_id(char id[IMAP_SESSION_ID + 1])
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
-    uint8_t random[IMAP_SESSION_ID];
-    role_random(random, sizeof random);
-    for (size_t i = 0; i < IMAP_SESSION_ID; i++)
-        id[i] = letters[random[i] % 32];
-    id[IMAP_SESSION_ID] = 0;
-}
-
-/* NULL, or why this connection is one too many. */
-static const char *too_many(struct imap *imap, struct session *s)
-{
-    const struct settings *settings = role_settings(imap->run);
-    if (imap->service.draining || (s->probe && imap->service.leaving))
-        return "[UNAVAILABLE] The server is going down";
-    if (s->probe)
-        return NULL;
-    if (settings->limits.imap_sessions && imap->service.session_count > settings->limits.imap_sessions)
-        return "[UNAVAILABLE] Too many connections (imap_sessions)";
-    const struct limit_key key = limit_key_address(settings, SETTINGS_IMAP, &s->client);
-    uint64_t limit =
-        service_is_exempt(&imap->service, &s->client) ? 0 : settings->limits.sessions_per_address;
-    s->address = imap_user_add(imap->addresses, slice_make(key.bytes, sizeof key.bytes), limit);
-    if (s->address)
-        return NULL;
-    const struct security_event event = {.kind = OFFENCE_LIMIT,
-                                         .listener = s->listener,
-                                         .client = &s->client,
-                                         .session = slice_of(s->id),
-                                         .detail = SLICE("sessions_per_address")};
-    security_report(imap->service.security, &event);
-    return "[UNAVAILABLE] Too many connections from your address (sessions_per_address)";
-}
 
 static void greet(struct session *s)
 {
@@ -391,31 +380,17 @@ static void greet(struct session *s)
 void imap_session_new(struct imap *imap, struct stream *stream, const struct listener_arrival *arrival)
 {
     struct session *s = mem_zero(1, sizeof *s);
+    char bye[128];
     s->imap = imap;
     s->stream = stream;
-    s->client = *stream_client(stream);
-    s->client_text = netaddr_text(&s->client);
-    s->listener = arrival->index;
-    s->insecure_auth = arrival->settings->insecure_auth;
-    s->starttls = arrival->settings->tls == SETTINGS_TLS_STARTTLS;
-    struct slice host = arrival->settings->address.host;
-    if (host.len > 0 && host.len < sizeof s->server_ip)
-        memcpy(s->server_ip, host.ptr, host.len);
-    s->probe = arrival->probe;
-    s->trusted = arrival->trusted;
-    s->started_ms = clock_mono_ms();
+    const char *refusal = caller_enter(&s->caller, &caller_ops, imap, stream, arrival);
     s->hidden = imap_capability_hidden(role_settings(imap->run), SLICE_EMPTY);
-    make_id(s->id);
-    service_enter(&imap->service, &s->node);
-    metric_add(METRIC_SESSIONS, METRIC_IMAP, 1);
     stream_set_owner(stream, &session_stream_ops, s);
     use_limits(s, login_limits);
     stream_set_deadline(stream, role_settings(imap->run)->timeouts.imap_login);
-    const char *refusal = too_many(imap, s);
     if (refusal) {
-        metric_add(METRIC_CONNECTIONS_REFUSED,
-                   imap->service.leaving ? METRIC_REFUSED_DRAINING : METRIC_REFUSED_FULL, 1);
-        imap_session_bye(s, refusal);
+        (void)snprintf(bye, sizeof bye, "[UNAVAILABLE] %s", refusal);
+        imap_session_bye(s, bye);
         return;
     }
     greet(s);

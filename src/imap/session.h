@@ -9,19 +9,16 @@
 #define IMAP_SESSION_H
 
 #include "grammar/imap_command.h"
-#include "imap/role.h"
+#include "imap/caller.h"
 #include "imap/view.h"
-#include "net/listener.h"
 #include "settings/metrics.h"
 #include "wire/wire.h"
 
-#define IMAP_SESSION_ID 12    /* characters of a session's name in the log */
-#define IMAP_CALLS      24    /* requests of one command under way at once */
-#define IMAP_CALL_MS    60000 /* until a role that does not answer counts as away */
+#define IMAP_CALLS   24    /* requests of one command under way at once */
+#define IMAP_CALL_MS 60000 /* until a role that does not answer counts as away */
 #define IMAP_RUN_ARENA                                                                                       \
-    (64u << 20)                /* bytes one command may hold: its text, its parsed form, lists of results */
-#define IMAP_LOGIN_FAILURES 5  /* of one connection, then it is closed */
-#define IMAP_BAD_MAX        20 /* ill-formed commands in a row, then the connection is closed */
+    (64u << 20)         /* bytes one command may hold: its text, its parsed form, lists of results */
+#define IMAP_BAD_MAX 20 /* ill-formed commands in a row, then the connection is closed */
 
 struct session;
 
@@ -84,28 +81,21 @@ struct run {
 enum session_state { SESSION_GREETED, SESSION_LOGGED_IN, SESSION_SELECTED, SESSION_LOGGED_OUT };
 
 struct session {
-    struct list node;
+    struct caller caller;
     struct imap *imap;
     struct stream *stream;
     struct imap_framer framer;
     enum session_state state;
-    char id[IMAP_SESSION_ID + 1];
-    struct netaddr client;
-    struct netaddr_text client_text;
-    uint32_t listener; /* index in the settings */
-    bool insecure_auth, starttls, probe, trusted;
     bool condstore : 1, qresync : 1, rev2 : 1, utf8_accept : 1; /* enabled by the client (cmd_enable.c) */
     bool utf8 : 1; /* mailbox names and quoted strings are UTF-8: one of the last two */
     bool eof, closing,
         pumping;   /* the client ended its half; we end; commands are being taken off the input */
     unsigned busy; /* our functions on the stack */
-    unsigned failures, bads;
-    uint64_t started_ms, commands, bytes_in;
+    unsigned bads;
+    uint64_t commands, bytes_in;
     uint64_t hidden; /* capabilities this account is not told of: CAP_ bits of capability.h */
     struct grant grant;
     char *account;
-    struct user *user, *address;      /* connections of this account and address; of this address */
-    char server_ip[NETADDR_TEXT_MAX]; /* of the listener */
     struct selected *selected;
     struct run *run;
 };

@@ -122,7 +122,13 @@ struct manners {
 #define IMAP_RATE                                                                                            \
     "* BYE [UNAVAILABLE] Too many connections in a minute from your address "                                \
     "(imap.connections_per_minute)\r\n"
-#define IMAP_FULL  "* BYE [UNAVAILABLE] Too many connections to this port (listener connections)\r\n"
+#define IMAP_FULL   "* BYE [UNAVAILABLE] Too many connections to this port (listener connections)\r\n"
+#define POP3_BANNED "-ERR [SYS/PERM] Connections from your address are not taken\r\n"
+#define POP3_RATE                                                                                            \
+    "-ERR [SYS/TEMP] Too many connections in a minute from your address "                                    \
+    "(imap.connections_per_minute)\r\n"
+#define POP3_FULL  "-ERR [SYS/TEMP] Too many connections to this port (listener connections)\r\n"
+#define POP3_CROWD "-ERR [SYS/TEMP] Too many connections from your network (network_share)\r\n"
 #define IMAP_CROWD "* BYE [UNAVAILABLE] Too many connections from your network (network_share)\r\n"
 
 static struct manners manners_of(const struct settings *settings, enum settings_service service)
@@ -152,6 +158,14 @@ static struct manners manners_of(const struct settings *settings, enum settings_
                                 .rate = IMAP_RATE,
                                 .crowd = IMAP_CROWD,
                                 .full = IMAP_FULL};
+    case SETTINGS_POP3:
+        return (struct manners){.per_minute = settings->limits.imap.connections_per_minute,
+                                .most = settings->limits.imap_sessions,
+                                .limit = "imap.connections_per_minute",
+                                .banned = POP3_BANNED,
+                                .rate = POP3_RATE,
+                                .crowd = POP3_CROWD,
+                                .full = POP3_FULL};
     case SETTINGS_METRICS:
         break;
     }
@@ -182,6 +196,7 @@ static bool has_room(const struct service *s, const struct netaddr *client, uint
     return all <= WAITING(most) && count * 100 < most * s->settings->limits.network_share;
 }
 
+/* IMAP and POP3 share a limit, but not what is used of it. */
 static bool take_turn(struct service *s, const struct manners *manners, enum settings_service service,
                       const struct netaddr *client)
 {

@@ -69,7 +69,7 @@ static const struct proc_role rows[ROLE_COUNT] = {
     [ROLE_IMAP] = {.ops = &imap_role,
                    .profile = PROFILE_EDGE,
                    .peers = R(STORE) | R(AUTH),
-                   .services = S(IMAP),
+                   .services = S(IMAP) | S(POP3),
                    .files = F(TLS_CERT) | F(TLS_KEY),
                    .drain_stage = 0,
                    .hostile = "IMAP, PROXY headers and TLS from anyone"},

@@ -39,8 +39,9 @@ static void check_one_listener(struct check *c, const struct settings_listener *
     if (l->insecure_auth)
         PROBLEM(c, PROBLEM_WARNING, &l->insecure_auth, "remove insecure_auth but for tests",
                 "listener %.*s: passwords may travel without TLS", SLICE_ARG(l->name));
-    if ((l->service == SETTINGS_SUBMISSION || l->service == SETTINGS_IMAP) && l->tls == SETTINGS_TLS_NONE &&
-        !l->insecure_auth)
+    bool has_logins =
+        l->service == SETTINGS_SUBMISSION || l->service == SETTINGS_IMAP || l->service == SETTINGS_POP3;
+    if (has_logins && l->tls == SETTINGS_TLS_NONE && !l->insecure_auth)
         PROBLEM(c, PROBLEM_ERROR, l, "write tls: implicit or tls: starttls",
                 "listener %.*s: without TLS nobody can log in there", SLICE_ARG(l->name));
     if (c->probe && c->probe->has_ipv6 && l->address.is_ip && !l->address.is_v4 &&

@@ -153,23 +153,23 @@ void compat_pregreet(struct compat_line *line, struct slice ip, uint16_t port, u
     put_word(line, bytes);
 }
 
-void compat_imap_failed(struct compat_line *line, struct slice ip, struct slice server_ip, struct slice user,
-                        struct slice mechanism, unsigned attempts, unsigned seconds, bool tls)
+void compat_login_failed(struct compat_line *line, const struct compat_login *login)
 {
     line->program = "dovecot";
     line->len = 0;
-    put(line, "imap-login: Disconnected (auth failed, ");
-    put_number(line, attempts);
+    put(line, login->service == SETTINGS_POP3 ? "pop3" : "imap");
+    put(line, "-login: Disconnected (auth failed, ");
+    put_number(line, login->attempts);
     put(line, " attempts in ");
-    put_number(line, seconds);
+    put_number(line, login->seconds);
     put(line, " secs): user=<");
-    put_word(line, user);
+    put_word(line, login->user);
     put(line, ">, method=");
-    put(line, known_mechanism(mechanism));
+    put(line, known_mechanism(login->mechanism));
     put(line, ", rip=");
-    put_word(line, ip);
+    put_word(line, login->ip);
     put(line, ", lip=");
-    put_word(line, server_ip);
-    if (tls)
+    put_word(line, login->server_ip);
+    if (login->tls)
         put(line, ", TLS");
 }

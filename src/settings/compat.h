@@ -52,8 +52,14 @@ void compat_lost(struct compat_line *line, const struct settings_listener *liste
 /* An early talker (RFC 5321 section 4.3.1): postscreen's PREGREET line. `bytes` are what it sent. */
 void compat_pregreet(struct compat_line *line, struct slice ip, uint16_t port, uint64_t after_ms,
                      struct slice bytes);
-/* A failed IMAP login in the words of dovecot's imap-login. `server_ip`: our own end of the connection. */
-void compat_imap_failed(struct compat_line *line, struct slice ip, struct slice server_ip, struct slice user,
-                        struct slice mechanism, unsigned attempts, unsigned seconds, bool tls);
+/* A failed IMAP or POP3 login in the words of dovecot's imap-login and pop3-login. */
+struct compat_login {
+    enum settings_service service;
+    struct slice ip, server_ip; /* the client's and our own end of the connection */
+    struct slice user, mechanism;
+    unsigned attempts, seconds;
+    bool tls;
+};
+void compat_login_failed(struct compat_line *line, const struct compat_login *login);
 
 #endif

@@ -2,7 +2,7 @@
  * grow, they do not change. */
 #include "settings/metrics.h"
 
-static const char *const services[] = {"mx", "submission", "imap", "http", NULL};
+static const char *const services[] = {"mx", "submission", "imap", "http", "pop3", NULL};
 static const char *const refusals[] = {"full", "address", "draining", "banned",
                                        "rate", "network", "other",    NULL};
 static const char *const proxies[] = {"v1", "v2", "local", "bad", "timeout", "untrusted", NULL};
@@ -53,6 +53,10 @@ static const char *const imap_commands[] = {
     "check",       "close",  "unselect", "expunge",      "search",   "fetch",          "store",
     "copy",        "move",   "getquota", "getquotaroot", "setquota", "unauthenticate", "other",
     NULL};
+static const char *const pop3_commands[] = {"apop", "auth", "capa", "dele",  "lang", "list", "noop",
+                                            "pass", "quit", "retr", "rset",  "stat", "stls", "top",
+                                            "uidl", "user", "utf8", "other", NULL};
+static const char *const pop3_replies[] = {"ok", "err", NULL};
 /* enum role of wire.h, in its order; "control" last. */
 static const char *const roles[] = {"supervisor", "dns",  "scan", "store", "auth",    "queue",
                                     "relay",      "smtp", "imap", "http",  "control", NULL};
@@ -73,6 +77,7 @@ static const double relay_times[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 
 const struct metric_label metrics_smtp_commands = {"command", smtp_commands};
 const struct metric_label metrics_imap_commands = {"command", imap_commands};
+const struct metric_label metrics_pop3_commands = {"command", pop3_commands};
 
 static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_CONNECTIONS, "connections_total", "Connections accepted.", LABEL("service", services)),
@@ -164,6 +169,8 @@ static const struct metric_def defs[METRIC_ID_COUNT] = {
     M(METRIC_IMAP_COMMAND_SECONDS, "imap_command_seconds", "Time to answer an IMAP command, IDLE left out.",
       BUCKETS(quick)),
     M(METRIC_IMAP_REPLIES, "imap_replies_total", "Tagged answers, and BYE.", LABEL("reply", replies)),
+    M(METRIC_POP3_COMMANDS, "pop3_commands_total", "POP3 commands.", LABEL("command", pop3_commands)),
+    M(METRIC_POP3_REPLIES, "pop3_replies_total", "POP3 replies.", LABEL("reply", pop3_replies)),
     M(METRIC_IMAP_IDLE, "imap_idle", "Sessions in IDLE.", GAUGE),
     M(METRIC_DNS_QUERIES, "dns_queries_total", "DNS questions, by answer.", LABEL("answer", answers)),
     M(METRIC_DNS_SECONDS, "dns_seconds", "Time to answer a DNS question.", BUCKETS(quick)),

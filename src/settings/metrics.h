@@ -76,8 +76,10 @@ enum metric_id {
     /* imap */
     METRIC_IMAP_COMMANDS, /* label: command; metric_label_index() */
     METRIC_IMAP_COMMAND_SECONDS,
-    METRIC_IMAP_REPLIES, /* label: ok no bad bye (enum metric_imap_reply) */
-    METRIC_IMAP_IDLE,    /* gauge */
+    METRIC_IMAP_REPLIES,  /* label: ok no bad bye (enum metric_imap_reply) */
+    METRIC_POP3_COMMANDS, /* label: command; metric_label_index() */
+    METRIC_POP3_REPLIES,  /* label: ok err (enum metric_pop3_reply) */
+    METRIC_IMAP_IDLE,     /* gauge */
 
     /* names */
     METRIC_DNS_QUERIES, /* label: outcome (enum metric_dns) */
@@ -104,6 +106,7 @@ enum metric_service {
     METRIC_SUBMISSION,
     METRIC_IMAP,
     METRIC_HTTP,
+    METRIC_POP3,
     METRIC_SERVICE_COUNT
 }; /* as enum settings_service */
 enum metric_refusal {
@@ -172,6 +175,7 @@ enum metric_dkim_message { METRIC_DKIM_SIGNED, METRIC_DKIM_UNSIGNED, METRIC_DKIM
 enum metric_login { METRIC_LOGIN_OK, METRIC_LOGIN_FAILED, METRIC_LOGIN_LATER };
 #define METRIC_LOGIN_AT(service, login) ((size_t)(service)*3 + (size_t)(login))
 enum metric_imap_reply { METRIC_IMAP_OK, METRIC_IMAP_NO, METRIC_IMAP_BAD, METRIC_IMAP_BYE };
+enum metric_pop3_reply { METRIC_POP3_OK, METRIC_POP3_ERR };
 enum metric_dns {
     METRIC_DNS_OK,
     METRIC_DNS_NODATA,
@@ -181,8 +185,8 @@ enum metric_dns {
 };
 
 extern const struct metric_table metrics_table;
-/* Label values of METRIC_SMTP_COMMANDS and METRIC_IMAP_COMMANDS, "other" last. */
-extern const struct metric_label metrics_smtp_commands, metrics_imap_commands;
+/* Label values of METRIC_SMTP_COMMANDS, METRIC_IMAP_COMMANDS and METRIC_POP3_COMMANDS, "other" last. */
+extern const struct metric_label metrics_smtp_commands, metrics_imap_commands, metrics_pop3_commands;
 /* Index of the command, or of "other". Compares without case. */
 size_t metrics_command(const struct metric_label *commands, struct slice name);
 

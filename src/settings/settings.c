@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-const char *const settings_service_names[] = {"mx", "submission", "imap", "metrics", NULL};
+const char *const settings_service_names[] = {"mx", "submission", "imap", "metrics", "pop3", NULL};
 static const char *const tls_names[] = {"none", "starttls", "implicit", NULL};
 static const char *const proxy_names[] = {"off", "required", "optional", NULL};
 static const char *const format_names[] = {"postfix", "json", NULL};
@@ -225,7 +225,7 @@ static const struct conf_field timeouts_fields[] = {
      .fallback = "1m",
      .min = 1000,
      .max = HOUR,
-     .help = "From connection to login."},
+     .help = "From connection to login, for IMAP and POP3."},
     {.name = "imap_idle",
      .kind = CONF_DURATION,
      T(imap_idle),
@@ -233,6 +233,13 @@ static const struct conf_field timeouts_fields[] = {
      .min = 1000,
      .max = DAY,
      .help = "Without a command (RFC 3501 section 5.4: at least 30 minutes)."},
+    {.name = "pop3_idle",
+     .kind = CONF_DURATION,
+     T(pop3_idle),
+     .fallback = "10m",
+     .min = 1000,
+     .max = DAY,
+     .help = "Without a command of POP3 (RFC 1939 section 3: at least 10 minutes)."},
     {.name = "drain",
      .kind = CONF_DURATION,
      T(drain),

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "grammar/netaddr.h"
 
-enum settings_service { SETTINGS_MX, SETTINGS_SUBMISSION, SETTINGS_IMAP, SETTINGS_METRICS };
+enum settings_service { SETTINGS_MX, SETTINGS_SUBMISSION, SETTINGS_IMAP, SETTINGS_METRICS, SETTINGS_POP3 };
 enum settings_tls_mode { SETTINGS_TLS_NONE, SETTINGS_TLS_STARTTLS, SETTINGS_TLS_IMPLICIT };
 enum settings_proxy { SETTINGS_PROXY_OFF, SETTINGS_PROXY_REQUIRED, SETTINGS_PROXY_OPTIONAL };
 enum settings_account_format { SETTINGS_ACCOUNTS_POSTFIX, SETTINGS_ACCOUNTS_JSON };
@@ -32,7 +32,7 @@ enum settings_map_tls {
     SETTINGS_MAP_VERIFY
 };
 
-extern const char *const settings_service_names[]; /* "mx", "submission", "imap", "metrics", NULL */
+extern const char *const settings_service_names[]; /* "mx", "submission", "imap", "metrics", "pop3", NULL */
 
 struct settings_tls {
     struct slice cert, key; /* PEM files */
@@ -205,8 +205,9 @@ struct settings {
         uint64_t proxy_header;
         uint64_t smtp_command; /* RFC 5321 section 4.5.3.2 */
         uint64_t smtp_data;    /* between two blocks of DATA */
-        uint64_t imap_login;   /* before login */
+        uint64_t imap_login;   /* before login, also of POP3 */
         uint64_t imap_idle;    /* after login, RFC 3501 section 5.4: at least 30 minutes */
+        uint64_t pop3_idle;    /* after login, RFC 1939 section 3: at least 10 minutes */
         uint64_t mx_session;   /* the whole session of a stranger, on submission before login */
         uint64_t drain;
         uint64_t drain_notice; /* of `drain`: load balancers see the end, clients do not yet */

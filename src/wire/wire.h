@@ -287,7 +287,7 @@ struct wire_role_condemn {
 
 /* ---- logins ---- */
 
-enum auth_service { AUTH_SERVICE_SUBMISSION, AUTH_SERVICE_IMAP, AUTH_SERVICE_HTTP };
+enum auth_service { AUTH_SERVICE_SUBMISSION, AUTH_SERVICE_IMAP, AUTH_SERVICE_HTTP, AUTH_SERVICE_POP3 };
 
 /* A SASL exchange begins (RFC 4422). `initial` counts when has_initial is set (it may be empty). */
 struct wire_auth_begin {

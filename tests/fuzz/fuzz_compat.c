@@ -86,7 +86,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                                          .esmtp = data[0] & 8};
     check_smtp(&listener, word[4], word[5], &reject);
     struct compat_line line;
-    compat_imap_failed(&line, SLICE(IP), SLICE("10.0.0.1"), word[1], word[5], data[0], data[0], tls);
+    const struct compat_login login = {.service = data[0] & 1 ? SETTINGS_POP3 : SETTINGS_IMAP,
+                                       .ip = SLICE(IP),
+                                       .server_ip = SLICE("10.0.0.1"),
+                                       .user = word[1],
+                                       .mechanism = word[5],
+                                       .attempts = data[0],
+                                       .seconds = data[0],
+                                       .tls = tls};
+    compat_login_failed(&line, &login);
     check_dovecot(&line, tls);
     return 0;
 }

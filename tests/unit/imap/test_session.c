@@ -507,7 +507,7 @@ static void test_authenticate(void **state)
     ask(&f, "e LOGIN jane wrong\r\n", "e NO [AUTHENTICATIONFAILED]");
     ask(&f, "f AUTHENTICATE PLAIN AGphbmVAZXhhbXBsZS5vcmcAc2VjcmV0\r\n", "f OK [CAPABILITY");
     expect(&f, "UIDPLUS");
-    for (int i = 0; i < IMAP_LOGIN_FAILURES; i++) {
+    for (int i = 0; i < CALLER_FAILURES; i++) {
         if (i == 0) {
             connect_client(&f);
             expect(&f, "* OK");

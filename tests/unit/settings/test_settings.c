@@ -343,12 +343,27 @@ static void test_compat(void **state)
     assert_line(&line, "postfix/smtpd", "lost connection after DATA from unknown[203.0.113.1]");
     compat_pregreet(&line, ip, 41234, 53, SLICE("EHLO x\r\n"));
     assert_line(&line, "postfix/postscreen", "PREGREET 8 after 0.05 from [203.0.113.1]:41234: EHLO?x??");
-    compat_imap_failed(&line, ip, SLICE("10.0.0.1"), SLICE("u>, rip=198.51.100.9, lip=1.1.1.1"),
-                       SLICE("PLAIN"), 1, 2, true);
+    struct compat_login login = {.service = SETTINGS_IMAP,
+                                 .ip = ip,
+                                 .server_ip = SLICE("10.0.0.1"),
+                                 .user = SLICE("u>, rip=198.51.100.9, lip=1.1.1.1"),
+                                 .mechanism = SLICE("PLAIN"),
+                                 .attempts = 1,
+                                 .seconds = 2,
+                                 .tls = true};
+    compat_login_failed(&line, &login);
     assert_line(&line, "dovecot",
                 "imap-login: Disconnected (auth failed, 1 attempts in 2 secs): "
                 "user=<u???rip?198.51.100.9??lip?1.1.1.1>, "
                 "method=PLAIN, rip=203.0.113.1, lip=10.0.0.1, TLS");
+    login.service = SETTINGS_POP3;
+    login.mechanism = SLICE("USER");
+    login.user = SLICE("u");
+    login.tls = false;
+    compat_login_failed(&line, &login);
+    assert_line(&line, "dovecot",
+                "pop3-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<u>, "
+                "method=PLAIN, rip=203.0.113.1, lip=10.0.0.1");
     static uint8_t huge[5000];
     memset(huge, 'x', sizeof huge);
     struct slice much = slice_make(huge, sizeof huge);
