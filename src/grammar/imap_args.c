@@ -474,6 +474,7 @@ bool imap_args_fetch(struct imap_scan *s, struct imap_command *c)
         return false;
     if (c->fetch.items.vanished && !c->uid)
         return imap_scan_fail(s, "VANISHED needs UID FETCH"); /* RFC 7162 section 3.2.6 */
+    c->fetch.items.uid_implied = c->uid && !(c->fetch.items.simple & IMAP_FETCH_UID);
     if (c->uid)
         c->fetch.items.simple |= IMAP_FETCH_UID;
     return true;

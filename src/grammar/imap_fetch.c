@@ -244,6 +244,10 @@ static bool scan_modifiers(struct imap_scan *s, struct imap_fetch *fetch)
             fetch->has_changed_since = true;
         } else if (slice_ieq(word, SLICE("VANISHED"))) {
             fetch->vanished = true;
+        } else if (slice_ieq(word, SLICE("PARTIAL")) && !fetch->has_partial) {
+            if (!imap_scan_partial(s, &fetch->partial_from, &fetch->partial_to))
+                return false;
+            fetch->has_partial = true;
         } else {
             return imap_scan_fail(s, "Unknown FETCH modifier");
         }

@@ -64,6 +64,9 @@ struct imap_fetch {
     bool has_changed_since;
     uint64_t changed_since;
     bool vanished;
+    bool has_partial; /* RFC 9394: only these of the set; negative counts from the end */
+    int64_t partial_from, partial_to;
+    bool uid_implied; /* UID FETCH, without the item UID */
 };
 
 /* The name under which a section is answered: "BODY[HEADER.FIELDS (DATE FROM)]<0>". */

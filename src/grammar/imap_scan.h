@@ -66,6 +66,8 @@ bool imap_scan_search_keys(struct imap_scan *s, struct imap_search *search) MUST
 /* RETURN (…) of SEARCH and SORT. */
 bool imap_scan_search_return(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
 bool imap_scan_charset(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
+/* SP and the range behind PARTIAL, of SEARCH and FETCH. */
+bool imap_scan_partial(struct imap_scan *s, int64_t *from, int64_t *to) MUST_CHECK;
 /* Behind the command's name, with the leading SP: one per row of the table in imap_command.c (imap_args*.c).
  */
 bool imap_args_none(struct imap_scan *s, struct imap_command *c);

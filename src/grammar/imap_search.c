@@ -25,6 +25,8 @@ enum key_form {
     KEY_UID,
     KEY_NOT,
     KEY_OR,
+    KEY_UID_AFTER,
+    KEY_UID_BEFORE,
     KEY_MODSEQ,
     KEY_NEW
 };
@@ -78,6 +80,8 @@ static const struct key_row {
     {"EMAILID", KEY_ID, IMAP_SEARCH_EMAILID, 0, 0},
     {"THREADID", KEY_ID, IMAP_SEARCH_THREADID, 0, 0},
     {"UID", KEY_UID, IMAP_SEARCH_UID, 0, 0},
+    {"UIDAFTER", KEY_UID_AFTER, IMAP_SEARCH_UID, 0, 0}, /* RFC 9738 section 3.2 */
+    {"UIDBEFORE", KEY_UID_BEFORE, IMAP_SEARCH_UID, 0, 0},
     {"NOT", KEY_NOT, IMAP_SEARCH_NOT, 0, 0},
     {"OR", KEY_OR, IMAP_SEARCH_OR, 0, 0},
 };
@@ -113,6 +117,24 @@ static struct imap_search_node *flag_node(struct search_parse *p, uint32_t bit)
     struct imap_search_node *node = new_node(p, IMAP_SEARCH_FLAG);
     if (node)
         node->number = bit;
+    return node;
+}
+
+/* ("UIDAFTER" / "UIDBEFORE") SP uniqueid: all on one side of it, without it (RFC 9738 section 3.2) */
+static struct imap_search_node *key_beside_uid(struct search_parse *p, bool after)
+{
+    uint64_t uid;
+    if (!imap_scan_sp(p->s) || !imap_scan_number(p->s, UINT32_MAX, &uid))
+        return NULL;
+    if (uid == 0)
+        return fail(p, "A UID is not 0");
+    bool none = uid == (after ? UINT32_MAX : 1);
+    struct imap_search_node *node = new_node(p, none ? IMAP_SEARCH_NONE : IMAP_SEARCH_UID);
+    if (!node || none)
+        return node;
+    node->set = (struct imap_set){.ranges = ARENA_NEW(p->s->arena, struct imap_range), .count = 1};
+    node->set.ranges[0] = after ? (struct imap_range){(uint32_t)uid + 1, UINT32_MAX}
+                                : (struct imap_range){1, (uint32_t)uid - 1};
     return node;
 }
 
@@ -257,6 +279,9 @@ static struct imap_search_node *key_by_row(struct search_parse *p, const struct 
         return key_modseq(p);
     case KEY_UID:
         return imap_scan_sp(p->s) ? key_set(p, IMAP_SEARCH_UID) : NULL;
+    case KEY_UID_AFTER:
+    case KEY_UID_BEFORE:
+        return key_beside_uid(p, row->form == KEY_UID_AFTER);
     case KEY_NOT:
         return imap_scan_sp(p->s) ? negate(p, scan_key(p)) : NULL;
     case KEY_OR:
@@ -338,7 +363,7 @@ bool imap_scan_charset(struct imap_scan *s, struct imap_search *search)
 }
 
 /* partial-range = number ":" number, both of the same sign (RFC 9394 section 4) */
-static bool scan_partial_range(struct imap_scan *s, struct imap_search *search)
+bool imap_scan_partial(struct imap_scan *s, int64_t *first, int64_t *last)
 {
     uint64_t from, to;
     if (!imap_scan_sp(s))
@@ -352,8 +377,8 @@ static bool scan_partial_range(struct imap_scan *s, struct imap_search *search)
         return false;
     if (from == 0 || to == 0)
         return imap_scan_fail(s, "Malformed PARTIAL");
-    search->partial_from = negative ? -(int64_t)from : (int64_t)from;
-    search->partial_to = negative ? -(int64_t)to : (int64_t)to;
+    *first = negative ? -(int64_t)from : (int64_t)from;
+    *last = negative ? -(int64_t)to : (int64_t)to;
     return true;
 }
 
@@ -372,7 +397,8 @@ static bool scan_return_option(struct imap_scan *s, struct imap_search *search)
         if (!slice_ieq(word, slice_of(return_options[i].name)))
             continue;
         search->returns |= return_options[i].bit;
-        return return_options[i].bit != IMAP_RETURN_PARTIAL || scan_partial_range(s, search);
+        return return_options[i].bit != IMAP_RETURN_PARTIAL ||
+               imap_scan_partial(s, &search->partial_from, &search->partial_to);
     }
     return imap_scan_fail(s, "Unknown RETURN option");
 }

@@ -107,6 +107,19 @@ void imap_set_normalise(struct imap_set *set, uint32_t star)
     set->count = n;
 }
 
+void imap_set_clip(struct imap_set *set, uint32_t lo, uint32_t hi)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        struct imap_range r = set->ranges[i];
+        r.lo = r.lo > lo ? r.lo : lo;
+        r.hi = r.hi < hi ? r.hi : hi;
+        if (r.lo <= r.hi)
+            set->ranges[kept++] = r;
+    }
+    set->count = kept;
+}
+
 bool imap_set_contains(const struct imap_set *set, uint32_t number)
 {
     size_t from = 0, to = set->count;

@@ -31,6 +31,8 @@ uint32_t imap_set_lowest(const struct imap_set *set);  /* 0 when empty */
 uint32_t imap_set_highest(const struct imap_set *set); /* 0 when empty */
 /* How many numbers the normalised set holds (up to 2^32 - 1). */
 uint64_t imap_set_numbers(const struct imap_set *set);
+/* Leaves only the numbers from `lo` to `hi` of a normalised set, in place. */
+void imap_set_clip(struct imap_set *set, uint32_t lo, uint32_t hi);
 /* "1:3,5" of a normalised set. */
 void imap_set_write(struct buf *out, const struct imap_set *set);
 

@@ -41,12 +41,15 @@ static const struct {
     {"METADATA", CAP_METADATA, WHEN_IN},               /* RFC 5464 */
     {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN}, /* RFC 5464 */
     {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},     /* RFC 9590 */
+    {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},           /* RFC 9585 */
+    {"UIDONLY", CAP_UIDONLY, WHEN_IN},                 /* RFC 9586 */
+    {"MESSAGELIMIT", CAP_MESSAGELIMIT, WHEN_IN},       /* RFC 9738 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
 uint64_t imap_capability_hidden(const struct settings *settings, struct slice account)
 {
-    uint64_t bits = 0;
+    uint64_t bits = settings->imap.message_limit ? 0 : CAP_MESSAGELIMIT; /* what the configuration lacks */
     for (size_t i = 0; i < ROWS; i++)
         if (settings_hides(settings, account, slice_of(rows[i].name)))
             bits |= rows[i].bit;
@@ -73,6 +76,16 @@ static void write_login(const struct session *s, struct buf *out)
     }
 }
 
+/* "=NUMBER" of those that have one. */
+static void write_value(const struct session *s, uint64_t bit, struct buf *out)
+{
+    const struct settings *settings = role_settings(s->imap->run);
+    if (bit == CAP_APPENDLIMIT)
+        buf_addf(out, "=%llu", (unsigned long long)settings->limits.message_size);
+    else if (bit == CAP_MESSAGELIMIT)
+        buf_addf(out, "=%llu", (unsigned long long)settings->imap.message_limit);
+}
+
 void imap_capability_write(const struct session *s, struct buf *out)
 {
     bool in = s->state != SESSION_GREETED;
@@ -82,10 +95,7 @@ void imap_capability_write(const struct session *s, struct buf *out)
             continue;
         buf_add_byte(out, ' ');
         buf_add_str(out, rows[i].name);
-        if (rows[i].bit == CAP_APPENDLIMIT) {
-            buf_add_byte(out, '=');
-            buf_add_u64(out, role_settings(s->imap->run)->limits.message_size);
-        }
+        write_value(s, rows[i].bit, out);
     }
     if (!in)
         write_login(s, out);

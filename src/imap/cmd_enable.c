@@ -26,15 +26,20 @@ static void enable_rev2(struct session *s)
         s->selected->view.recent_from = 0;
 }
 
+/* RFC 9586: numbers of messages are neither said nor understood any more. */
+static void enable_uidonly(struct session *s)
+{
+    s->uidonly = true;
+}
+
 static const struct {
     const char *name;
     uint64_t needs; /* capabilities; hidden from an account: the name is unknown */
     void (*enable)(struct session *s);
 } rows[] = {
-    {"CONDSTORE", CAP_CONDSTORE, enable_condstore},
-    {"QRESYNC", CAP_QRESYNC | CAP_CONDSTORE, enable_qresync},
-    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, enable_utf8},
-    {"IMAP4rev2", CAP_IMAP4REV2, enable_rev2},
+    {"CONDSTORE", CAP_CONDSTORE, enable_condstore}, {"QRESYNC", CAP_QRESYNC | CAP_CONDSTORE, enable_qresync},
+    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, enable_utf8},  {"IMAP4rev2", CAP_IMAP4REV2, enable_rev2},
+    {"UIDONLY", CAP_UIDONLY, enable_uidonly},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/fetch.h"
 #include "wire/facts_row.h"
@@ -435,6 +436,10 @@ void imap_cmd_fetch(struct session *s)
     enum fetch_need need;
     if (imap_fetch_needs(&c->fetch.items, &need) != ERR_OK) {
         imap_session_done(s, "BAD Unknown FETCH item");
+        return;
+    }
+    if (c->fetch.items.has_partial && !imap_capability_has(s, CAP_PARTIAL)) {
+        imap_session_done(s, "BAD Unknown FETCH modifier");
         return;
     }
     if (c->fetch.items.vanished && !s->qresync) {

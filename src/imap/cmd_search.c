@@ -248,6 +248,10 @@ static bool translate_node(struct imap_search_node *node, void *ctx)
         imap_session_done(s, "BAD There is no saved search result");
         return false;
     }
+    if (node->op == IMAP_SEARCH_SEQ && s->uidonly) {
+        imap_session_done(s, "BAD [UIDREQUIRED] Only UIDs are understood after ENABLE UIDONLY");
+        return false;
+    }
     if (node->op == IMAP_SEARCH_FLAG && node->number == IMAP_FLAG_RECENT)
         recent_to_uids(s, node);
     else if (node->op == IMAP_SEARCH_UID)
@@ -323,6 +327,9 @@ void imap_cmd_search(struct session *s)
     arena_defer(run->arena, work_free, w);
     run->state = w;
     if (!imap_search_walk(search->root, translate_node, s))
+        return; /* answered */
+    search->root = imap_limit_search(s, search->root);
+    if (!search->root)
         return; /* answered */
     struct cost cost = {0};
     (void)imap_search_walk(search->root, add_cost, &cost);

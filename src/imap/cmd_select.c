@@ -104,7 +104,7 @@ static void write_first_revision(struct session *s)
     const struct imap_view *v = &s->selected->view;
     struct buf *out = imap_session_output(s);
     buf_addf(out, "* %u RECENT\r\n", imap_view_recent(v));
-    uint32_t unseen = first_unseen(v);
+    uint32_t unseen = s->uidonly ? 0 : first_unseen(v); /* RFC 9586 section 3.4 */
     if (unseen)
         buf_addf(out, "* OK [UNSEEN %u] First unseen\r\n", unseen);
 }
@@ -263,6 +263,10 @@ void imap_cmd_select(struct session *s)
     struct imap_select_args *args = &s->run->command.select;
     if (args->qresync && !s->qresync) {
         imap_session_done(s, "BAD QRESYNC was not enabled");
+        return;
+    }
+    if (args->has_match && s->uidonly) {
+        imap_session_done(s, "BAD [UIDREQUIRED] Only UIDs are understood after ENABLE UIDONLY");
         return;
     }
     if (s->selected) {

@@ -33,6 +33,15 @@ static void finish_modified(struct session *s)
     imap_session_answer(s, set.count > 0 ? buf_slice(&answer) : SLICE("OK Store completed"));
 }
 
+static void write_modseq(struct session *s, const struct imap_message *m, uint64_t modseq)
+{
+    struct buf *out = imap_session_output(s);
+    imap_write_fetch_head(s, m);
+    if (!s->uidonly && (s->run->command.uid || s->qresync))
+        buf_addf(out, "UID %u ", m->uid);
+    buf_addf(out, "MODSEQ (%llu))\r\n", (unsigned long long)modseq);
+}
+
 /* "* n FETCH (FLAGS (…))" for each message; after a silent one only what CONDSTORE demands (RFC 7162
  * section 3.1.3). */
 static void write_results(struct session *s)
@@ -52,14 +61,10 @@ static void write_results(struct session *s)
         struct image_state state = imap_view_state(&s->selected->view, m.index);
         if ((state.flags & IMAGE_EXPUNGED) || imap_set_contains(&modified, m.uid))
             continue;
-        if (!silent)
-            imap_write_fetch_flags(s, &m, run->command.uid);
-        else if (run->command.uid || s->qresync)
-            buf_addf(imap_session_output(s), "* %u FETCH (UID %u MODSEQ (%llu))\r\n", m.seq, m.uid,
-                     (unsigned long long)state.modseq);
+        if (silent)
+            write_modseq(s, &m, state.modseq);
         else
-            buf_addf(imap_session_output(s), "* %u FETCH (MODSEQ (%llu))\r\n", m.seq,
-                     (unsigned long long)state.modseq);
+            imap_write_fetch_flags(s, &m, run->command.uid);
     }
     if (modified.count > 0)
         finish_modified(s);

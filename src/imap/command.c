@@ -8,6 +8,7 @@ static const struct command_row {
     enum command_sync sync;     /* of the form without UID */
     enum command_sync uid_sync; /* of the UID form */
     uint64_t capability;        /* hidden from an account: the command is unknown */
+    bool numbers;               /* the form without UID names messages by number */
 } rows[IMAP_VERB_COUNT] = {
     [IMAP_CAPABILITY] = {imap_cmd_capability, SYNC_NONE, SYNC_NONE, 0},
     [IMAP_NOOP] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},
@@ -39,11 +40,11 @@ static const struct command_row {
     [IMAP_CLOSE] = {imap_cmd_close, SYNC_NONE, SYNC_NONE, 0},
     [IMAP_UNSELECT] = {imap_cmd_unselect, SYNC_NONE, SYNC_NONE, CAP_UNSELECT},
     [IMAP_EXPUNGE] = {imap_cmd_expunge, SYNC_ALL, SYNC_ALL, 0},
-    [IMAP_SEARCH] = {imap_cmd_search, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_FETCH] = {imap_cmd_fetch, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_STORE] = {imap_cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0},
-    [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0},
-    [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE},
+    [IMAP_SEARCH] = {imap_cmd_search, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
+    [IMAP_FETCH] = {imap_cmd_fetch, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
+    [IMAP_STORE] = {imap_cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
+    [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0, true},
+    [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE, true},
     [IMAP_UNAUTHENTICATE] = {imap_cmd_unauthenticate, SYNC_NONE, SYNC_NONE, CAP_UNAUTHENTICATE},
     /* SORT and THREAD are parsed, but neither offered nor run. */
 };
@@ -71,6 +72,8 @@ bool imap_command_may_run(struct session *s)
     const char *wrong = wrong_state(s, imap_verb_allowed(run->command.verb));
     if (!imap_capability_has(s, row->capability) || (uidplus && !imap_capability_has(s, CAP_UIDPLUS)))
         wrong = "Unknown command";
+    else if (!wrong && s->uidonly && !run->command.uid && row->numbers)
+        wrong = "[UIDREQUIRED] Only UIDs are understood after ENABLE UIDONLY"; /* RFC 9586 section 3 */
     if (wrong)
         imap_session_done(s, "BAD %s", wrong);
     return !wrong;

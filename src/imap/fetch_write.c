@@ -295,10 +295,9 @@ bool imap_fetch_write(struct session *s, struct fetch_message *m)
         return false;
     if (s->qresync && (simple & IMAP_FETCH_FLAGS))
         simple |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ; /* RFC 7162 section 3.2.4 */
-    struct buf *out = imap_session_output(s);
-    buf_add_str(out, "* ");
-    buf_add_u64(out, m->message.seq);
-    buf_add_str(out, " FETCH (");
+    if (s->uidonly && items->uid_implied && (simple != IMAP_FETCH_UID || items->section_count > 0))
+        simple &= ~(uint32_t)IMAP_FETCH_UID; /* the response begins with it */
+    imap_write_fetch_head(s, &m->message);
     write_image_items(s, m, simple, &first);
     if (fetch->need != NEED_IMAGE)
         write_fact_items(s, m, simple, &first);

@@ -276,6 +276,7 @@ static void role_free(void *ctx)
     }
     imap->selects = 0;
     imap_mailboxes_sweep(imap);
+    loop_timer_free(&imap->progress);
     idmap_free(&imap->mailboxes);
     map_free(&imap->users);
     map_free(&imap->addresses);
@@ -296,6 +297,7 @@ static void *load(struct role_run *run, struct why *why)
     imap->addresses = map_new(IMAP_USERS_MAX);
     imap->mechanisms_len = strlen("PLAIN LOGIN"); /* until auth has told */
     memcpy(imap->mechanisms, "PLAIN LOGIN", imap->mechanisms_len);
+    imap_progress_init(imap);
     if (service_load(&imap->service, run, why) == ERR_OK)
         return imap;
     role_free(imap);

@@ -29,6 +29,9 @@ struct imap {
     char mechanisms[256];  /* of SASL, as auth told, upper case */
     size_t mechanisms_len;
     uint64_t next_body;
+    struct loop_timer *progress; /* see progress.c */
+    uint64_t progress_ms;
+    bool progress_armed;
     bool space_low;
 };
 

@@ -141,10 +141,29 @@ void imap_session_done(struct session *s, const char *format, ...)
     imap_session_answer(s, slice_make(text, kept));
 }
 
+/* An answer that MESSAGELIMIT made incomplete says so; in front of it where it has a code already (RFC 9738
+ * section 3.1). */
+static struct slice limited_in(struct session *s, struct slice answer)
+{
+    AUTO_BUF struct buf whole = buf_new(answer.len + 100);
+    if (slice_starts(answer, SLICE("OK ["))) {
+        struct buf *out = imap_session_output(s);
+        buf_add_str(out, "* NO ");
+        imap_limit_write_code(s, out);
+        buf_add_str(out, "Not all messages\r\n");
+    } else if (slice_starts(answer, SLICE("OK "))) {
+        buf_add_str(&whole, "OK ");
+        imap_limit_write_code(s, &whole);
+        answer = slice_from(answer, 3);
+    }
+    buf_add(&whole, answer);
+    return arena_dup(s->run->arena, buf_slice(&whole));
+}
+
 void imap_session_answer(struct session *s, struct slice answer)
 {
     struct run *run = s->run;
-    run->answer = arena_dup(run->arena, answer);
+    run->answer = run->limit_uid ? limited_in(s, answer) : arena_dup(run->arena, answer);
     run->outcome = answer.ptr[0] == 'O'   ? METRIC_IMAP_OK
                    : answer.ptr[0] == 'N' ? METRIC_IMAP_NO
                                           : METRIC_IMAP_BAD;
@@ -227,7 +246,7 @@ bool imap_session_resolve(struct session *s, struct imap_set *set)
     if (set->saved)
         imap_session_done(s, "BAD There is no saved search result");
     else if (imap_view_resolve(&s->selected->view, set, s->run->command.uid))
-        return true;
+        return imap_limit_set(s, set);
     else
         imap_session_done(s, "BAD Message number out of range");
     return false;

@@ -88,7 +88,7 @@ void imap_session_forget_user(struct session *s)
     caller_logout(&s->caller, &s->grant);
     free(s->account);
     s->account = NULL;
-    s->condstore = s->qresync = s->rev2 = s->utf8_accept = s->utf8 = false;
+    s->condstore = s->qresync = s->rev2 = s->utf8_accept = s->utf8 = s->uidonly = false;
     s->hidden = imap_capability_hidden(settings, SLICE_EMPTY);
     imap_session_set_state(s, SESSION_GREETED);
     use_limits(s, login_limits);
@@ -150,6 +150,7 @@ static struct run *run_new(struct session *s, struct slice input)
     run->arena = arena_new(IMAP_RUN_ARENA);
     run->started_ns = clock_mono_ns();
     s->run = run;
+    imap_progress_watch(s->imap);
     s->commands++;
     s->bytes_in += input.len;
     return run;

@@ -68,12 +68,14 @@ struct run {
     enum command_sync sync;
     uint64_t started_ns;
     void *state;                       /* the command's own */
-    void (*resume)(struct session *s); /* there is room in the output again */
+    void (*resume)(struct session *s); /* there is room in the output again; set while a line is unfinished */
     void (*input)(struct session *s);  /* the command reads what comes (APPEND, AUTHENTICATE, IDLE) */
     void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
     void (*changed)(struct session *s); /* the selected mailbox changed. May be NULL. */
-    struct call *calls; /* IMAP_CALLS of them; NULL before the first: most sessions are in IDLE */
-    bool ending;        /* imap_session_done() was called */
+    struct call *calls;      /* IMAP_CALLS of them; NULL before the first: most sessions are in IDLE */
+    bool ending;             /* imap_session_done() was called */
+    uint32_t progress, goal; /* of a long command; 0: not known */
+    uint32_t limit_uid;      /* MESSAGELIMIT left out the messages of the set below this UID; 0: none */
     enum metric_imap_reply outcome;
     struct slice answer;
 };
@@ -86,8 +88,9 @@ struct session {
     struct stream *stream;
     struct imap_framer framer;
     enum session_state state;
-    bool condstore : 1, qresync : 1, rev2 : 1, utf8_accept : 1; /* enabled by the client (cmd_enable.c) */
-    bool utf8 : 1; /* mailbox names and quoted strings are UTF-8: one of the last two */
+    bool condstore : 1, qresync : 1, rev2 : 1, utf8_accept : 1,
+        uidonly : 1; /* enabled by the client (cmd_enable.c) */
+    bool utf8 : 1;   /* mailbox names and quoted strings are UTF-8: UTF8=ACCEPT or IMAP4rev2 */
     bool eof, closing,
         pumping;   /* the client ended its half; we end; commands are being taken off the input */
     unsigned busy; /* our functions on the stack */
@@ -157,6 +160,24 @@ void imap_session_keywords(struct buf *list, const struct imap_flags *flags);
 /* Sets `condstore` when the client uses it for the first time (RFC 7162 section 3.1). */
 void imap_session_use_condstore(struct session *s);
 
+/* What a command that takes long has done of what there is to do: told to the client now and then
+ * (progress.c).
+ */
+void imap_session_progress(struct session *s, uint32_t done, uint32_t goal);
+/* A command begins. */
+void imap_progress_watch(struct imap *imap);
+void imap_progress_init(struct imap *imap);
+
+/* ---- how many messages one command looks at (message_limit.c) ---- */
+
+/* Leaves of a resolved set what PARTIAL and the limit allow; false, and the command is over, when it is all
+ * or nothing. */
+bool imap_limit_set(struct session *s, struct imap_set *set) MUST_CHECK;
+/* The same of a translated search program; NULL when the command is over. */
+struct imap_search_node *imap_limit_search(struct session *s, struct imap_search_node *root) MUST_CHECK;
+/* "[MESSAGELIMIT 1000 4711] " of the running command. */
+void imap_limit_write_code(const struct session *s, struct buf *out);
+
 /* ---- the selected mailbox ---- */
 
 /* Begins to tell the news; imap_sync_step() goes on while the output has room; true when all is told. */
@@ -164,6 +185,8 @@ void imap_sync_begin(struct session *s, bool expunge);
 bool imap_sync_step(struct session *s) MUST_CHECK;
 bool imap_sync_is_pending(const struct session *s);
 void imap_sync_free(struct sync *sync);
+/* "* n FETCH (", or "* uid UIDFETCH (" (RFC 9586): every FETCH response begins here. */
+void imap_write_fetch_head(struct session *s, const struct imap_message *m);
 /* "* n FETCH (" and the flags part "FLAGS (…)" of one message, for sync.c, STORE and FETCH. */
 void imap_write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid);
 void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid);

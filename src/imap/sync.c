@@ -30,15 +30,21 @@ void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t fl
     }
 }
 
+void imap_write_fetch_head(struct session *s, const struct imap_message *m)
+{
+    struct buf *out = imap_session_output(s);
+    buf_add_str(out, "* ");
+    buf_add_u64(out, s->uidonly ? m->uid : m->seq);
+    buf_add_str(out, s->uidonly ? " UIDFETCH (" : " FETCH (");
+}
+
 void imap_write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid)
 {
     const struct imap_view *view = &s->selected->view;
     struct image_state state = imap_view_state(view, m->index);
     struct buf *out = imap_session_output(s);
-    buf_add_str(out, "* ");
-    buf_add_u64(out, m->seq);
-    buf_add_str(out, " FETCH (");
-    if (with_uid || s->qresync) {
+    imap_write_fetch_head(s, m);
+    if (!s->uidonly && (with_uid || s->qresync)) {
         buf_add_str(out, "UID ");
         buf_add_u64(out, m->uid);
         buf_add_byte(out, ' ');
@@ -184,7 +190,7 @@ static void write_vanished(struct session *s, const struct sync *y)
 static bool write_expunges(struct session *s, struct sync *y)
 {
     const struct imap_view *v = &s->selected->view;
-    if (s->qresync && y->fresh_at == y->fresh_count && y->fresh_count > 0) {
+    if ((s->qresync || s->uidonly) && y->fresh_at == y->fresh_count && y->fresh_count > 0) {
         write_vanished(s, y);
         y->fresh_at = 0;
     }

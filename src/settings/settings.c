@@ -301,16 +301,29 @@ static const struct conf_field hidden_fields[] = {
      .example = "[ CONDSTORE, MOVE ]"},
 };
 static const struct conf_table hidden_table = CONF_TABLE(hidden_fields, struct settings_hidden, NULL);
+#define I(member) F(struct settings, imap.member) - offsetof(struct settings, imap)
 static const struct conf_field imap_fields[] = {
     {.name = "hide_capabilities",
      .kind = CONF_LIST,
-     F(struct settings, imap.hide_capabilities) - offsetof(struct settings, imap),
+     I(hide_capabilities),
      .item = CONF_STRUCT,
      .table = &hidden_table,
      .max = 1000,
      .help = "For clients that mishandle an extension."},
+    {.name = "message_limit",
+     .kind = CONF_U64,
+     I(message_limit),
+     .max = 1000000000,
+     .help = "Messages one command may name (RFC 9738); the newest count. 0: any number. Clients that do not "
+             "know "
+             "MESSAGELIMIT see only a part of larger mailboxes."},
+    {.name = "compress",
+     .kind = CONF_BOOL,
+     I(compress),
+     .help =
+         "Offers COMPRESS=DEFLATE (RFC 4978). It costs about 70 KB of memory for each session that uses it."},
 };
-static const struct conf_table imap_table = {imap_fields, 1, 0, NULL};
+static const struct conf_table imap_table = {imap_fields, sizeof imap_fields / sizeof *imap_fields, 0, NULL};
 
 static const struct conf_field grant_fields[] = {
     {.name = "account",

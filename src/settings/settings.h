@@ -218,6 +218,8 @@ struct settings {
     } auth;
     struct {
         CONF_LIST_OF(struct settings_hidden) hide_capabilities;
+        uint64_t message_limit; /* messages one command may name (RFC 9738); 0: any number */
+        bool compress;          /* COMPRESS=DEFLATE is offered */
     } imap;
     enum settings_bans bans;
     struct {

@@ -59,6 +59,8 @@ static void dump_fetch(struct buf *out, const struct imap_command *c)
     }
     if (c->fetch.items.has_changed_since)
         buf_addf(out, " since%d%s", (int)c->fetch.items.changed_since, c->fetch.items.vanished ? "v" : "");
+    if (c->fetch.items.has_partial)
+        buf_addf(out, " part%d:%d", (int)c->fetch.items.partial_from, (int)c->fetch.items.partial_to);
 }
 
 static void dump_list(struct buf *out, const struct imap_list_args *a)
@@ -263,6 +265,10 @@ static const struct {
     {"FETCH 5 (BINARY.PEEK[1.1]<3.4> BINARY.SIZE[2] BINARY[])",
      "FETCH 5:5 0 BINARY[1.1]<3>.4 BINARY.SIZE[2] BINARY[]!"},
     {"UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)", "UID FETCH 300:500 83 since12345v"},
+    {"UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -1:-3)", "UID FETCH 25900:26600 3 part-1:-3"},
+    {"UID FETCH 1:* (UID FLAGS) (partial 500:400 CHANGEDSINCE 98305)",
+     "UID FETCH 1:0 83 since98305 part500:400"},
+    {"UNAUTHENTICATE", "UNAUTHENTICATE "},
     {"FETCH $ (PREVIEW (LAZY) EMAILID)", "FETCH $ 900"},
     {"FETCH 1 PREVIEW", "FETCH 1:1 800"},
     {"STORE 2:4 +FLAGS (\\Deleted)", "STORE 2:4 1 (\\Deleted)"},
@@ -323,6 +329,10 @@ static const struct {
     {"FETCH 1 BODY[HEADER.FIELDS ()]", "BAD: Missing argument"},
     {"FETCH 1 BODY[]<0.0>", "BAD: Partial of no octets"},
     {"FETCH 1 BODY[1", "BAD: Malformed section"},
+    {"UID FETCH 1 (FLAGS) (PARTIAL 1:-2)", "BAD: Expected a number"},
+    {"UID FETCH 1 (FLAGS) (PARTIAL -1:2)", "BAD: Malformed PARTIAL"},
+    {"UID FETCH 1 (FLAGS) (PARTIAL 0:2)", "BAD: Malformed PARTIAL"},
+    {"UID FETCH 1 (FLAGS) (PARTIAL 1:2 PARTIAL 1:2)", "BAD: Unknown FETCH modifier"},
     {"FETCH 1 (FLAGS) (VANISHED)", "BAD: VANISHED needs CHANGEDSINCE"},
     {"FETCH 1 (FLAGS) (CHANGEDSINCE 1 VANISHED)", "BAD: VANISHED needs UID FETCH"},
     {"STORE 1 +FLAGS (\\Nope)", "BAD: Invalid flag"},

@@ -82,6 +82,31 @@ static void test_set_bounds(void **state)
     assert_int_equal(imap_set_parse_in(arena, buf_slice(&text), &set, &why), ERR_BAD);
 }
 
+static void test_set_clip(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set;
+        uint32_t lo, hi;
+        const char *left;
+    } rows[] = {
+        {"1:3,5,7:9", 1, 9, "1:3,5,7:9"},   {"1:3,5,7:9", 2, 8, "2:3,5,7:8"},
+        {"1:3,5,7:9", 4, 6, "5"},           {"1:3,5,7:9", 6, 6, ""},
+        {"1:3,5,7:9", 10, 4294967295u, ""}, {"1:4294967295", 7, 4294967295u, "7:4294967295"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena *arena AUTO_ARENA = arena_new(1 << 20);
+        AUTO_BUF struct buf out = buf_new(100);
+        struct imap_set set;
+        struct why why;
+        assert_int_equal(imap_set_parse_in(arena, slice_of(rows[i].set), &set, &why), ERR_OK);
+        imap_set_normalise(&set, 0);
+        imap_set_clip(&set, rows[i].lo, rows[i].hi);
+        imap_set_write(&out, &set);
+        assert_true(slice_eq(buf_slice(&out), slice_of(rows[i].left)));
+    }
+}
+
 static void test_set_walk(void **state)
 {
     (void)state;
@@ -173,8 +198,8 @@ static void test_strings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sets),  cmocka_unit_test(test_set_bounds), cmocka_unit_test(test_set_walk),
-        cmocka_unit_test(test_flags), cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_sets),     cmocka_unit_test(test_set_bounds), cmocka_unit_test(test_set_clip),
+        cmocka_unit_test(test_set_walk), cmocka_unit_test(test_flags),      cmocka_unit_test(test_strings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

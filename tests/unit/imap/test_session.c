@@ -363,6 +363,30 @@ static void test_store_away(void **state)
     finish(&f);
 }
 
+/* RFC 9585: a command that takes long says so; none that waits for the client does. */
+static void test_progress(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    ((struct imap *)context)->progress_ms = 20;
+    login(&f);
+    rig_for(f.rig, 50);
+    f.silent = true;
+    say(&f, "a STATUS INBOX (MESSAGES)\r\n");
+    expect(&f, "* OK [INPROGRESS (\"a\" NIL NIL)] ");
+    buf_clear(&f.got);
+    expect(&f, "* OK [INPROGRESS (\"a\" NIL NIL)] ");
+    rig_connect(f.rig, ROLE_STORE);
+    expect(&f, "a NO [UNAVAILABLE]");
+    f.silent = false;
+    ask(&f, "b IDLE\r\n", "+ ");
+    rig_for(f.rig, 100);
+    expect_not(&f, "INPROGRESS");
+    ask(&f, "DONE\r\n", "b OK");
+    finish(&f);
+}
+
 static void test_codes(void **state)
 {
     (void)state;
@@ -589,6 +613,7 @@ int main(void)
         cmocka_unit_test(test_news_of_the_mailbox),
         cmocka_unit_test(test_idle_and_a_deleted_mailbox),
         cmocka_unit_test(test_store_away),
+        cmocka_unit_test(test_progress),
         cmocka_unit_test(test_codes),
         cmocka_unit_test(test_session_ends_during_login),
         cmocka_unit_test(test_reload_while_arriving),
