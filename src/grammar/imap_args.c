@@ -1,6 +1,5 @@
 /* imap_args.c: the arguments of each command, one function per row of the table in imap_command.c. Input: any
  * client. */
-#include "grammar/date.h"
 #include "grammar/imap_scan.h"
 
 bool imap_args_none(struct imap_scan *s, struct imap_command *c)
@@ -317,42 +316,6 @@ bool imap_args_lsub(struct imap_scan *s, struct imap_command *c)
     c->list.pattern_count = 1;
     return imap_scan_sp(s) && imap_scan_pattern(s, &c->list.reference) && imap_scan_sp(s) &&
            imap_scan_pattern(s, &c->list.patterns[0]);
-}
-
-/* append-opts of one message: [SP flag-list] [SP date-time] SP literal, the literal's octets not included */
-bool imap_scan_append_message(struct imap_scan *s, struct imap_append_args *m)
-{
-    uint64_t octets;
-    if (imap_scan_peek(s) == '(' && (!imap_scan_flags(s, &m->flags) || !imap_scan_sp(s)))
-        return false;
-    if (imap_scan_peek(s) == '"') {
-        struct slice text;
-        struct date_time date;
-        if (!imap_scan_string(s, &text) || !imap_scan_sp(s))
-            return false;
-        if (!date_parse_imap(text, &date))
-            return imap_scan_fail(s, "Invalid date-time");
-        m->has_date = true;
-        m->date = date.seconds;
-        m->zone_minutes = date.zone;
-    }
-    if (ascii_lower((uint8_t)imap_scan_peek(s)) == 'u') { /* RFC 6855 section 4 */
-        if (!slice_ieq(imap_scan_word(s), SLICE("UTF8")) || !imap_scan_sp(s))
-            return imap_scan_fail(s, "Expected the message as a literal");
-        m->utf8 = true;
-        if (!imap_scan_byte(s, '(', "Expected the message as a literal"))
-            return false;
-    }
-    if (imap_scan_peek(s) != '{' && imap_scan_peek(s) != '~')
-        return imap_scan_fail(s, "Expected the message as a literal");
-    return imap_scan_literal_head(s, &octets);
-}
-
-/* append = "APPEND" SP mailbox 1*append-message */
-bool imap_args_append(struct imap_scan *s, struct imap_command *c)
-{
-    return imap_scan_sp(s) && imap_scan_mailbox(s, &c->append.mailbox) && imap_scan_sp(s) &&
-           imap_scan_append_message(s, &c->append.message);
 }
 
 bool imap_args_getquota(struct imap_scan *s, struct imap_command *c)

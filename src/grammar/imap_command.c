@@ -116,16 +116,3 @@ enum err imap_command_parse_in(struct arena *arena, struct slice input, struct i
     (void)imap_scan_fail(&s, "Malformed command");
     return imap_scan_result(&s, why);
 }
-
-enum err imap_append_next_in(struct arena *arena, struct slice input, struct imap_append_args *message,
-                             bool *more, struct why *why)
-{
-    struct imap_scan s = imap_scan_new(arena, input, false);
-    if (message->utf8)
-        imap_scan_try(&s, ')');
-    *message = (struct imap_append_args){0};
-    *more = imap_scan_peek(&s) == ' ';
-    if (*more ? !imap_scan_sp(&s) || !imap_scan_append_message(&s, message) : !imap_scan_end(&s))
-        return imap_scan_result(&s, why);
-    return ERR_OK;
-}

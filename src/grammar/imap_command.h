@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "grammar/imap_append.h"
 #include "grammar/imap_fetch.h"
 #include "grammar/imap_flags.h"
 #include "grammar/imap_frame.h"
@@ -119,14 +120,6 @@ struct imap_list_args {
     size_t entry_count;
 };
 
-struct imap_append_args { /* one message of an APPEND; its literal follows */
-    struct imap_flags flags;
-    bool has_date;
-    int64_t date; /* seconds since 1970 */
-    int zone_minutes;
-    bool utf8; /* RFC 6855: UTF8 (~{…} */
-};
-
 enum imap_metadata_depth { IMAP_METADATA_ENTRY, IMAP_METADATA_CHILDREN, IMAP_METADATA_TREE };
 
 struct imap_metadata_args { /* GETMETADATA and SETMETADATA (RFC 5464) */
@@ -189,7 +182,7 @@ struct imap_command {
         } status;
         struct {
             struct slice mailbox;
-            struct imap_append_args message;
+            struct imap_append pieces; /* the first one; the others come by imap_append_next_in() */
         } append;
         struct {
             struct slice root;
@@ -233,11 +226,6 @@ struct imap_parse_options {
  * canonical ('/' delimiter). */
 enum err imap_command_parse_in(struct arena *arena, struct slice input, struct imap_parse_options options,
                                struct imap_command *command, struct why *why) MUST_CHECK;
-/* The further message of an APPEND (RFC 3502), from what the framer found after imap_framer_after_message().
- * Sets *more to false when the rest is only the CRLF. */
-enum err imap_append_next_in(struct arena *arena, struct slice input, struct imap_append_args *message,
-                             bool *more, struct why *why) MUST_CHECK;
-
 /* "FETCH", and the bits of enum imap_allowed. */
 const char *imap_verb_name(enum imap_verb verb);
 uint32_t imap_verb_allowed(enum imap_verb verb);

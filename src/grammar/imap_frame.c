@@ -134,18 +134,43 @@ static void note_tag(struct imap_framer *f, struct slice line)
     memcpy(f->tag, line.ptr, f->tag_len);
 }
 
-/* Whether a literal announced at `start` of the first line is the message of an APPEND and not its mailbox
- * name. */
-static bool is_append_message(struct slice line, size_t start, size_t tag_len)
+/* Where the mailbox name of an APPEND, REPLACE or UID REPLACE begins; 0 for other commands. */
+static size_t mailbox_at(struct slice command, size_t tag_len)
 {
-    struct slice rest = slice_from(line, tag_len + 1);
-    return tag_len > 0 && slice_istarts(rest, SLICE("APPEND ")) && start > tag_len + 1 + strlen("APPEND ");
+    if (tag_len == 0)
+        return 0;
+    struct slice rest = slice_from(command, tag_len + 1);
+    if (slice_istarts(rest, SLICE("APPEND ")))
+        return tag_len + 1 + strlen("APPEND ");
+    if (slice_istarts(rest, SLICE("UID ")))
+        rest = slice_from(rest, strlen("UID "));
+    if (!slice_istarts(rest, SLICE("REPLACE ")))
+        return 0;
+    rest = slice_from(rest, strlen("REPLACE "));
+    while (rest.len > 0 && (ascii_is_digit(*rest.ptr) || *rest.ptr == '*'))
+        rest = slice_from(rest, 1);
+    return slice_starts(rest, SLICE(" ")) ? command.len - rest.len + 1 : 0;
 }
 
-/* After a mailbox name sent as a literal the next one is the message. */
-static bool is_append(struct slice input, size_t tag_len)
+/* "URL {n}" in CATENATE: a string like others, gathered with the command. */
+static bool is_url(struct slice line, size_t start, size_t from)
 {
-    return tag_len > 0 && slice_istarts(slice_from(input, tag_len + 1), SLICE("APPEND "));
+    struct slice before = slice_sub(line, 0, start);
+    if (start < from + strlen(" URL ") || !slice_ends(before, SLICE(" ")))
+        return false;
+    struct slice word = slice_from(before, before.len - strlen(" URL "));
+    return (word.ptr[0] == ' ' || word.ptr[0] == '(') && slice_ieq(slice_from(word, 1), SLICE("URL "));
+}
+
+/* Whether the literal announced in this line is (part of) a message and not another string of an APPEND. */
+static bool is_message(const struct imap_framer *f, struct slice input, struct slice line, size_t start)
+{
+    if (f->after_message)
+        return !is_url(line, start, 0);
+    size_t at = mailbox_at(input, f->tag_len);
+    if (f->line_start > 0)
+        return at > 0 && !is_url(line, start, 0);
+    return at > 0 && start > at && !is_url(line, start, at);
 }
 
 static const char *line_fault(struct slice line, bool has_cr)
@@ -220,8 +245,7 @@ static struct imap_frame end_of_line(struct imap_framer *f, struct slice input, 
         imap_framer_reset(f);
         return frame(IMAP_FRAME_COMPLETE, lf + 1);
     }
-    if (f->after_message ||
-        (first ? is_append_message(line, a.start, f->tag_len) : is_append(input, f->tag_len)))
+    if (is_message(f, input, line, a.start))
         return message_frame(f, lf + 1, a);
     return take_literal(f, lf + 1, a);
 }

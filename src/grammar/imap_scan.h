@@ -96,7 +96,5 @@ bool imap_args_getmetadata(struct imap_scan *s, struct imap_command *c);
 bool imap_args_setmetadata(struct imap_scan *s, struct imap_command *c);
 /* "(" entry *(SP entry) ")" or one entry alone: names of annotations (RFC 5464), lower case. */
 bool imap_scan_entries(struct imap_scan *s, struct slice **entries, size_t *count) MUST_CHECK;
-/* One message of APPEND from its flags to its literal's announcement. */
-bool imap_scan_append_message(struct imap_scan *s, struct imap_append_args *message) MUST_CHECK;
 
 #endif

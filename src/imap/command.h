@@ -25,7 +25,6 @@ void imap_cmd_subscribe(struct session *s);
 void imap_cmd_list(struct session *s);
 void imap_cmd_namespace(struct session *s);
 void imap_cmd_status(struct session *s);
-void cmd_append(struct session *s);
 void imap_cmd_idle(struct session *s);
 void imap_cmd_getquota(struct session *s);
 void imap_cmd_getquotaroot(struct session *s);
@@ -41,14 +40,15 @@ void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);
 void imap_cmd_unauthenticate(struct session *s);
 
-/* APPEND: the framer stopped at the announcement of its message; parsed by session.c. */
+/* APPEND: its first piece was parsed by session.c. With `sync` the client waits for "+ " before it sends the
+ * literal this piece ends with. */
+void imap_cmd_append_begin(struct session *s, bool sync);
+/* The command is not a good APPEND: what it announced is read and dropped where it comes anyway, then `text`
+ * is the answer. */
 struct append_announcement {
     uint64_t octets;
     bool sync;
 };
-void imap_cmd_append_begin(struct session *s, struct append_announcement announcement);
-/* The command is not a good APPEND: its message is read and dropped where it comes anyway, then `text` is the
- * answer. */
 void imap_cmd_append_skip(struct session *s, struct append_announcement announcement, enum err err,
                           const char *text);
 

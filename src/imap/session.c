@@ -174,8 +174,8 @@ static void answer_bad(struct session *s, enum err err, const char *text)
     imap_session_done(s, err == ERR_REFUSED ? "NO [CANNOT] %s" : "BAD %s", text);
 }
 
-/* The first `len` octets of the input are a command; with `message` they end with the announcement of
- * APPEND's. */
+/* The first `len` octets of the input are a command; with `message` they end with the announcement of octets
+ * of a message, which follow. */
 static void take_command(struct session *s, struct slice input, const struct imap_frame *message)
 {
     struct run *run = run_new(s, input);
@@ -184,7 +184,7 @@ static void take_command(struct session *s, struct slice input, const struct ima
     struct imap_parse_options options = {.utf8 = s->utf8};
     struct why why;
     enum err err = imap_command_parse_in(run->arena, text, options, &run->command, &why);
-    bool append = !err && run->command.verb == IMAP_APPEND && message;
+    bool append = !err && run->command.verb == IMAP_APPEND;
     if (message && !append) {
         imap_cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
         return;
@@ -195,7 +195,7 @@ static void take_command(struct session *s, struct slice input, const struct ima
     }
     s->bads = 0;
     if (append)
-        imap_cmd_append_begin(s, (struct append_announcement){message->literal, message->sync});
+        imap_cmd_append_begin(s, message && message->sync);
     else
         imap_command_start(s);
 }

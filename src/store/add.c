@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "settings/metrics.h"
+#include "store/alter.h"
 #include "store/load.h"
 #include "store/text.h"
 
@@ -67,6 +68,18 @@ enum err add_write(struct account *account, struct addition *a, struct why *why)
     a->written = true;
     a->text = buf_new(TEXT_PACKED_MAX);
     return pack_text(a, why);
+}
+
+static void remove_written(struct account *account, struct addition *a, uint64_t written)
+{
+    if (a->written)
+        (void)!blob_remove(&account->root, account->folder, written, NULL);
+    a->written = false;
+}
+
+void add_drop(struct account *account, struct addition *a)
+{
+    remove_written(account, a, a->message);
 }
 
 void addition_free(struct addition *a)
@@ -134,27 +147,46 @@ struct taken {
     uint64_t messages, bytes;
 };
 
+/* The message REPLACE takes away: it must be there still, and nobody else may take it in the same commit. */
+static enum err find_replaced(struct account *account, struct addition *a, struct entry *entry)
+{
+    struct mailbox *m;
+    struct why why;
+    uint64_t at = UINT64_MAX;
+    if (!account_view(account, a->replaces_in, &m, &why))
+        at = view_find(m->view, a->replaces);
+    if (at == UINT64_MAX) {
+        refuse(a, ERR_ABSENT, STORE_CODE_EXPUNGEISSUED, "the message to be replaced is gone");
+        return a->err;
+    }
+    *entry = view_entry(m->view, at);
+    return ERR_OK;
+}
+
 /* What can be said before anything is written. */
 static void check(struct account *account, struct addition *a, struct taken *taken)
 {
-    uint64_t size = a->header.len + a->body->facts->size;
+    uint64_t size = a->header.len + a->body->facts->size, messages = 1;
+    struct entry replaced = {0};
     a->err = a->queue_id.len ? find_delivered(account, a, &a->refusal.why) : ERR_OK;
     a->target = a->err || a->repeated ? NULL : find_target(account, a);
-    if (a->err || a->repeated)
+    if (a->err || a->repeated || (a->replaces && find_replaced(account, a, &replaced)))
         return;
+    uint64_t bytes = size - replaced.size; /* may count backwards: sums are right modulo 2^64 */
+    messages -= a->replaces != 0;
     if (!a->target)
         refuse(a, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
     else if (size > UINT32_MAX)
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the message is too large");
-    else if (!account_fits(account, taken->messages + 1, taken->bytes + size))
+    else if (!account_fits(account, taken->messages + messages, taken->bytes + bytes))
         refuse(a, ERR_REFUSED, STORE_CODE_OVERQUOTA, "the mailbox is full");
-    else if (a->target->uidnext == UINT32_MAX)
+    else if (a->target->uidnext >= UINT32_MAX - ADD_GROUP_MAX)
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the mailbox has no more numbers for messages");
     else if (!take_keywords(a))
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "too many keywords in the mailbox");
     if (!a->err) {
-        taken->messages++;
-        taken->bytes += size;
+        taken->messages += messages;
+        taken->bytes += bytes;
     }
 }
 
@@ -172,21 +204,76 @@ static bool twin_of(struct addition *const *list, size_t i)
     return false;
 }
 
+/* Two REPLACE of the same message in one group: the second comes too late. */
+static bool replaced_twice(struct addition *const *list, size_t i)
+{
+    for (size_t j = 0; j < i && list[i]->replaces; j++)
+        if (is_new(list[j]) && list[j]->replaces == list[i]->replaces &&
+            list[j]->replaces_in == list[i]->replaces_in)
+            return true;
+    return false;
+}
+
+static void prepare_one(struct account *account, struct addition *const *list, size_t i, struct taken *taken)
+{
+    struct addition *a = list[i];
+    uint64_t written = a->message; /* check() may put the number of the first delivery there */
+    check(account, a, taken);
+    if (is_new(a) && twin_of(list, i))
+        refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, "the same delivery is under way");
+    if (is_new(a) && replaced_twice(list, i))
+        refuse(a, ERR_ABSENT, STORE_CODE_EXPUNGEISSUED, "the message to be replaced is gone");
+    if (!is_new(a)) /* another thread has written it for nothing */
+        remove_written(account, a, written);
+}
+
+/* Where the set that begins at `i` ends. */
+static size_t end_of_set(struct addition *const *list, size_t count, size_t i)
+{
+    size_t end = i + 1;
+    while (end < count && list[end]->joined)
+        end++;
+    return end;
+}
+
+/* One member that cannot come in keeps all of its set out. */
+static bool keep_out(struct account *account, struct addition *const *set, size_t count)
+{
+    const struct addition *bad = NULL;
+    for (size_t i = 0; i < count && !bad; i++)
+        bad = set[i]->err ? set[i] : NULL;
+    for (size_t i = 0; bad && i < count; i++) {
+        if (set[i] == bad)
+            continue;
+        add_drop(account, set[i]);
+        set[i]->err = bad->err;
+        set[i]->refusal = bad->refusal;
+    }
+    return bad != NULL;
+}
+
+static void prepare_set(struct account *account, struct addition *const *list, size_t from, size_t to,
+                        struct taken *taken)
+{
+    const struct taken before = *taken;
+    for (size_t i = from; i < to; i++)
+        prepare_one(account, list, i, taken);
+    bool out = keep_out(account, list + from, to - from);
+    for (size_t i = from; !out && i < to; i++) {
+        if (is_new(list[i]) && !list[i]->written)
+            list[i]->err = add_write(account, list[i], &list[i]->refusal.why);
+        out = list[i]->err != ERR_OK && keep_out(account, list + from, to - from);
+    }
+    if (out)
+        *taken = before;
+}
+
 static void prepare(struct account *account, struct addition *const *list, size_t count)
 {
     struct taken taken = {0};
-    for (size_t i = 0; i < count; i++) {
-        struct addition *a = list[i];
-        uint64_t written = a->message; /* check() may put the number of the first delivery there */
-        check(account, a, &taken);
-        if (is_new(a) && twin_of(list, i))
-            refuse(a, ERR_LATER, STORE_CODE_UNAVAILABLE, "the same delivery is under way");
-        if (is_new(a) && !a->written)
-            a->err = add_write(account, a, &a->refusal.why);
-        if (!is_new(a) && a->written) { /* another thread has written it for nothing */
-            (void)!blob_remove(&account->root, account->folder, written, NULL);
-            a->written = false;
-        }
+    for (size_t i = 0, end; i < count; i = end) {
+        end = end_of_set(list, count, i);
+        prepare_set(account, list, i, end, &taken);
     }
 }
 
@@ -245,6 +332,24 @@ static enum err log_all(struct commit *commit, struct addition *const *list, siz
     return err;
 }
 
+/* REPLACE: the old message leaves its mailbox in the commit that brings the new one. */
+static enum err log_replaced(struct commit *commit, const struct addition *a, struct why *why)
+{
+    struct mailbox *m;
+    struct change change = {.kind = CHANGE_EXPUNGE};
+    AUTO_BUF struct buf uids = buf_new(16);
+    enum err err = account_view(commit->account, a->replaces_in, &m, why);
+    uint64_t at = err ? UINT64_MAX : view_find(m->view, a->replaces);
+    if (at == UINT64_MAX)
+        return err ? err : err_set(why, ERR_INTERNAL, "the message to be replaced was there a moment ago");
+    struct entry e = view_entry(m->view, at);
+    wire_range_add(&uids, e.uid, e.uid);
+    change.uids = buf_slice(&uids);
+    mailbox_count(&change.counts, e.flags, e.size, -1);
+    err = alter_doom(commit->account, e.message, clock_unix_s(), why);
+    return err ? err : commit_log(commit, m, &change, why);
+}
+
 static enum err write_rows(struct account *account, struct addition *const *list, size_t count,
                            struct why *why)
 {
@@ -255,6 +360,9 @@ static enum err write_rows(struct account *account, struct addition *const *list
             err = insert_message(account, list[i], why);
     if (!err)
         err = log_all(&commit, list, count, why);
+    for (size_t i = 0; !err && i < count; i++)
+        if (is_new(list[i]) && list[i]->replaces)
+            err = log_replaced(&commit, list[i], why);
     if (!err)
         return commit_end(&commit, why);
     commit_abort(&commit);
@@ -270,6 +378,7 @@ static void finish(struct account *account, struct addition *const *list, size_t
             continue;
         if (!err && a->queue_id.len)
             load_delivered(account, a->queue_id, a->target->id, a->uid, a->message);
+        account->doomed += !err && a->replaces;
         if (!err) {
             metric_inc(METRIC_STORE_MESSAGES_WRITTEN);
             metric_add(METRIC_STORE_BYTES_WRITTEN, 0, a->made.size);

@@ -1,7 +1,8 @@
 /* add.h: messages come into an account: by delivery and by APPEND.
  *
  * Several that wait for the same account are committed together (add_commit); their files may have been
- * written before, by any thread (add_write).
+ * written before, by any thread (add_write). Those of one APPEND stand behind each other as a set: all of
+ * them come in, or none (RFC 3502); with REPLACE another message goes in the same commit (RFC 8508).
  */
 #ifndef STORE_ADD_H
 #define STORE_ADD_H
@@ -27,6 +28,9 @@ struct addition {
     struct slice keywords; /* wire_strings */
     uint64_t flags;        /* system flags */
     uint32_t date;         /* INTERNALDATE */
+    bool joined;           /* of one set with the one before it in the list */
+    uint32_t replaces;     /* 0, or the UID in mailbox `replaces_in` that goes */
+    uint64_t replaces_in;
 
     bool written; /* by add_write(): */
     uint64_t message;
@@ -42,8 +46,10 @@ struct addition {
 
 /* Writes the message's file: durable with its name. Any thread, once the account is open. */
 enum err add_write(struct account *account, struct addition *addition, struct why *why) MUST_CHECK;
+/* Removes the file of one that was written and will not be committed. */
+void add_drop(struct account *account, struct addition *addition);
 /* On the strand: writes what is not written, commits all in one transaction. Each addition has its own
- * result.
+ * result; those of a set have the same.
  */
 void add_commit(struct account *account, struct addition *const *additions, size_t count);
 void addition_free(struct addition *addition);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "settings/metrics.h"
 #include "store/context.h"
+#include "wire/append_row.h"
 
 /* Files of one account that are written beside its strand: fewer than the ids a restart looks at
  * (ACCOUNT_WINDOW). */
@@ -26,23 +27,25 @@ struct delivery {
     struct arena *arena;
     struct slice session;
     uint64_t begun_ms;
-    struct body *body;      /* held; NULL: from the queue's file */
-    bool unlist;            /* the body is not named again after this */
+    struct body **bodies;   /* held, one for each addition; none: from the queue's file */
+    bool unlist;            /* the bodies are not named again after this */
     struct add_body queued; /* from the queue's file */
     int queued_fd;
     struct account_limits limits;
-    struct addition addition;
+    struct addition *additions; /* one, or those of an APPEND of several messages */
+    size_t count;
 };
 
 static void free_delivery(struct delivery *d)
 {
-    if (d->body) {
+    for (size_t i = 0; d->bodies && i < d->count; i++) {
         if (d->unlist)
-            body_unlist(d->body);
-        body_release(d->body);
+            body_unlist(d->bodies[i]);
+        body_release(d->bodies[i]);
     }
     io_close(&d->queued_fd);
-    addition_free(&d->addition);
+    for (size_t i = 0; i < d->count; i++)
+        addition_free(&d->additions[i]);
     d->store->jobs--;
     slot_release(d->slot);
     struct arena *arena = d->arena; /* it lives in it */
@@ -51,9 +54,8 @@ static void free_delivery(struct delivery *d)
 
 /* ---- answers ---- */
 
-static void log_delivery(const struct delivery *d)
+static void log_addition(const struct delivery *d, const struct addition *a)
 {
-    const struct addition *a = &d->addition;
     uint64_t took = loop_now_ms(d->store->loop) - d->begun_ms;
     struct slice mailbox = a->mailbox.len ? a->mailbox : SLICE("INBOX");
     if (a->err)
@@ -68,7 +70,7 @@ static void log_delivery(const struct delivery *d)
 
 static void answer(const struct delivery *d)
 {
-    const struct addition *a = &d->addition;
+    const struct addition *a = d->additions;
     if (d->epoch != d->store->epochs[d->role])
         return;
     uint32_t err = a->err == ERR_INTERNAL ? ERR_LATER : a->err;
@@ -93,14 +95,16 @@ static void answer(const struct delivery *d)
 
 static void end_delivery(struct delivery *d)
 {
-    log_delivery(d);
+    for (size_t i = 0; i < d->count; i++)
+        log_addition(d, &d->additions[i]);
     answer(d);
     free_delivery(d);
 }
 
 static void refuse(struct delivery *d, enum err err, enum store_code code, const char *text)
 {
-    store_fail(&d->addition.err, &d->addition.refusal, err, code, text);
+    for (size_t i = 0; i < d->count; i++)
+        store_fail(&d->additions[i].err, &d->additions[i].refusal, err, code, text);
 }
 
 /* ---- the commit, on the strand ---- */
@@ -114,11 +118,17 @@ struct batch {
     bool opened;
 };
 
+/* As many deliveries as one commit may bring messages. */
 static void take_ready(struct batch *batch)
 {
     struct slot *slot = batch->slot;
+    size_t messages = 0;
     pthread_mutex_lock(&slot->lock);
-    while (batch->count < ADD_GROUP_MAX && slot->ready_count) {
+    while (slot->ready_count) {
+        struct delivery *d = CONTAINER_OF(slot->ready.next, struct delivery, node);
+        if (messages + d->count > ADD_GROUP_MAX)
+            break;
+        messages += d->count;
         batch->deliveries[batch->count++] = CONTAINER_OF(list_pop_front(&slot->ready), struct delivery, node);
         slot->ready_count--;
     }
@@ -128,16 +138,30 @@ static void take_ready(struct batch *batch)
 /* The body of a queued message is read here, on a thread that may block. */
 static bool load_body(struct delivery *d)
 {
-    if (d->body || d->addition.body || d->addition.err)
-        return !d->addition.err;
+    struct addition *a = d->additions;
+    if (a->body || a->err)
+        return !a->err;
     struct why why;
     enum err err =
-        queue_file_load_in(d->arena, &d->store->root, d->addition.queue_id, &d->queued_fd, &d->queued, &why);
+        queue_file_load_in(d->arena, &d->store->root, a->queue_id, &d->queued_fd, &d->queued, &why);
     if (err)
         refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
     else
-        d->addition.body = &d->queued;
+        a->body = &d->queued;
     return !err;
+}
+
+/* Those of one delivery into the list of the commit; when one could not be written, none, and the others go.
+ */
+static size_t take_additions(struct account *account, struct delivery *d, struct addition **list)
+{
+    bool good = load_body(d);
+    for (size_t i = 0; i < d->count; i++)
+        if (good)
+            list[i] = &d->additions[i];
+        else
+            add_drop(account, &d->additions[i]);
+    return good ? d->count : 0;
 }
 
 static void batch_work(void *arg)
@@ -153,8 +177,8 @@ static void batch_work(void *arg)
         struct delivery *d = batch->deliveries[i];
         if (err)
             refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
-        else if (load_body(d))
-            additions[count++] = &d->addition;
+        else
+            count += take_additions(account, d, additions + count);
         if (account)
             account->limits = d->limits;
     }
@@ -211,18 +235,24 @@ static void write_work(void *arg)
 {
     struct delivery *d = arg;
     struct why why;
+    enum err err = ERR_OK;
     if (!load_body(d))
         return;
-    enum err err = add_write(d->slot->account, &d->addition, &why);
+    for (size_t i = 0; !err && i < d->count; i++)
+        err = add_write(d->slot->account, &d->additions[i], &why);
     if (err)
         refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
 }
 
+/* A set of which some are written goes to the strand also when another failed: there they are removed. */
 static void write_done(void *arg)
 {
     struct delivery *d = arg;
-    d->slot->beside--;
-    if (d->addition.err && !d->addition.written)
+    bool written = false;
+    d->slot->beside -= d->count;
+    for (size_t i = 0; i < d->count; i++)
+        written = written || d->additions[i].written;
+    if (d->additions->err && !written)
         end_delivery(d);
     else
         make_ready(d);
@@ -232,8 +262,8 @@ static void begin(struct delivery *d)
 {
     struct slot *slot = d->slot;
     bool busy = slot->committing && slot->opened && slot->awake;
-    if (busy && slot->beside < DELIVER_BESIDE_MAX) {
-        slot->beside++;
+    if (busy && slot->beside + d->count <= DELIVER_BESIDE_MAX) {
+        slot->beside += d->count;
         loop_pool_run(slot->store->pool, write_work, write_done, d);
     } else {
         make_ready(d);
@@ -243,10 +273,11 @@ static void begin(struct delivery *d)
 /* ---- requests ---- */
 
 static struct delivery *new_delivery(struct store *store, struct slot *slot, struct ipc_link *link,
-                                     const struct ipc_packet *packet)
+                                     const struct ipc_packet *packet, size_t count)
 {
     struct arena *arena = arena_new(STORE_REQUEST_ARENA);
     struct delivery *d = ARENA_NEW(arena, struct delivery);
+    struct addition *additions = ARENA_ARRAY(arena, struct addition, count);
     *d = (struct delivery){.store = store,
                            .slot = slot,
                            .link = link,
@@ -256,6 +287,8 @@ static struct delivery *new_delivery(struct store *store, struct slot *slot, str
                            .arena = arena,
                            .begun_ms = loop_now_ms(store->loop),
                            .queued_fd = -1,
+                           .additions = additions,
+                           .count = count,
                            .limits = quotas_of(store->quotas, slot->address)};
     d->epoch = store->epochs[d->role];
     store->jobs++;
@@ -263,11 +296,12 @@ static struct delivery *new_delivery(struct store *store, struct slot *slot, str
     return d;
 }
 
-static void use_body(struct delivery *d, struct body *body, bool unlist)
+static void use_body(struct delivery *d, size_t i, struct body *body)
 {
-    d->body = body;
-    d->unlist = unlist;
-    d->addition.body = &body->add;
+    if (!d->bodies)
+        d->bodies = ARENA_ARRAY(d->arena, struct body *, d->count);
+    d->bodies[i] = body;
+    d->additions[i].body = &body->add;
 }
 
 static void answer_early(struct ipc_link *link, struct ipc_packet *packet, const char *text)
@@ -280,10 +314,10 @@ static void answer_early(struct ipc_link *link, struct ipc_packet *packet, const
 static void fill_deliver(struct delivery *d, const struct wire_deliver *m)
 {
     d->session = arena_dup(d->arena, m->session);
-    d->addition.queue_id = arena_dup(d->arena, m->queue_id);
-    d->addition.mailbox = arena_dup(d->arena, m->mailbox);
-    d->addition.header = arena_dup(d->arena, m->header);
-    d->addition.date = (uint32_t)clock_unix_s();
+    d->additions->queue_id = arena_dup(d->arena, m->queue_id);
+    d->additions->mailbox = arena_dup(d->arena, m->mailbox);
+    d->additions->header = arena_dup(d->arena, m->header);
+    d->additions->date = (uint32_t)clock_unix_s();
 }
 
 bool deliver_on_deliver(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -309,10 +343,11 @@ bool deliver_on_deliver(void *ctx, struct ipc_link *link, struct ipc_packet *pac
             body_release(body);
         return true;
     }
-    struct delivery *d = new_delivery(store, slot, link, packet);
+    struct delivery *d = new_delivery(store, slot, link, packet, 1);
     fill_deliver(d, m);
+    d->unlist = !m->keep;
     if (body)
-        use_body(d, body, !m->keep);
+        use_body(d, 0, body);
     begin(d);
     return true;
 }
@@ -327,36 +362,92 @@ static void append_answer(struct job *job)
 
 static const struct job_op append_op = {.answer = append_answer};
 
-static void fill_append(struct delivery *d, const struct wire_append *m)
+struct append_request {
+    const struct wire_append *message;
+    struct append_row rows[APPEND_ROWS_MAX];
+    struct body *bodies[APPEND_ROWS_MAX];
+    size_t count;
+};
+
+static bool read_rows(struct append_request *r)
 {
-    d->addition.mailbox = arena_dup(d->arena, m->mailbox);
-    d->addition.keywords = arena_dup(d->arena, m->keywords);
-    d->addition.flags = m->flags & IMAGE_SYSTEM_FLAGS;
-    d->addition.date =
-        m->date ? (uint32_t)(m->date < UINT32_MAX ? m->date : UINT32_MAX) : (uint32_t)clock_unix_s();
+    struct slice rest = r->message->messages;
+    while (r->count < APPEND_ROWS_MAX && append_row_take(&rest, &r->rows[r->count]))
+        r->count++;
+    return r->count > 0 && rest.len == 0;
+}
+
+/* All bodies, or none. */
+static bool take_bodies(struct store *store, enum role role, struct append_request *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        r->bodies[i] = body_take(store, role, r->rows[i].body);
+        if (r->bodies[i])
+            continue;
+        while (i > 0)
+            body_release(r->bodies[--i]);
+        return false;
+    }
+    return true;
+}
+
+static void fill_append(struct delivery *d, const struct append_request *r, uint64_t replaces_in)
+{
+    struct slice mailbox = arena_dup(d->arena, r->message->mailbox);
+    uint32_t now = (uint32_t)clock_unix_s();
+    d->unlist = true;
+    for (size_t i = 0; i < d->count; i++) {
+        const struct append_row *row = &r->rows[i];
+        struct addition *a = &d->additions[i];
+        a->mailbox = mailbox;
+        a->keywords = arena_dup(d->arena, row->keywords);
+        a->flags = row->flags & IMAGE_SYSTEM_FLAGS;
+        a->date = !row->date ? now : row->date < UINT32_MAX ? (uint32_t)row->date : UINT32_MAX;
+        a->joined = i > 0;
+        use_body(d, i, r->bodies[i]);
+    }
+    d->additions->replaces = r->message->replaces;
+    d->additions->replaces_in = replaces_in;
+}
+
+/* True: answered, or `*slot` and with REPLACE the mailbox of the message. False: the sender was taken over.
+ */
+static bool check_append(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                         const struct wire_append *m, struct slot **slot, uint64_t *mailbox)
+{
+    *slot = NULL;
+    *mailbox = 0;
+    if (!m->replaces)
+        return store_check_grant(store, link, packet, &m->grant, &append_op, slot);
+    struct watch *w;
+    if (!store_check_watch(store, link, packet, &m->grant, m->watch, &append_op, &w))
+        return false;
+    if (w) {
+        *slot = w->slot;
+        *mailbox = w->mailbox;
+    }
+    return true;
 }
 
 bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct store *store = ctx;
-    const struct wire_append *m = message;
+    struct append_request request = {.message = message};
     struct slot *slot;
-    if (!packet->request || !store_check_grant(store, link, packet, &m->grant, &append_op, &slot))
+    uint64_t mailbox;
+    if (!packet->request || !request.message->mailbox.len || !read_rows(&request) ||
+        !check_append(store, link, packet, request.message, &slot, &mailbox))
         return false;
     if (!slot)
         return true;
-    struct body *body = body_take(store, role_of_link(link), m->body);
-    if (!body || !m->mailbox.len) {
+    if (!take_bodies(store, role_of_link(link), &request)) {
         const struct wire_appended lost = {
             .err = ERR_LATER, .code = STORE_CODE_UNAVAILABLE, .text = SLICE("the message was lost")};
         wire_reply(link, packet->request, WIRE_APPENDED, false, &lost);
-        if (body)
-            body_release(body);
         return true;
     }
-    struct delivery *d = new_delivery(store, slot, link, packet);
-    fill_append(d, m);
-    use_body(d, body, true);
+    struct delivery *d = new_delivery(store, slot, link, packet, request.count);
+    fill_append(d, &request, mailbox);
     begin(d);
     return true;
 }

@@ -161,16 +161,18 @@ struct wire_copied {
     struct slice text;
 };
 
-/* A body of kind BODY_APPEND, whole, becomes a message. */
+/* Bodies become messages (wire/append_row.h), all of them in one commit or none; with `replaces` the message
+ * with that UID in the mailbox of `watch` is expunged in the same commit (RFC 8508), and nothing is done when
+ * it is not there any more. */
 struct wire_append {
     struct grant grant;
-    uint64_t body;
-    uint64_t date; /* INTERNALDATE, unix seconds; 0: now */
-    uint64_t flags;
+    uint64_t watch;    /* of the message to be replaced; 0: none */
+    uint32_t replaces; /* its UID; 0: none */
     struct slice mailbox;
-    struct slice keywords; /* wire_strings */
+    struct slice messages;
 };
 
+/* uid: that of the first message; the others follow without gaps. */
 struct wire_appended {
     uint32_t err;
     uint32_t code;

@@ -6,6 +6,20 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* The text of a command that went on behind a message, as the further pieces of an APPEND. */
+static void parse_pieces(struct slice input)
+{
+    struct arena *arena AUTO_ARENA = arena_new(IMAP_COMMAND_ARENA);
+    struct imap_append_args begun[] = {{.catenate = false}, {.catenate = true}, {.utf8 = true}};
+    struct why why;
+    for (size_t i = 0; i < 3; i++) {
+        struct imap_append append = {.message = &begun[i], .paren = begun[i].utf8};
+        if (imap_append_next_in(arena, input, &append, &why) == ERR_OK &&
+            append.last == (append.count > 0 && append.steps[append.count - 1].kind == IMAP_APPEND_LITERAL))
+            abort();
+    }
+}
+
 static void parse(struct slice input, bool utf8)
 {
     struct arena *arena AUTO_ARENA = arena_new(IMAP_COMMAND_ARENA);
@@ -37,8 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         if (f.state == IMAP_FRAME_CLOSE)
             return 0;
-        if (f.state == IMAP_FRAME_COMPLETE || f.state == IMAP_FRAME_MESSAGE)
+        if (f.state == IMAP_FRAME_COMPLETE || f.state == IMAP_FRAME_MESSAGE) {
             parse(slice_make(in.data, f.len), data[0] & 0x80);
+            parse_pieces(slice_make(in.data, f.len));
+        }
         if (f.state == IMAP_FRAME_MESSAGE) {
             buf_clear(&in); /* the message and what follows: a new command */
             imap_framer_after_message(&framer);

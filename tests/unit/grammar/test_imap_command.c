@@ -101,6 +101,31 @@ static void dump_sort(struct buf *out, const struct imap_search_args *a)
         buf_addf(out, "%s%d ", a->sort.keys[i].reverse ? "-" : "", a->sort.keys[i].key);
 }
 
+static void dump_pieces(struct buf *out, const struct imap_append *pieces)
+{
+    for (size_t i = 0; i < pieces->count; i++) {
+        const struct imap_append_step *step = &pieces->steps[i];
+        switch (step->kind) {
+        case IMAP_APPEND_MESSAGE:
+            buf_add_str(out, " (");
+            imap_flags_write(out, &step->message->flags);
+            buf_addf(out, ") %lld %d%s%s", (long long)step->message->date, step->message->zone_minutes,
+                     step->message->utf8 ? " utf8" : "", step->message->catenate ? " catenate" : "");
+            break;
+        case IMAP_APPEND_URL:
+            buf_addf(out, " <%.*s>", SLICE_ARG(step->url));
+            break;
+        case IMAP_APPEND_LITERAL:
+            buf_addf(out, " %s{%d}", step->binary ? "~" : "", (int)step->octets);
+            break;
+        case IMAP_APPEND_END:
+            buf_add_str(out, " end");
+            break;
+        }
+    }
+    buf_add_str(out, pieces->last ? " last" : "");
+}
+
 static void dump(struct buf *out, const struct imap_command *c)
 {
     buf_addf(out, "%s%s ", c->uid ? "UID " : "", imap_verb_name(c->verb));
@@ -144,9 +169,8 @@ static void dump(struct buf *out, const struct imap_command *c)
         buf_addf(out, "'%.*s' %x", SLICE_ARG(c->status.mailbox), c->status.items);
         break;
     case IMAP_APPEND:
-        buf_addf(out, "'%.*s' (", SLICE_ARG(c->append.mailbox));
-        imap_flags_write(out, &c->append.message.flags);
-        buf_addf(out, ") %lld %d", (long long)c->append.message.date, c->append.message.zone_minutes);
+        buf_addf(out, "'%.*s'", SLICE_ARG(c->append.mailbox));
+        dump_pieces(out, &c->append.pieces);
         break;
     case IMAP_GETQUOTA:
     case IMAP_SETQUOTA:
@@ -393,43 +417,69 @@ static void test_utf8_names(void **state)
     assert_string_equal((const char *)out.data, "SELECT '\xc3\xa9&t\xc3\xa9'");
 }
 
+/* Pieces of one APPEND, separated by "|": behind each stand the octets of a literal. */
 static void test_append(void **state)
 {
     (void)state;
     static const struct {
         const char *text, *dumped;
     } rows[] = {
-        {"t1 APPEND saved-messages (\\Seen) {326}\r\n", "APPEND 'saved-messages' (\\Seen) 0 0"},
+        {"t1 APPEND saved-messages (\\Seen) {326}\r\n|\r\n",
+         "APPEND 'saved-messages' (\\Seen) 0 0 {326} | end last"},
         {"t1 APPEND \"Sent\" (\\Seen) \"21-Nov-2026 03:42:49 +0100\" {243}\r\n",
-         "APPEND 'Sent' (\\Seen) 1795228969 60"},
-        {"t1 APPEND {5}\r\nINBOX {119+}\r\n", "APPEND 'INBOX' () 0 0"},
-        {"t1 APPEND x \" 1-Feb-1994 21:52:25 -0800\" ~{3}\r\n", "APPEND 'x' () 760168345 -480"},
-        {"t1 APPEND x \"1994\" {3}\r\n", NULL},
-        {"t1 APPEND x (\\Seen){3}\r\n", NULL},
+         "APPEND 'Sent' (\\Seen) 1795228969 60 {243}"},
+        {"t1 APPEND {5}\r\nINBOX {119+}\r\n", "APPEND 'INBOX' () 0 0 {119}"},
+        {"t1 APPEND x \" 1-Feb-1994 21:52:25 -0800\" ~{3}\r\n", "APPEND 'x' () 760168345 -480 ~{3}"},
+        /* RFC 3502 section 6.3.11 */
+        {"A003 APPEND saved-messages (\\Seen) {329}\r\n| (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" "
+         "{295}\r\n|\r\n",
+         "APPEND 'saved-messages' (\\Seen) 0 0 {329} | end (\\Seen) 760689784 -480 {295} | end last"},
+        {"a APPEND x {1}\r\n| {2}\r\n| {0}\r\n|\r\n",
+         "APPEND 'x' () 0 0 {1} | end () 0 0 {2} | end () 0 0 {0} | end last"},
+        /* RFC 6855 section 4 */
+        {"a APPEND x UTF8 (~{5}\r\n|)\r\n", "APPEND 'x' () 0 0 utf8 ~{5} | end last"},
+        {"a APPEND x UTF8 (~{5}\r\n|\r\n", "APPEND 'x' () 0 0 utf8 ~{5} | BAD Malformed UTF8 literal"},
+        /* RFC 4469 section 3 */
+        {"A003 APPEND Drafts (\\Seen \\Draft $MDNSent) CATENATE (URL "
+         "\"/Drafts;UIDVALIDITY=385759045/;UID=20/;"
+         "section=HEADER\" TEXT {42}\r\n| URL \"/Drafts;UID=30\" URL x TEXT {44}\r\n|)\r\n",
+         "APPEND 'Drafts' (\\Seen \\Draft $MDNSent) 0 0 catenate </Drafts;UIDVALIDITY=385759045/;UID=20/;"
+         "section=HEADER> {42} | </Drafts;UID=30> <x> {44} | end last"},
+        {"a APPEND x CATENATE (URL y)\r\n", "APPEND 'x' () 0 0 catenate <y> end last"},
+        {"a APPEND x CATENATE (URL {3}\r\na/b) (\\Seen) CATENATE (TEXT {3}\r\n|) {4}\r\n|\r\n",
+         "APPEND 'x' () 0 0 catenate <a/b> end (\\Seen) 0 0 catenate {3} | end () 0 0 {4} | end last"},
+        {"a APPEND x CATENATE (TEXT {3}\r\n| TEXT ~{0}\r\n| UTF8 (~{9}\r\n|))\r\n",
+         "APPEND 'x' () 0 0 catenate {3} | ~{0} | ~{9} | end last"},
+        {"a APPEND x CATENATE ()\r\n", "BAD Expected TEXT or URL"},
+        {"a APPEND x CATENATE (URL y\r\n", "BAD Malformed CATENATE"},
+        {"a APPEND x CATENATE (TEXT y)\r\n", "BAD Expected the message as a literal"},
+        {"a APPEND x CATENATE URL y\r\n", "BAD Expected the parts of the message"},
+        {"t1 APPEND x \"1994\" {3}\r\n", "BAD Invalid date-time"},
+        {"t1 APPEND x (\\Seen){3}\r\n", "BAD Expected a space"},
+        {"a APPEND x {1}\r\n|x\r\n", "APPEND 'x' () 0 0 {1} | BAD Unexpected text behind the arguments"},
+        {"a APPEND x {1}\r\n| \r\n", "APPEND 'x' () 0 0 {1} | BAD Expected the message as a literal"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena AUTO_ARENA = arena_new(IMAP_COMMAND_ARENA);
-        AUTO_BUF struct buf out = buf_new(1000);
+        AUTO_BUF struct buf out = buf_new(2000);
         struct imap_command c;
         struct why why;
-        enum err err =
-            imap_command_parse_in(arena, slice_of(rows[i].text), (struct imap_parse_options){0}, &c, &why);
-        assert_int_equal(err, rows[i].dumped ? ERR_OK : ERR_BAD);
-        if (!rows[i].dumped)
-            continue;
-        dump(&out, &c);
+        struct slice rest = slice_of(rows[i].text), piece;
+        (void)slice_token(&rest, '|', &piece);
+        enum err err = imap_command_parse_in(arena, piece, (struct imap_parse_options){0}, &c, &why);
+        if (!err)
+            dump(&out, &c);
+        while (!err && slice_token(&rest, '|', &piece)) {
+            buf_add_str(&out, " |");
+            err = imap_append_next_in(arena, piece, &c.append.pieces, &why);
+            if (!err)
+                dump_pieces(&out, &c.append.pieces);
+        }
+        if (err)
+            buf_addf(&out, "%sBAD %s", out.len ? " " : "", why.text);
         buf_add_byte(&out, 0);
         assert_string_equal((const char *)out.data, rows[i].dumped);
     }
-    struct arena *arena AUTO_ARENA = arena_new(IMAP_COMMAND_ARENA);
-    struct imap_append_args message = {0};
-    bool more;
-    struct why why;
-    assert_int_equal(imap_append_next_in(arena, SLICE("\r\n"), &message, &more, &why), ERR_OK);
-    assert_false(more);
-    assert_int_equal(imap_append_next_in(arena, SLICE(" (\\Draft) {3}\r\n"), &message, &more, &why), ERR_OK);
-    assert_true(more && message.flags.system == IMAP_FLAG_DRAFT);
-    assert_int_equal(imap_append_next_in(arena, SLICE("x\r\n"), &message, &more, &why), ERR_BAD);
 }
 
 static void test_tags(void **state)

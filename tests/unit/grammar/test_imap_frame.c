@@ -88,6 +88,13 @@ static void test_frames(void **state)
          "(a append Sent {5+}|5+) ( (\\Seen) {3}|3) [] "},
         {"a APPEND {5}\r\nINBOX {4+}\r\nabcd\r\nb NOOP\r\n",
          "+5 (a APPEND {5}\r\nINBOX {4+}|4+) [] [b NOOP] "},
+        {"a UID REPLACE 4 x {1+}\r\nh\r\na replace * {1}\r\nx {1}\r\nh\r\n",
+         "(a UID REPLACE 4 x {1+}|1+) [] +1 (a replace * {1}\r\nx {1}|1) [] "},
+        {"a REPLACE x {1}\r\nh\r\n", "+1 [a REPLACE x {1}\r\nh] "},
+        /* what a URL of CATENATE is sent as belongs to the command */
+        {"a APPEND URL {2}\r\nhi\r\n", "(a APPEND URL {2}|2) [] "},
+        {"a APPEND x CATENATE (URL {2+}\r\n/a URL {2+}\r\n/b text {2}\r\nhi url {2+}\r\n/c)\r\n",
+         "(a APPEND x CATENATE (URL {2+}\r\n/a URL {2+}\r\n/b text {2}|2) [ url {2+}\r\n/c)] "},
         {"a APPEND INBOX ~{2}\r\nab\r\n", "(a APPEND INBOX ~{2}|2) [] "},
         {"a APPEND INBOX {99999999}\r\n", "(a APPEND INBOX {99999999}|99999999) "},
         {"a APPEND INBOX {0+}\r\n\r\nb NOOP\r\n", "(a APPEND INBOX {0+}|0+) [] [b NOOP] "},

@@ -558,7 +558,7 @@ static void test_append(void **state)
     expect_not(&f, "+ ");
     ask(&f, "f APPEND x {0+}\r\n\r\ng NOOP\r\n", "f NO [CANNOT]");
     expect(&f, "g OK");
-    ask(&f, "h APPEND x {5+}\r\nhello (\\Seen) {3+}\r\nabc\r\ni NOOP\r\n", "h BAD");
+    ask(&f, "h APPEND x {5+}\r\nhello (\\Seen) {3+}\r\nabc\r\ni NOOP\r\n", "h OK [APPENDUID 7 60:61]");
     expect(&f, "i OK");
     ask(&f, "j APPEND x {5+}\r\nhellojunk\r\nk NOOP\r\n", "j BAD");
     expect(&f, "k OK");

@@ -4,6 +4,7 @@
 #include "base/coll.h"
 #include "grammar/imap_search.h"
 #include "store/store.h"
+#include "wire/append_row.h"
 #include "wire/facts.h"
 #include "wire/facts_row.h"
 #include "wire/image.h"
@@ -415,15 +416,61 @@ static void append(struct rig *rig, uint64_t body, const char *mailbox)
     struct rig_answer a;
     struct wire_appended appended;
     assert_int_equal(send_body(rig, ROLE_IMAP, body, BODY_APPEND, 300).err, ERR_OK);
-    const struct wire_append m = {.grant = grant_of(1),
-                                  .body = body,
-                                  .date = 1000000,
-                                  .flags = IMAGE_SEEN,
-                                  .mailbox = slice_of(mailbox)};
+    AUTO_BUF struct buf rows = buf_new(1000);
+    append_row_add(&rows, &(struct append_row){.body = body, .date = 1000000, .flags = IMAGE_SEEN});
+    const struct wire_append m = {
+        .grant = grant_of(1), .mailbox = slice_of(mailbox), .messages = buf_slice(&rows)};
     rig_ask(rig, ROLE_IMAP, WIRE_APPEND, &m, &a);
     rig_get(rig, &a, WIRE_APPENDED, &appended);
     assert_int_equal(appended.err, ERR_OK);
     assert_true(appended.uid > 0);
+}
+
+/* Bodies `first` to `first` + 2 at once, of which `sent` are there; `replaces` in the mailbox of `watch`. */
+static struct wire_appended append_three(struct rig *rig, uint64_t first, unsigned sent, uint64_t watch,
+                                         uint32_t replaces)
+{
+    struct rig_answer a;
+    struct wire_appended appended;
+    AUTO_BUF struct buf rows = buf_new(1000);
+    for (unsigned i = 0; i < 3; i++) {
+        append_row_add(&rows, &(struct append_row){.body = first + i});
+        if (i < sent)
+            assert_int_equal(send_body(rig, ROLE_IMAP, first + i, BODY_APPEND, 300).err, ERR_OK);
+    }
+    const struct wire_append m = {.grant = grant_of(1),
+                                  .watch = watch,
+                                  .replaces = replaces,
+                                  .mailbox = SLICE("Drafts"),
+                                  .messages = buf_slice(&rows)};
+    rig_ask(rig, ROLE_IMAP, WIRE_APPEND, &m, &a);
+    rig_get(rig, &a, WIRE_APPENDED, &appended);
+    return appended;
+}
+
+/* All messages of an APPEND or none; what REPLACE takes away goes in the same commit. */
+static void test_append_sets(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = start(&seen);
+    all_told(rig);
+    give(rig, 1, ROLE_IMAP, ANN);
+    struct selected s = sel(rig, 1, "Drafts");
+    assert_int_equal(append_three(rig, 10, 2, 0, 0).err, ERR_LATER); /* one is missing */
+    assert_int_equal(s.image->count, 0);
+    assert_int_equal(append_three(rig, 20, 3, 0, 0).uid, 1);
+    assert_int_equal(s.image->count, 3);
+    assert_int_equal(append_three(rig, 30, 3, s.m.watch, 2).uid, 4);
+    assert_int_equal(s.image->count, 6);
+    assert_true(image_read(&s.image->entries[1]).flags & IMAGE_EXPUNGED);
+    assert_false(image_read(&s.image->entries[0]).flags & IMAGE_EXPUNGED);
+    struct wire_appended gone = append_three(rig, 40, 3, s.m.watch, 2);
+    assert_int_equal(gone.err, ERR_ABSENT);
+    assert_int_equal(gone.code, STORE_CODE_EXPUNGEISSUED);
+    assert_int_equal(s.image->count, 6);
+    munmap(s.image, s.size);
+    rig_free(rig);
 }
 
 static struct slice pair(struct buf *b, uint32_t first, uint32_t last)
@@ -718,9 +765,10 @@ int main(void)
         cmocka_unit_test(test_delivery),        cmocka_unit_test(test_large_and_refused_bodies),
         cmocka_unit_test(test_smtp_dies),       cmocka_unit_test(test_queue_files),
         cmocka_unit_test(test_queue_leftovers), cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_session),         cmocka_unit_test(test_image_moves),
-        cmocka_unit_test(test_grants),          cmocka_unit_test(test_foreign_watch),
-        cmocka_unit_test(test_restart),         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_session),         cmocka_unit_test(test_append_sets),
+        cmocka_unit_test(test_image_moves),     cmocka_unit_test(test_grants),
+        cmocka_unit_test(test_foreign_watch),   cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

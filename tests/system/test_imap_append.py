@@ -1,0 +1,151 @@
+"""APPEND and its kin: several messages at once, all or nothing; what is refused, and when it is told."""
+import re
+import threading
+
+import mail
+import pytest
+
+from wire import Imap
+
+MESSAGES = [mail.plain(subject=f"part {number}", body=f"number {number}\r\n" * number) for number in range(1, 6)]
+
+
+def multi(client, mailbox, messages, how="+", options=None):
+    """APPEND of several messages with literals of one kind ("": the client waits for each "+")."""
+    tag = client.tag()
+    line = tag + f' APPEND "{mailbox}"'.encode()
+    for number, message in enumerate(messages):
+        option = options[number] if options else ""
+        line += f" {option}".encode() + b"{%d%s}\r\n" % (len(message), how.encode())
+        if not how:
+            client.send(line)
+            first = client.response()
+            if not first.startswith(b"+"):
+                client.buffer = first + b"\r\n" + client.buffer
+                return client.until(tag)
+            line = b""
+        line += message
+    client.send(line + b"\r\n")
+    return client.until(tag)
+
+
+def bodies(client):
+    return [m[1] for m in client.ok("FETCH 1:* (BODY.PEEK[])").all(rb"\{\d+\}\r\n(.*)\)$")]
+
+
+def count(client, mailbox="INBOX"):
+    return int(client.ok(f'STATUS "{mailbox}" (MESSAGES)').find(rb"MESSAGES (\d+)")[1])
+
+
+@pytest.mark.parametrize("how", ["", "+"])
+def test_several_messages_at_once(imap, user, how):
+    client = imap(user)
+    assert "MULTIAPPEND" in client.ok("CAPABILITY").untagged[0].decode().split()
+    options = ["", "(\\Seen) ", '"17-Jul-1996 02:44:25 -0700" ', '(\\Flagged $Done) " 1-Feb-1994 21:52:25 -0800" ', "() "]
+    answer = multi(client, "INBOX", MESSAGES, how, options)
+    assert re.fullmatch(r"\[APPENDUID \d+ 1:5\] .*", answer.text) and answer.status == "OK", answer
+    client.ok("SELECT INBOX")
+    assert bodies(client) == MESSAGES
+    rows = client.ok("FETCH 1:5 (FLAGS INTERNALDATE)").untagged
+    assert b"\\Seen" in rows[1] and b"17-Jul-1996 09:44:25" in rows[2] and b"$Done" in rows[3] and b" 2-Feb-1994" in rows[3]
+    assert b"\\Seen" not in rows[0] and b"\\Flagged" not in rows[4]
+
+
+def test_all_or_nothing(imap, user):
+    client = imap(user)
+    answer = multi(client, "INBOX", [MESSAGES[0], b"", MESSAGES[1]])  # RFC 3502: a client gives up so
+    assert answer.status == "NO", answer
+    answer = multi(client, "INBOX", [MESSAGES[0], b""], "")
+    assert answer.status == "NO", answer
+    answer = multi(client, "INBOX", MESSAGES, options=["", "", "(\\Nonsense) ", "", ""])
+    assert answer.status == "BAD", answer
+    answer = multi(client, "Nowhere", MESSAGES)
+    assert answer.status == "NO" and answer.text.startswith("[TRYCREATE]"), answer
+    keywords = " ".join(f"k{number}" for number in range(57))
+    answer = multi(client, "INBOX", MESSAGES[:3], options=["", f"({keywords}) ", ""])
+    assert answer.status == "NO" and answer.text.startswith("[LIMIT]"), answer
+    assert count(client) == 0
+    assert multi(client, "INBOX", MESSAGES).status == "OK"
+    assert count(client) == 5
+
+
+def test_as_many_as_there_may_be(imap, user):
+    client = imap(user)
+    answer = multi(client, "INBOX", MESSAGES[:1] * 64)
+    assert answer.text.startswith("[APPENDUID") and "1:64]" in answer.text
+    assert multi(client, "INBOX", MESSAGES[:1] * 65).text.startswith("[LIMIT]")
+    assert multi(client, "INBOX", MESSAGES[:1] * 65, "").text.startswith("[LIMIT]")
+    assert count(client) == 64
+
+
+def test_a_command_behind_a_refused_one(imap, user):
+    """Whatever was refused, the next command is read as one."""
+    client = imap(user)
+    for number, rest in enumerate([b"x\r\n", b" {3+}\r\nabc x\r\n", b" {3+}\r\nabc (\\Seen {3+}\r\nabc\r\n", b" \r\n",
+                                   b" {3+}\r\nabc {0+}\r\n {3+}\r\nabc\r\n"]):
+        client.send(b"a%d APPEND INBOX {5+}\r\nhello" % number + rest + b"b%d NOOP\r\n" % number)
+        assert client.until(b"a%d" % number).status in ("BAD", "NO"), rest
+        assert client.until(b"b%d" % number).status == "OK"
+    assert count(client) == 0
+
+
+def test_a_client_that_goes_away_in_between(server, imap, user):
+    for cut in (b"", b"hel", b"hello", b"hello {5+}\r\nhe", b"hello {5+}\r\nhello"):
+        client = imap(user)
+        client.send(b"a APPEND INBOX {5+}\r\n" + cut)
+        client.close()
+    client = imap(user)
+    client.ok("NOOP")
+    assert count(client) == 0
+
+
+def test_the_end_of_the_connection_does_not_undo_what_came_whole(imap, user):
+    import socket
+    client = imap(user)
+    client.send(b"a APPEND INBOX {5+}\r\nhello {5+}\r\nworld\r\n")
+    client.sock.shutdown(socket.SHUT_WR)
+    assert client.until(b"a").status == "OK"
+    assert count(imap(user)) == 2
+
+
+def test_hidden(make_server):
+    server = make_server(listeners=["imap"], imap={"hide_capabilities": [{"account": "t5@example.test", "names": ["MULTIAPPEND"]}]}).start()
+    client = Imap(server.ports["imap"])
+    client.login("t5@example.test", "pw-5")
+    assert "MULTIAPPEND" not in client.ok("CAPABILITY").untagged[0].decode()
+    assert multi(client, "INBOX", MESSAGES[:2]).status == "BAD"
+    assert multi(client, "INBOX", MESSAGES[:2], "").status == "BAD"
+    assert multi(client, "INBOX", MESSAGES[:1]).status == "OK"
+    assert count(client) == 1
+
+
+def test_quota_counts_all_of_them(make_server):
+    server = make_server(listeners=["imap"], quota={"account": "10k"}).start()
+    client = Imap(server.ports["imap"])
+    client.login("t6@example.test", "pw-6")
+    message = mail.plain(body="x" * 70 + "\r\n" + "y" * 2900 + "\r\n")
+    assert multi(client, "INBOX", [message] * 4).text.startswith("[OVERQUOTA]")
+    assert count(client) == 0
+    assert multi(client, "INBOX", [message] * 3).status == "OK"
+    assert multi(client, "INBOX", [message] * 1).text.startswith("[OVERQUOTA]")
+    assert count(client) == 3
+
+
+def test_many_sessions_at_once(imap, user):
+    """Sets of several sessions in one commit stay together: their UIDs are neighbours."""
+    answers = []
+
+    def work():
+        client = imap(user)
+        for _ in range(5):
+            answers.append(multi(client, "INBOX", MESSAGES[:3]).text)
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sets = sorted(tuple(map(int, re.search(r"APPENDUID \d+ (\d+):(\d+)\]", text).groups())) for text in answers)
+    assert sets == [(first, first + 2) for first in range(1, 91, 3)]
+    client = imap(user)
+    client.ok("SELECT INBOX")
+    assert bodies(client) == MESSAGES[:3] * 30
