@@ -55,7 +55,10 @@ static void on_time(void *arg)
     imap->progress_armed = false;
     LIST_EACH(&imap->service.sessions, node)
     {
-        struct session *s = CONTAINER_OF(node, struct session, node);
+        struct caller *caller = CONTAINER_OF(node, struct caller, node);
+        if (caller->ops->service != SETTINGS_IMAP)
+            continue;
+        struct session *s = CONTAINER_OF(caller, struct session, caller);
         again = again || (s->run && !s->run->input);
         if (is_waiting(s) && may_hear(s) && now - s->run->started_ns >= imap->progress_ms * 500000)
             tell(s);
