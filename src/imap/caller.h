@@ -28,6 +28,8 @@ struct caller_ops {
     void (*store_ready)(struct caller *caller);
     /* The role drains: end when nothing is under way, or (`over`) at once. */
     void (*send_away)(struct caller *caller, bool over);
+    /* Tells a client who has waited long that its command goes on; true while a command runs. May be NULL. */
+    bool (*still_busy)(struct caller *caller);
     /* End without a word. */
     void (*drop)(struct caller *caller, const char *why);
 };

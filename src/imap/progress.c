@@ -47,21 +47,24 @@ static bool may_hear(const struct session *s)
     return in && imap_capability_has(s, CAP_INPROGRESS) && !imap_session_is_full(s);
 }
 
+bool imap_progress_tell(struct caller *caller)
+{
+    struct session *s = CONTAINER_OF(caller, struct session, caller);
+    if (is_waiting(s) && may_hear(s) &&
+        clock_mono_ns() - s->run->started_ns >= caller->imap->progress_ms * 500000)
+        tell(s);
+    return s->run && !s->run->input;
+}
+
 static void on_time(void *arg)
 {
     struct imap *imap = arg;
-    uint64_t now = clock_mono_ns();
     bool again = false;
     imap->progress_armed = false;
     LIST_EACH(&imap->service.sessions, node)
     {
         struct caller *caller = CONTAINER_OF(node, struct caller, node);
-        if (caller->ops->service != SETTINGS_IMAP)
-            continue;
-        struct session *s = CONTAINER_OF(caller, struct session, caller);
-        again = again || (s->run && !s->run->input);
-        if (is_waiting(s) && may_hear(s) && now - s->run->started_ns >= imap->progress_ms * 500000)
-            tell(s);
+        again = (caller->ops->still_busy && caller->ops->still_busy(caller)) || again;
     }
     if (again)
         imap_progress_watch(imap);

@@ -167,6 +167,7 @@ void imap_session_progress(struct session *s, uint32_t done, uint32_t goal);
 /* A command begins. */
 void imap_progress_watch(struct imap *imap);
 void imap_progress_init(struct imap *imap);
+bool imap_progress_tell(struct caller *caller);
 
 /* ---- how many messages one command looks at (message_limit.c) ---- */
 
