@@ -33,18 +33,26 @@ static const struct {
     {"QUOTA", CAP_QUOTA, WHEN_IN},                           /* RFC 9208 */
     {"QUOTA=RES-STORAGE", CAP_QUOTA, WHEN_IN},
     {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
-    {"WITHIN", CAP_WITHIN, WHEN_IN},                   /* RFC 5032 */
-    {"PREVIEW", CAP_PREVIEW, WHEN_IN},                 /* RFC 8970 */
-    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},         /* RFC 7889 */
-    {"UNAUTHENTICATE", CAP_UNAUTHENTICATE, WHEN_IN},   /* RFC 8437 */
-    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, WHEN_IN},         /* RFC 9755 */
-    {"QUOTASET", CAP_QUOTASET, WHEN_IN},               /* RFC 9208 */
-    {"METADATA", CAP_METADATA, WHEN_IN},               /* RFC 5464 */
-    {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN}, /* RFC 5464 */
-    {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},     /* RFC 9590 */
-    {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},           /* RFC 9585 */
-    {"UIDONLY", CAP_UIDONLY, WHEN_IN},                 /* RFC 9586 */
-    {"MESSAGELIMIT", CAP_MESSAGELIMIT, WHEN_IN},       /* RFC 9738 */
+    {"SEARCHRES", CAP_SEARCHRES, WHEN_IN},                         /* RFC 5182 */
+    {"PARTIAL", CAP_PARTIAL, WHEN_IN},                             /* RFC 9394 */
+    {"SORT", CAP_SORT, WHEN_IN},                                   /* RFC 5256 */
+    {"SORT=DISPLAY", CAP_SORT_DISPLAY, WHEN_IN},                   /* RFC 5957 */
+    {"ESORT", CAP_ESORT, WHEN_IN},                                 /* RFC 5267 */
+    {"THREAD=ORDEREDSUBJECT", CAP_THREAD_ORDEREDSUBJECT, WHEN_IN}, /* RFC 5256 */
+    {"THREAD=REFERENCES", CAP_THREAD_REFERENCES, WHEN_IN},         /* RFC 5256 */
+    {"THREAD=REFS", CAP_THREAD_REFS, WHEN_IN},                     /* draft-ietf-morg-inthread */
+    {"WITHIN", CAP_WITHIN, WHEN_IN},                               /* RFC 5032 */
+    {"PREVIEW", CAP_PREVIEW, WHEN_IN},                             /* RFC 8970 */
+    {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},                     /* RFC 7889 */
+    {"UNAUTHENTICATE", CAP_UNAUTHENTICATE, WHEN_IN},               /* RFC 8437 */
+    {"UTF8=ACCEPT", CAP_UTF8_ACCEPT, WHEN_IN},                     /* RFC 9755 */
+    {"QUOTASET", CAP_QUOTASET, WHEN_IN},                           /* RFC 9208 */
+    {"METADATA", CAP_METADATA, WHEN_IN},                           /* RFC 5464 */
+    {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN},             /* RFC 5464 */
+    {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},                 /* RFC 9590 */
+    {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},                       /* RFC 9585 */
+    {"UIDONLY", CAP_UIDONLY, WHEN_IN},                             /* RFC 9586 */
+    {"MESSAGELIMIT", CAP_MESSAGELIMIT, WHEN_IN},                   /* RFC 9738 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

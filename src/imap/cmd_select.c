@@ -26,6 +26,9 @@ void imap_session_unselect(struct session *s)
     s->selected = NULL;
     list_remove(&sel->node);
     imap_sync_free(&sel->sync);
+    if (sel->saved)
+        imap_set_builder_free(sel->saved);
+    free(sel->saved);
     imap_view_close(&sel->view);
     imap_mailbox_release(s->imap, sel->mailbox, &s->grant);
     free(sel->name);

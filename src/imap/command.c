@@ -46,7 +46,8 @@ static const struct command_row {
     [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0, true},
     [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE, true},
     [IMAP_UNAUTHENTICATE] = {imap_cmd_unauthenticate, SYNC_NONE, SYNC_NONE, CAP_UNAUTHENTICATE},
-    /* SORT and THREAD are parsed, but neither offered nor run. */
+    [IMAP_SORT] = {imap_cmd_sort, SYNC_NO_EXPUNGE, SYNC_ALL, CAP_SORT, true},
+    [IMAP_THREAD] = {imap_cmd_thread, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
 };
 
 /* NULL, or why the command may not come now (RFC 9051 section 3). */

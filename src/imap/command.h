@@ -35,6 +35,8 @@ void imap_cmd_close(struct session *s);
 void imap_cmd_unselect(struct session *s);
 void imap_cmd_expunge(struct session *s);
 void imap_cmd_search(struct session *s);
+void imap_cmd_sort(struct session *s);
+void imap_cmd_thread(struct session *s);
 void imap_cmd_fetch(struct session *s);
 void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "imap/capability.h"
+#include "imap/search.h"
 #include "imap/session.h"
 
 #define STRING_OF(x) #x
@@ -243,8 +244,11 @@ void imap_session_use_condstore(struct session *s)
 
 bool imap_session_resolve(struct session *s, struct imap_set *set)
 {
-    if (set->saved)
-        imap_session_done(s, "BAD There is no saved search result");
+    bool known = !set->saved || imap_capability_has(s, CAP_SEARCHRES);
+    if (set->saved && known)
+        *set = imap_saved_in(s, s->run->command.uid);
+    if (!known)
+        imap_session_done(s, "BAD Invalid message set");
     else if (imap_view_resolve(&s->selected->view, set, s->run->command.uid))
         return imap_limit_set(s, set);
     else

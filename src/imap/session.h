@@ -58,6 +58,7 @@ struct selected {
     char *name;
     size_t name_len;
     uint64_t mailbox_id;
+    struct imap_set_builder *saved; /* "$": UIDs (saved.c); NULL: nothing */
     bool read_only, gone;
 };
 

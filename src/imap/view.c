@@ -96,6 +96,12 @@ uint32_t imap_view_seq(const struct imap_view *v, uint32_t index)
     return index - below + 1;
 }
 
+uint32_t imap_view_seq_of_uid(const struct imap_view *v, uint32_t uid)
+{
+    uint32_t index = find_uid(v, uid);
+    return index < v->known && v->map->image->entries[index].uid == uid ? imap_view_seq(v, index) : 0;
+}
+
 const struct image_entry *imap_view_entry(const struct imap_view *v, uint32_t index)
 {
     return &v->map->image->entries[index];

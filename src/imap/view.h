@@ -35,6 +35,8 @@ uint32_t imap_view_recent(const struct imap_view *view);
 /* Index of sequence number `seq` (1 to exists); and back, 0 for a gone one. */
 uint32_t imap_view_index(const struct imap_view *view, uint32_t seq);
 uint32_t imap_view_seq(const struct imap_view *view, uint32_t index);
+/* The sequence number of the message with this UID, 0 when it has none. */
+uint32_t imap_view_seq_of_uid(const struct imap_view *view, uint32_t uid);
 /* The entry's parts that never change. */
 const struct image_entry *imap_view_entry(const struct imap_view *view, uint32_t index);
 /* Flags and modseq as they are now, with IMAGE_EXPUNGED when the message is gone meanwhile. */

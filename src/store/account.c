@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "store/blob.h"
 #include "store/load.h"
+#include "store/sortkeys.h"
 #include "store/schema.h"
 
 #define ACCOUNT_PATH_MAX  4096
@@ -101,6 +102,7 @@ void account_sleep(struct account *account)
     (void)!account_purge(account, now - ACCOUNT_DOOMED_S, UINT64_MAX, &why);
     (void)!account_fold(account, now, &why);
     (void)!account_settle(account, &why);
+    sortkeys_free(&account->sortkeys);
     db_close(&account->db);
 }
 

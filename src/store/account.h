@@ -74,6 +74,8 @@ struct account {
     struct vec events;    /* struct account_event */
     struct account_limits limits; /* the administrator's */
     struct account_limits own;    /* the account's own (SETQUOTA) */
+    struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts */
+    uint64_t sortkeys_made;       /* how often they were begun anew */
 };
 
 struct subscription {

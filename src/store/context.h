@@ -259,7 +259,10 @@ store_handler mailbox_on_list, mailbox_on_status, mailbox_on_create, mailbox_on_
     mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota,
     mailbox_on_quota_set;
 store_handler message_on_facts, message_on_open, message_on_flags, message_on_expunge, message_on_copy,
-    message_on_search, message_on_vanished;
+    message_on_search, message_on_sort, message_on_thread, message_on_vanished;
+/* Starts a job for a request under a grant and a watch. */
+bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                   const struct grant *grant, uint64_t id, const struct job_op *op);
 store_handler metadata_on_get, metadata_on_set;
 /* The account's slot of a grant, or an answer: true with NULL means answered; false: taken over. */
 bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,

@@ -1,14 +1,12 @@
 /* handle_message.c: what sessions do with the messages of an open mailbox: facts, files, flags, expunge,
- * copy, search, vanished. From imap and http, under a grant and a watch. Long answers come in pieces; between
+ * copy, vanished. From imap and http, under a grant and a watch. Long answers come in pieces; between
  * two pieces others get at the account. */
-#include "base/clock.h"
 #include "base/io.h"
 #include "grammar/imap_list.h"
 #include "store/alter.h"
 #include "store/blob.h"
 #include "store/context.h"
 #include "store/fetch.h"
-#include "store/search.h"
 
 #define PIECES_AT_ONCE 8                    /* packets of rows made before others get at the account */
 #define UIDS_PACKET    (48u * 1024 / 8 * 8) /* bytes of UID pairs in one packet */
@@ -254,53 +252,6 @@ static struct slice take_uids(struct slice *rest)
     return piece;
 }
 
-/* ---- search ---- */
-
-struct search_state {
-    struct search *search;
-    bool done;
-};
-
-static void end_search(void *arg)
-{
-    search_free(&((struct search_state *)arg)->search);
-}
-
-static void search_work(struct job *job)
-{
-    const struct wire_search *m = job->message;
-    struct search_state *state = job->state;
-    if (!state) {
-        job->state = state = ARENA_NEW(job->arena, struct search_state);
-        arena_defer(job->arena, end_search, state);
-        job->err = search_new(m->program, job->mailbox, m->max_uid, clock_unix_s(), &state->search,
-                              &job->refusal.why);
-    }
-    if (!job->err)
-        job->err = search_step(state->search, job->account, STORE_SEARCH_NS, &state->done, &job->refusal.why);
-    job->again = !job->err && !state->done;
-}
-
-static void search_answer(struct job *job)
-{
-    const struct search_state *state = job->state;
-    struct wire_searched searched = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
-    if (job->err || !state) {
-        wire_reply(job->link, job->request, WIRE_SEARCHED, false, &searched);
-        return;
-    }
-    if (job->again) /* all at the end: ranges grow meanwhile */
-        return;
-    struct slice rest = buf_slice(search_found(state->search));
-    searched.modseq = search_modseq(state->search);
-    do {
-        searched.uids = take_uids(&rest);
-        wire_reply(job->link, job->request, WIRE_SEARCHED, rest.len > 0, &searched);
-    } while (rest.len);
-}
-
-static const struct job_op search_op = {.work = search_work, .answer = search_answer};
-
 /* ---- vanished ---- */
 
 static void vanished_work(struct job *job)
@@ -328,8 +279,8 @@ static const struct job_op vanished_op = {.work = vanished_work, .answer = vanis
 
 /* ---- handlers ---- */
 
-static bool start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
-                  const struct grant *grant, uint64_t id, const struct job_op *op)
+bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                   const struct grant *grant, uint64_t id, const struct job_op *op)
 {
     struct watch *w;
     if (!packet->request || !store_check_watch(store, link, packet, grant, id, op, &w))
@@ -354,42 +305,36 @@ static bool uids_are_sane(struct slice uids)
 bool message_on_facts(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_facts_get *m = message;
-    return m->messages.len % 8 == 0 && start(ctx, link, packet, &m->grant, m->watch, &facts_op);
+    return m->messages.len % 8 == 0 && message_start(ctx, link, packet, &m->grant, m->watch, &facts_op);
 }
 
 bool message_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_body_open *m = message;
-    return start(ctx, link, packet, &m->grant, m->watch, &open_op);
+    return message_start(ctx, link, packet, &m->grant, m->watch, &open_op);
 }
 
 bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_flags_store *m = message;
     return m->mode <= FLAGS_REMOVE && uids_are_sane(m->uids) &&
-           start(ctx, link, packet, &m->grant, m->watch, &flags_op);
+           message_start(ctx, link, packet, &m->grant, m->watch, &flags_op);
 }
 
 bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_expunge *m = message;
-    return uids_are_sane(m->uids) && start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
+    return uids_are_sane(m->uids) && message_start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
 }
 
 bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_copy *m = message;
-    return uids_are_sane(m->uids) && start(ctx, link, packet, &m->grant, m->watch, &copy_op);
-}
-
-bool message_on_search(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
-{
-    const struct wire_search *m = message;
-    return start(ctx, link, packet, &m->grant, m->watch, &search_op);
+    return uids_are_sane(m->uids) && message_start(ctx, link, packet, &m->grant, m->watch, &copy_op);
 }
 
 bool message_on_vanished(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_vanished_get *m = message;
-    return start(ctx, link, packet, &m->grant, m->watch, &vanished_op);
+    return message_start(ctx, link, packet, &m->grant, m->watch, &vanished_op);
 }

@@ -3,6 +3,7 @@
  * upkeep. */
 #include "store/account.h"
 #include "store/blob.h"
+#include "store/sortkeys.h"
 
 #define PURGE_MAX 100000
 
@@ -32,6 +33,8 @@ static enum err delete_rows(struct account *account, const struct vec *ids, stru
             err = db_run(account->db, "DELETE FROM text WHERE id = ?", DB_ARGS(DB_U64(id)), why);
         if (!err)
             err = db_run(account->db, "DELETE FROM doomed WHERE id = ?", DB_ARGS(DB_U64(id)), why);
+        if (!err)
+            err = sortkeys_purge(account, id, why);
     }
     if (!err) /* ids are never given out twice, also when the highest row goes */
         err = db_run(account->db, "UPDATE account SET next_message = ?",

@@ -75,6 +75,8 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_COPY, message_on_copy},
     {WIRE_APPEND, deliver_on_append},
     {WIRE_SEARCH, message_on_search},
+    {WIRE_SORT, message_on_sort},
+    {WIRE_THREAD, message_on_thread},
     {WIRE_VANISHED_GET, message_on_vanished},
     {WIRE_QUOTA_GET, mailbox_on_quota},
     {WIRE_QUOTA_SET, mailbox_on_quota_set},

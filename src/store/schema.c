@@ -41,12 +41,14 @@ static const char version_1[] =
 
 /* metadata   annotations (RFC 5464); mailbox 0: the server's; who: empty for the owner's own and the shared
  *            ones, else the account that reads a shared mailbox
- * own_limit  one row or none: the quota the account has set itself, below the administrator's */
+ * own_limit  one row or none: the quota the account has set itself, below the administrator's
+ * sortkey    columns of sort keys, see sortkeys.h */
 static const char version_2[] =
     "CREATE TABLE metadata (mailbox INTEGER NOT NULL, who TEXT NOT NULL, entry TEXT NOT NULL,"
     " value BLOB NOT NULL, PRIMARY KEY (mailbox, who, entry)) WITHOUT ROWID;"
     "CREATE TABLE own_limit (key INTEGER PRIMARY KEY CHECK (key = 1), bytes INTEGER NOT NULL,"
-    " messages INTEGER NOT NULL);";
+    " messages INTEGER NOT NULL);"
+    "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

@@ -198,6 +198,37 @@ struct wire_searched {
     struct slice text;
 };
 
+/* The messages a program finds, sorted. keys: one byte each, enum imap_sort_key of grammar/imap_search.h. */
+#define WIRE_SORT_REVERSE 0x80
+struct wire_sort {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t max_uid;
+    struct slice keys;
+    struct slice program;
+};
+
+/* The same in threads: enum imap_thread_algorithm. */
+struct wire_thread {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t max_uid;
+    uint32_t algorithm;
+    struct slice program;
+};
+
+/* SORT: UIDs in order, le32 each. THREAD: varints, cut anywhere: WIRE_THREAD_OPEN, WIRE_THREAD_CLOSE, or a
+ * UID plus WIRE_THREAD_FIRST, as the numbers and parentheses of the THREAD response stand. Several packets.
+ * modseq: as above. */
+enum { WIRE_THREAD_OPEN, WIRE_THREAD_CLOSE, WIRE_THREAD_FIRST };
+struct wire_arranged {
+    uint32_t err;
+    uint32_t code;
+    uint64_t modseq;
+    struct slice list;
+    struct slice text;
+};
+
 /* UIDs expunged since `modseq` (RFC 7162 section 3.2.10). */
 struct wire_vanished_get {
     struct grant grant;

@@ -1,0 +1,74 @@
+/* cmd_sort.c: SORT and UID SORT (RFC 5256, 5957), with RETURN options (RFC 5267 section 3). Store searches
+ * and orders; here UIDs become the client's numbers. */
+#include <string.h>
+
+#include "imap/capability.h"
+#include "imap/command.h"
+#include "imap/search.h"
+
+/* UIDs of store in place, as the client counts; messages that are not in the view are left out. */
+static void take_numbers(struct session *s)
+{
+    struct search_work *w = imap_search_work(s);
+    const struct imap_view *view = &s->selected->view;
+    struct slice rest = buf_slice(&w->list);
+    uint32_t *numbers = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1), uid;
+    size_t count = 0;
+    bool by_uid = s->run->command.uid;
+    while (slice_take_le32(&rest, &uid)) {
+        uint32_t seq = imap_view_seq_of_uid(view, uid);
+        if (seq)
+            numbers[count++] = by_uid ? uid : seq;
+    }
+    buf_free(&w->list);
+    w->found = (struct search_found){.listed = true, .numbers = numbers, .count = count};
+}
+
+static void on_sorted(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct search_work *w = imap_search_work(s);
+    struct wire_arranged arranged;
+    err = wire_answer(err, packet, WIRE_ARRANGED, &arranged);
+    if (err || arranged.err) {
+        imap_session_refused(s, err ? err : arranged.err, arranged.code, arranged.text);
+        return;
+    }
+    buf_add(&w->list, arranged.list);
+    w->modseq = arranged.modseq;
+    if (packet->more)
+        return;
+    take_numbers(s);
+    imap_search_answer(s);
+}
+
+static bool may_sort(struct session *s)
+{
+    const struct imap_sort *sort = &s->run->command.search.sort;
+    for (size_t i = 0; i < sort->count; i++) {
+        enum imap_sort_key key = sort->keys[i].key;
+        bool display = key == IMAP_SORT_DISPLAYFROM || key == IMAP_SORT_DISPLAYTO;
+        if (!display || imap_capability_has(s, CAP_SORT_DISPLAY))
+            continue;
+        imap_session_done(s, "BAD Unknown sort key");
+        return false;
+    }
+    return true;
+}
+
+void imap_cmd_sort(struct session *s)
+{
+    const struct imap_sort *sort = &s->run->command.search.sort;
+    AUTO_BUF struct buf program = buf_new(WIRE_BLOB_MAX);
+    uint8_t keys[IMAP_SORT_KEYS_MAX];
+    if (!may_sort(s) || !imap_search_begin(s) || !imap_search_program(s, &program))
+        return;
+    for (size_t i = 0; i < sort->count; i++)
+        keys[i] = (uint8_t)(sort->keys[i].key | (sort->keys[i].reverse ? WIRE_SORT_REVERSE : 0));
+    const struct wire_sort message = {.grant = s->grant,
+                                      .watch = s->selected->mailbox->watch,
+                                      .max_uid = imap_view_last_uid(&s->selected->view),
+                                      .keys = slice_make(keys, sort->count),
+                                      .program = buf_slice(&program)};
+    imap_session_ask(s, ROLE_STORE, WIRE_SORT, &message, on_sorted);
+}
