@@ -290,8 +290,8 @@ static void bench_mailbox(size_t messages)
     wire_range_add(&uids, 2001, 3000);
     for (int move = 0; move < 2; move++) {
         begun = clock_mono_ns();
-        if (alter_copy(account, m, account_mailbox(account, SLICE("Trash")), buf_slice(&uids), move, &source,
-                       &target, &refusal))
+        if (alter_copy(account, m, account_mailbox(account, SLICE("Trash")), buf_slice(&uids), 0, move,
+                       &source, &target, &refusal))
             die("copy", &refusal.why);
         (void)printf("  %s of 1000: %.2f ms\n", move ? "MOVE" : "COPY", ms_since(begun));
     }

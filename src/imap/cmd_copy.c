@@ -44,6 +44,18 @@ static void on_copied(struct session *s, void *arg, enum err err, struct ipc_pac
     }
 }
 
+/* A number the client may use stands for a message it has seen: all of them are copied, or none (RFC 2180
+ * section 4.4). UIDs that are gone are just left out (RFC 9051 section 6.4.9). */
+static uint32_t count_messages(struct session *s)
+{
+    uint32_t count = 0;
+    struct imap_message m;
+    for (struct imap_view_walk w = imap_view_walk(&s->selected->view, &s->run->command.copy.set, false);
+         imap_view_next(&w, &m);)
+        count++;
+    return count;
+}
+
 void imap_cmd_copy(struct session *s)
 {
     struct run *run = s->run;
@@ -59,6 +71,7 @@ void imap_cmd_copy(struct session *s)
     struct imap_set set = imap_set_builder_view(&uids);
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
     size_t at = 0;
+    uint32_t expect = run->command.uid ? 0 : count_messages(s);
     bool any = imap_session_take_pairs(&set, &at, &pairs), fits = at == set.count;
     imap_set_builder_free(&uids);
     if (!any || !fits) {
@@ -68,6 +81,7 @@ void imap_cmd_copy(struct session *s)
     const struct wire_copy copy = {.grant = s->grant,
                                    .watch = s->selected->mailbox->watch,
                                    .move = move,
+                                   .expect = expect,
                                    .target = run->command.copy.mailbox,
                                    .uids = buf_slice(&pairs)};
     imap_session_ask(s, ROLE_STORE, WIRE_COPY, &copy, on_copied);

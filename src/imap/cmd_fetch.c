@@ -13,6 +13,7 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/fetch.h"
+#include "imap/vanished.h"
 #include "wire/facts_row.h"
 
 static void advance(struct session *s);
@@ -381,52 +382,15 @@ static void advance(struct session *s)
         finish(s);
 }
 
-/* ---- VANISHED (RFC 7162 section 3.2.6) ---- */
-
-static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+/* The UIDs asked for, "*" being any that was ever used: what is gone may have been the last (RFC 7162 section
+ * 3.2.6). */
+static struct imap_set *asked_in(struct arena *arena, const struct imap_set *set)
 {
-    struct imap_set_builder *gone = arg;
-    struct wire_vanished vanished;
-    err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
-    if (err || vanished.err) {
-        imap_session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
-        return;
-    }
-    const struct imap_set *asked = &s->run->command.fetch.set;
-    uint32_t first, last;
-    while (wire_range_take(&vanished.uids, &first, &last))
-        for (size_t i = 0; i < asked->count; i++) {
-            uint32_t lo = first > asked->ranges[i].lo ? first : asked->ranges[i].lo;
-            uint32_t hi = last < asked->ranges[i].hi ? last : asked->ranges[i].hi;
-            if (lo <= hi)
-                imap_set_builder_add_range(gone, lo, hi);
-        }
-    if (packet->more)
-        return;
-    struct imap_set set = imap_set_builder_view(gone);
-    struct buf *out = imap_session_output(s);
-    if (set.count > 0) {
-        buf_add_str(out, "* VANISHED (EARLIER) ");
-        imap_set_write(out, &set);
-        buf_add_str(out, "\r\n");
-    }
-    advance(s);
-}
-
-static void builder_free(void *arg)
-{
-    imap_set_builder_free(arg);
-}
-
-static void ask_vanished(struct session *s)
-{
-    struct imap_set_builder *gone = ARENA_NEW(s->run->arena, struct imap_set_builder);
-    *gone = imap_set_builder_new();
-    arena_defer(s->run->arena, builder_free, gone);
-    const struct wire_vanished_get get = {
-        .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = items_of(s)->changed_since};
-    if (!imap_session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
-        imap_session_done(s, "NO [SERVERBUG] Too many requests of one command");
+    struct imap_set *asked = ARENA_NEW(arena, struct imap_set);
+    struct slice ranges = arena_dup(arena, slice_make(set->ranges, set->count * sizeof *set->ranges));
+    *asked = (struct imap_set){.ranges = (struct imap_range *)(uintptr_t)ranges.ptr, .count = set->count};
+    imap_set_normalise(asked, UINT32_MAX);
+    return asked;
 }
 
 void imap_cmd_fetch(struct session *s)
@@ -448,6 +412,7 @@ void imap_cmd_fetch(struct session *s)
     }
     if (c->fetch.items.simple & IMAP_FETCH_MODSEQ)
         imap_session_use_condstore(s);
+    struct imap_set *asked = c->fetch.items.vanished ? asked_in(run->arena, &c->fetch.set) : NULL;
     if (!imap_session_resolve(s, &c->fetch.set))
         return;
     struct fetch *f = ARENA_NEW(run->arena, struct fetch);
@@ -455,8 +420,8 @@ void imap_cmd_fetch(struct session *s)
     f->walk = imap_view_walk(&s->selected->view, &c->fetch.set, c->uid);
     arena_defer(run->arena, fetch_free, f);
     run->state = f;
-    if (c->fetch.items.vanished)
-        ask_vanished(s);
+    if (asked)
+        imap_vanished_ask(s, c->fetch.items.changed_since, asked, advance);
     else
         advance(s);
 }

@@ -139,6 +139,19 @@ void imap_cmd_create(struct session *s)
     imap_session_ask(s, ROLE_STORE, WIRE_MBOX_CREATE, &create, on_done);
 }
 
+/* Who deletes what it has selected goes on without a mailbox; store has told that it is gone. */
+static void on_deleted(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    if (!imap_session_result(s, err, packet))
+        return;
+    if (s->selected && s->selected->gone) {
+        imap_session_unselect(s);
+        buf_add_str(imap_session_output(s), "* OK [CLOSED] The selected mailbox was deleted\r\n");
+    }
+    imap_session_done(s, "OK Delete completed");
+}
+
 void imap_cmd_delete(struct session *s)
 {
     struct slice name = s->run->command.mailbox.mailbox;
@@ -146,11 +159,8 @@ void imap_cmd_delete(struct session *s)
         imap_session_done(s, "NO [CANNOT] INBOX cannot be deleted");
         return;
     }
-    struct selected *sel = s->selected;
-    if (sel && slice_eq(name, slice_make(sel->name, sel->name_len)))
-        imap_session_unselect(s); /* our own selection is no reason to keep it, and no BYE for us */
     const struct wire_mbox_name message = {.grant = s->grant, .name = name};
-    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_DELETE, &message, on_done);
+    imap_session_ask(s, ROLE_STORE, WIRE_MBOX_DELETE, &message, on_deleted);
 }
 
 void imap_cmd_rename(struct session *s)

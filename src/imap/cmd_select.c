@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/vanished.h"
 #include "imap/status.h"
 
 /* A SELECT under way. It outlives its session: store counts the use of the mailbox when it answers. */
@@ -14,6 +15,7 @@ struct select_call {
     struct imap *imap;
     struct session *session; /* NULL: the session ended meanwhile */
     struct grant grant;
+    bool read_only;
 };
 
 /* ---- leaving ---- */
@@ -30,7 +32,7 @@ void imap_session_unselect(struct session *s)
         imap_set_builder_free(sel->saved);
     free(sel->saved);
     imap_view_close(&sel->view);
-    imap_mailbox_release(s->imap, sel->mailbox, &s->grant);
+    imap_mailbox_release(s->imap, sel->mailbox, &s->grant, sel->read_only);
     free(sel->name);
     free(sel);
     if (s->state == SESSION_SELECTED)
@@ -138,74 +140,20 @@ static void finish_select(struct session *s)
 
 /* ---- QRESYNC (RFC 7162 section 3.2.5) ---- */
 
-/* Those of `gone` that the client may know. */
-static void write_vanished_earlier(struct session *s, const struct imap_set *gone)
+static void tell_changed(struct session *s)
 {
-    struct imap_select_args *args = &s->run->command.select;
-    struct imap_set_builder uids = imap_set_builder_new();
-    if (args->has_known_uids)
-        imap_set_normalise(&args->known_uids, UINT32_MAX);
-    for (size_t i = 0; i < gone->count; i++) {
-        struct imap_range g = gone->ranges[i];
-        if (!args->has_known_uids) {
-            imap_set_builder_add_range(&uids, g.lo, g.hi);
-            continue;
-        }
-        for (size_t k = 0; k < args->known_uids.count; k++) {
-            struct imap_range r = args->known_uids.ranges[k];
-            uint32_t lo = g.lo > r.lo ? g.lo : r.lo, hi = g.hi < r.hi ? g.hi : r.hi;
-            if (lo <= hi)
-                imap_set_builder_add_range(&uids, lo, hi);
-        }
-    }
-    struct imap_set set = imap_set_builder_view(&uids);
-    struct buf *out = imap_session_output(s);
-    if (set.count > 0) {
-        buf_add_str(out, "* VANISHED (EARLIER) ");
-        imap_set_write(out, &set);
-        buf_add_str(out, "\r\n");
-    }
-    imap_set_builder_free(&uids);
-}
-
-static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
-{
-    struct imap_set_builder *gone = arg;
-    struct wire_vanished vanished;
-    err = wire_answer(err, packet, WIRE_VANISHED, &vanished);
-    if (err || vanished.err) {
-        imap_set_builder_free(gone);
-        imap_session_refused(s, err ? err : vanished.err, vanished.code, vanished.text);
-        return;
-    }
-    uint32_t first, last;
-    while (wire_range_take(&vanished.uids, &first, &last))
-        imap_set_builder_add_range(gone, first, last);
-    if (packet->more)
-        return;
-    struct imap_set set = imap_set_builder_view(gone);
-    write_vanished_earlier(s, &set);
-    imap_set_builder_free(gone);
     /* Whatever changed since the client's modseq is news. */
     s->selected->view.modseq = s->run->command.select.modseq;
     s->run->sync = SYNC_NO_EXPUNGE;
     finish_select(s);
 }
 
-static void free_builder(void *arg)
-{
-    imap_set_builder_free(arg);
-}
-
 static void resynchronise(struct session *s)
 {
-    struct imap_set_builder *gone = ARENA_NEW(s->run->arena, struct imap_set_builder);
-    *gone = imap_set_builder_new();
-    arena_defer(s->run->arena, free_builder, gone);
-    const struct wire_vanished_get get = {
-        .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = s->run->command.select.modseq};
-    if (!imap_session_call(s, ROLE_STORE, WIRE_VANISHED_GET, &get, on_vanished, gone))
-        imap_session_done(s, "NO [SERVERBUG] Too many requests of one command");
+    struct imap_select_args *args = &s->run->command.select;
+    if (args->has_known_uids)
+        imap_set_normalise(&args->known_uids, UINT32_MAX);
+    imap_vanished_ask(s, args->modseq, args->has_known_uids ? &args->known_uids : NULL, tell_changed);
 }
 
 /* ---- the answer of store ---- */
@@ -248,7 +196,7 @@ static void on_selected(void *ctx, enum err err, struct ipc_packet *packet)
             opened(s, mailbox, &reply);
         imap_session_leave(s);
     } else if (mailbox) {
-        imap_mailbox_release(imap, mailbox, &call->grant);
+        imap_mailbox_release(imap, mailbox, &call->grant, call->read_only);
     }
     imap_mailboxes_sweep(imap);
     free(call);
@@ -279,11 +227,12 @@ void imap_cmd_select(struct session *s)
     if (args->condstore)
         imap_session_use_condstore(s);
     struct select_call *call = mem_zero(1, sizeof *call);
-    *call = (struct select_call){.imap = s->imap, .session = s, .grant = s->grant};
+    *call = (struct select_call){
+        .imap = s->imap, .session = s, .grant = s->grant, .read_only = s->run->command.verb == IMAP_EXAMINE};
     s->run->state = call;
     s->run->stop = session_ended;
     const struct wire_mbox_select select = {
-        .grant = s->grant, .read_only = s->run->command.verb == IMAP_EXAMINE, .name = args->mailbox};
+        .grant = s->grant, .read_only = call->read_only, .name = args->mailbox};
     s->imap->selects++;
     wire_call(role_link(s->imap->run, ROLE_STORE), WIRE_MBOX_SELECT, &select, IMAP_CALL_MS, on_selected,
               call);

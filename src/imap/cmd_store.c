@@ -76,8 +76,7 @@ static void begin_results(struct session *s)
 {
     struct store_work *work = s->run->state;
     struct imap_view *view = &s->selected->view;
-    if (atomic_load_explicit(&view->live->image->keyword_count, memory_order_acquire) > view->keywords)
-        imap_write_known_flags(s);
+    imap_write_new_keywords(s);
     work->walk = imap_view_walk(view, &s->run->command.store.set, s->run->command.uid);
     write_results(s);
 }
@@ -99,6 +98,7 @@ static void send_next(struct session *s)
     imap_session_keywords(&keywords, &c->store.flags);
     const struct wire_flags_store message = {.grant = s->grant,
                                              .watch = s->selected->mailbox->watch,
+                                             .told = s->selected->view.modseq,
                                              .mode = modes[c->store.mode],
                                              .conditional = c->store.has_unchanged_since,
                                              .unchanged_since = c->store.unchanged_since,
@@ -118,7 +118,10 @@ static void on_stored(struct session *s, void *arg, enum err err, struct ipc_pac
         imap_session_refused(s, err ? err : stored.err, stored.code, stored.text);
         return;
     }
-    imap_view_own(&s->selected->view, stored.modseq);
+    /* .SILENT lets the client work out the flags itself: it cannot, where somebody else changed them before
+     * (RFC 9051 section 6.4.6, RFC 3501 the same). */
+    if (!(stored.overtaken && s->run->command.store.silent))
+        imap_view_own(&s->selected->view, stored.modseq);
     uint32_t first, last;
     while (wire_range_take(&stored.modified, &first, &last))
         imap_set_builder_add_range(&work->modified, first, last);

@@ -293,10 +293,12 @@ bool imap_fetch_write(struct session *s, struct fetch_message *m)
     bool first = true, ok = true;
     if (fetch->need != NEED_IMAGE && (!m->has_facts || !facts_suffice(items, m)))
         return false;
-    if (s->qresync && (simple & IMAP_FETCH_FLAGS))
-        simple |= IMAP_FETCH_UID | IMAP_FETCH_MODSEQ; /* RFC 7162 section 3.2.4 */
+    if (s->condstore && (simple & IMAP_FETCH_FLAGS)) /* RFC 7162 sections 3.1 and 3.2.4 */
+        simple |= IMAP_FETCH_MODSEQ | (s->qresync ? IMAP_FETCH_UID : 0u);
     if (s->uidonly && items->uid_implied && (simple != IMAP_FETCH_UID || items->section_count > 0))
         simple &= ~(uint32_t)IMAP_FETCH_UID; /* the response begins with it */
+    if (simple & IMAP_FETCH_FLAGS)
+        imap_write_new_keywords(s);
     imap_write_fetch_head(s, &m->message);
     write_image_items(s, m, simple, &first);
     if (fetch->need != NEED_IMAGE)

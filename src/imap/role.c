@@ -97,9 +97,11 @@ void imap_mailboxes_sweep(struct imap *imap)
         }
 }
 
-void imap_mailbox_release(struct imap *imap, struct imap_mailbox *mailbox, const struct grant *grant)
+void imap_mailbox_release(struct imap *imap, struct imap_mailbox *mailbox, const struct grant *grant,
+                          bool read_only)
 {
-    const struct wire_mbox_unselect unselect = {.grant = *grant, .watch = mailbox->watch};
+    const struct wire_mbox_unselect unselect = {
+        .grant = *grant, .watch = mailbox->watch, .read_only = read_only};
     enum err err = wire_send(role_link(imap->run, ROLE_STORE), WIRE_MBOX_UNSELECT, &unselect);
     (void)err; /* store away: it holds nothing of us any more */
     if (--mailbox->uses == 0 && imap->selects == 0)

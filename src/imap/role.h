@@ -38,7 +38,8 @@ struct imap {
 /* The mailbox a SELECTED named: mapped now, or held already. ERR_INTERNAL when neither. */
 enum err imap_mailbox_use(struct imap *imap, uint64_t watch, int fd, struct imap_mailbox **mailbox,
                           struct why *why) MUST_CHECK;
-void imap_mailbox_release(struct imap *imap, struct imap_mailbox *mailbox, const struct grant *grant);
+void imap_mailbox_release(struct imap *imap, struct imap_mailbox *mailbox, const struct grant *grant,
+                          bool read_only);
 /* Forgets mailboxes nobody uses, when no SELECT is under way. */
 void imap_mailboxes_sweep(struct imap *imap);
 /* Counts a connection under `key`; NULL when there are `limit` already (0: no limit). */

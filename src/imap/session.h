@@ -194,6 +194,8 @@ void imap_write_fetch_flags(struct session *s, const struct imap_message *m, boo
 void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid);
 /* "* FLAGS (…)" and PERMANENTFLAGS. */
 void imap_write_known_flags(struct session *s);
+/* The same when there are keywords the client was not told of: before flags that may have them. */
+void imap_write_new_keywords(struct session *s);
 /* Leaves the mailbox without expunging. */
 void imap_session_unselect(struct session *s);
 struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,

@@ -38,9 +38,17 @@ void imap_write_fetch_head(struct session *s, const struct imap_message *m)
     buf_add_str(out, s->uidonly ? " UIDFETCH (" : " FETCH (");
 }
 
+void imap_write_new_keywords(struct session *s)
+{
+    const struct imap_view *view = &s->selected->view;
+    if (atomic_load_explicit(&view->live->image->keyword_count, memory_order_acquire) > view->keywords)
+        imap_write_known_flags(s);
+}
+
 void imap_write_fetch_flags(struct session *s, const struct imap_message *m, bool with_uid)
 {
     const struct imap_view *view = &s->selected->view;
+    imap_write_new_keywords(s);
     struct image_state state = imap_view_state(view, m->index);
     struct buf *out = imap_session_output(s);
     imap_write_fetch_head(s, m);
@@ -210,7 +218,7 @@ static bool write_expunges(struct session *s, struct sync *y)
 static void take_new(struct session *s, struct sync *y)
 {
     struct imap_view *v = &s->selected->view;
-    uint32_t exists = imap_view_exists(v), recent = imap_view_recent(v), count = imap_map_count(v->map);
+    uint32_t exists = imap_view_exists(v), count = imap_map_count(v->map);
     struct sync extra = {0};
     for (uint32_t i = v->known; i < count; i++)
         if (is_expunged(v->map->image, i))
@@ -221,8 +229,6 @@ static void take_new(struct session *s, struct sync *y)
     free(extra.fresh);
     if (imap_view_exists(v) != exists)
         buf_addf(imap_session_output(s), "* %u EXISTS\r\n", imap_view_exists(v));
-    if (imap_view_recent(v) != recent)
-        buf_addf(imap_session_output(s), "* %u RECENT\r\n", imap_view_recent(v));
 }
 
 /* ---- the steps ---- */
@@ -261,14 +267,16 @@ void imap_sync_begin(struct session *s, bool expunge)
 static void take_over(struct session *s, struct sync *y)
 {
     struct imap_view *v = &s->selected->view;
+    uint32_t recent = imap_view_recent(v);
     merge_gone(v, y);
     if (v->map != y->target)
         move_view(v, y->target);
     y->end = v->known;
     if (v->map == v->live)
         take_new(s, y);
-    if (atomic_load_explicit(&v->live->image->keyword_count, memory_order_acquire) > v->keywords)
-        imap_write_known_flags(s);
+    if (imap_view_recent(v) != recent)
+        buf_addf(imap_session_output(s), "* %u RECENT\r\n", imap_view_recent(v));
+    imap_write_new_keywords(s);
     y->cursor = v->modseq == y->modseq ? y->end : 0;
     y->phase = SYNC_FLAGS;
 }

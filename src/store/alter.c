@@ -65,6 +65,8 @@ static void collect_flags(const struct mailbox *mailbox, const struct alter_flag
             wire_range_add(modified, e.uid, e.uid);
         } else if (now != e.flags) {
             runs_add(&runs, at, e.uid);
+            if (how->overtaken && e.modseq > how->told)
+                *how->overtaken = true;
             mailbox_count(&change->counts, e.flags, e.size, -1);
             mailbox_count(&change->counts, now, e.size, 1);
         }
@@ -288,11 +290,16 @@ static enum err check_copy(const struct copy *copy, struct slice uids, size_t co
 }
 
 enum err alter_copy(struct account *account, struct mailbox *from, struct mailbox *to, struct slice uids,
-                    bool move, struct buf *source, struct buf *target, struct refusal *refusal)
+                    uint32_t expect, bool move, struct buf *source, struct buf *target,
+                    struct refusal *refusal)
 {
     struct copy copy = {
         .account = account, .from = from, .to = to, .move = move, .source = source, .target = target};
     size_t count = count_selected(from, uids);
+    if (expect && count != expect) {
+        (void)err_set(&refusal->why, ERR_REFUSED, "some of the messages are gone");
+        return fail(refusal, ERR_REFUSED, STORE_CODE_EXPUNGEISSUED);
+    }
     if (!count)
         return ERR_OK;
     enum err err = check_copy(&copy, uids, count, refusal);

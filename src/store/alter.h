@@ -14,6 +14,8 @@ struct alter_flags {
     struct slice uids;     /* pairs */
     bool conditional;
     uint64_t unchanged_since;
+    uint64_t told;   /* the client knows the flags up to this change */
+    bool *overtaken; /* set when it does not know what some of the messages had before; may be NULL */
 };
 /* `modified` gets the pairs left alone by the condition; `modseq` that of the change (the mailbox's when
  * nothing changed). */
@@ -24,9 +26,11 @@ enum err alter_flags(struct account *account, struct mailbox *mailbox, const str
 enum err alter_expunge(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
                        struct refusal *refusal) MUST_CHECK;
 
-/* `source` and `target` get the UIDs, pairwise. */
+/* `source` and `target` get the UIDs, pairwise. `expect` messages, or nothing is done; 0: those that are
+ * there. */
 enum err alter_copy(struct account *account, struct mailbox *from, struct mailbox *to, struct slice uids,
-                    bool move, struct buf *source, struct buf *target, struct refusal *refusal) MUST_CHECK;
+                    uint32_t expect, bool move, struct buf *source, struct buf *target,
+                    struct refusal *refusal) MUST_CHECK;
 
 /* Inside a commit: the message has left one mailbox. */
 enum err alter_doom(struct account *account, uint64_t message, int64_t now, struct why *why) MUST_CHECK;

@@ -311,8 +311,7 @@ bool mailbox_on_quota_set(void *ctx, struct ipc_link *link, struct ipc_packet *p
            start(ctx, link, packet, &m->grant, &quota_set_op);
 }
 
-/* No job: the watch is the loop's. Sessions do not say how they had selected; those that take \Recent go
- * first. */
+/* No job: the watch is the loop's. */
 bool mailbox_on_unselect(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct store *store = ctx;
@@ -325,7 +324,7 @@ bool mailbox_on_unselect(void *ctx, struct ipc_link *link, struct ipc_packet *pa
     if (w && state == GRANT_ALIVE && !slice_eq(account, w->slot->address))
         return false;
     if (w)
-        watch_drop_use(store, w, true);
+        watch_drop_use(store, w, !m->read_only);
     if (packet->request)
         wire_reply_result(link, packet->request, ERR_OK, STORE_CODE_NONE, SLICE_EMPTY);
     return true;

@@ -140,6 +140,7 @@ static const struct job_op open_op = {.work = open_work, .answer = open_answer};
 
 struct flags_state {
     uint64_t modseq;
+    bool overtaken;
     struct buf *modified;
 };
 
@@ -156,7 +157,9 @@ static void flags_work(struct job *job)
                                     .keywords = m->keywords,
                                     .uids = m->uids,
                                     .conditional = m->conditional,
-                                    .unchanged_since = m->unchanged_since};
+                                    .unchanged_since = m->unchanged_since,
+                                    .told = m->told,
+                                    .overtaken = &state->overtaken};
     job->err = alter_flags(job->account, mailbox, &how, &state->modseq, state->modified, &job->refusal);
     job->state = state;
 }
@@ -167,6 +170,7 @@ static void flags_answer(struct job *job)
     const struct flags_state *state = job->state;
     if (!job->err && state) {
         stored.modseq = state->modseq;
+        stored.overtaken = state->overtaken;
         stored.modified = buf_slice(state->modified);
     }
     wire_reply(job->link, job->request, WIRE_FLAGS_STORED, false, &stored);
@@ -221,8 +225,8 @@ static void copy_work(struct job *job)
     *state = (struct copy_state){.uidvalidity = to->uidvalidity,
                                  .source = job_buf(job, ALTER_RANGES_MAX),
                                  .target = job_buf(job, ALTER_RANGES_MAX)};
-    job->err =
-        alter_copy(job->account, from, to, m->uids, m->move, state->source, state->target, &job->refusal);
+    job->err = alter_copy(job->account, from, to, m->uids, m->expect, m->move, state->source, state->target,
+                          &job->refusal);
     job->state = state;
 }
 

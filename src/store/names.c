@@ -401,8 +401,8 @@ static enum err rename_inbox(struct account *account, struct mailbox *inbox, str
     AUTO_BUF struct buf all = buf_new(64), source = buf_new(ALTER_RANGES_MAX),
                         target = buf_new(ALTER_RANGES_MAX);
     wire_range_add(&all, 1, UINT32_MAX);
-    return alter_copy(account, inbox, account_mailbox(account, to), buf_slice(&all), true, &source, &target,
-                      refusal);
+    return alter_copy(account, inbox, account_mailbox(account, to), buf_slice(&all), 0, true, &source,
+                      &target, refusal);
 }
 
 enum err names_rename(struct account *account, struct slice from, struct slice to, struct refusal *refusal)

@@ -64,6 +64,7 @@ struct wire_mbox_selected {
 struct wire_mbox_unselect {
     struct grant grant;
     uint64_t watch;
+    uint32_t read_only; /* as it was selected */
 };
 
 /* store -> imap, coalesced. With descriptor 0: the image moved, map this one instead. gone: the mailbox was
@@ -108,10 +109,12 @@ struct wire_body_file {
 enum flags_mode { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 
 /* uids: pairs of le32 (first, last), ascending. flags: system flags of wire/image.h; keywords: wire_strings.
- * With `conditional`, only messages whose modseq is at most unchanged_since (RFC 7162). */
+ * With `conditional`, only messages whose modseq is at most unchanged_since (RFC 7162). told: the client
+ * knows the flags up to this change. */
 struct wire_flags_store {
     struct grant grant;
     uint64_t watch;
+    uint64_t told;
     uint32_t mode;
     uint32_t conditional;
     uint64_t unchanged_since;
@@ -120,10 +123,13 @@ struct wire_flags_store {
     struct slice uids;
 };
 
-/* The image holds the new state when this comes. modified: pairs of UIDs left alone by `conditional`. */
+/* The image holds the new state when this comes. modified: pairs of UIDs left alone by `conditional`.
+ * overtaken: some of the messages had been changed after `told`, so a client that works out the flags itself
+ * is wrong. */
 struct wire_flags_stored {
     uint32_t err;
     uint32_t code;
+    uint32_t overtaken;
     uint64_t modseq; /* of this change */
     struct slice modified;
     struct slice text;
@@ -144,10 +150,13 @@ struct wire_expunged {
     struct slice text;
 };
 
+/* expect: so many messages; when some of them are gone nothing is done (EXPUNGEISSUED). 0: those that are
+ * there. */
 struct wire_copy {
     struct grant grant;
     uint64_t watch;
     uint32_t move;
+    uint32_t expect;
     struct slice target;
     struct slice uids; /* pairs */
 };

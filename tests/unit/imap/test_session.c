@@ -302,7 +302,7 @@ static void test_news_of_the_mailbox(void **state)
     expect(&f, "* 5 EXISTS\r\n* 2 RECENT\r\n");
     ask(&f, "b STORE 2,4 +FLAGS (\\Deleted)\r\n", "b OK");
     expect(&f, "* 2 FETCH (FLAGS (\\Deleted))\r\n* 4 FETCH (FLAGS (\\Deleted \\Recent))\r\n");
-    ask(&f, "c EXPUNGE\r\n", "* 4 EXPUNGE\r\n* 2 EXPUNGE\r\nc OK");
+    ask(&f, "c EXPUNGE\r\n", "* 4 EXPUNGE\r\n* 2 EXPUNGE\r\n* 1 RECENT\r\nc OK");
     /* another session's doings: not told in FETCH by number, told by NOOP */
     image_write(&f.image->entries[0], 50, IMAGE_EXPUNGED);
     image_write(&f.image->entries[2], 51, IMAGE_SEEN);

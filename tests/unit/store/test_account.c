@@ -310,9 +310,9 @@ static void test_copy_and_move(void **state)
     store_flags(&rig, "Trash", FLAGS_ADD, 0, "Other", 1, 1); /* keyword bits differ from INBOX's */
     struct mailbox *inbox = rig_view(&rig, "INBOX"), *trash = rig_view(&rig, "Trash");
     AUTO_BUF struct buf uids = buf_new(100), source = buf_new(1000), target = buf_new(1000);
-    assert_int_equal(
-        alter_copy(rig.account, inbox, trash, rig_uids(&uids, 2, 4), false, &source, &target, &rig.refusal),
-        ERR_OK);
+    assert_int_equal(alter_copy(rig.account, inbox, trash, rig_uids(&uids, 2, 4), 0, false, &source, &target,
+                                &rig.refusal),
+                     ERR_OK);
     uint32_t first, last;
     struct slice rest = buf_slice(&target);
     assert_true(wire_range_take(&rest, &first, &last) && first == 1 && last == 3);
@@ -323,7 +323,7 @@ static void test_copy_and_move(void **state)
     buf_clear(&source);
     buf_clear(&target);
     assert_int_equal(
-        alter_copy(rig.account, inbox, trash, rig_uids(&uids, 1, 2), true, &source, &target, &rig.refusal),
+        alter_copy(rig.account, inbox, trash, rig_uids(&uids, 1, 2), 0, true, &source, &target, &rig.refusal),
         ERR_OK);
     assert_int_equal(inbox->messages, 4);
     assert_int_equal(trash->messages, 5);

@@ -54,8 +54,8 @@ static void fill(struct rig *rig)
                               .uids = rig_uids(&uids, 2, 3)};
     uint64_t modseq;
     assert_int_equal(alter_flags(rig->account, m, &how, &modseq, &modified, &rig->refusal), ERR_OK);
-    assert_int_equal(alter_copy(rig->account, m, rig_view(rig, "Sent"), rig_uids(&uids, 1, 1), false, &source,
-                                &target, &rig->refusal),
+    assert_int_equal(alter_copy(rig->account, m, rig_view(rig, "Sent"), rig_uids(&uids, 1, 1), 0, false,
+                                &source, &target, &rig->refusal),
                      ERR_OK);
     assert_int_equal(names_create(rig->account, SLICE("a/b"), SPECIAL_NONE, &rig->refusal), ERR_OK);
 }
