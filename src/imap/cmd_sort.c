@@ -63,7 +63,7 @@ void imap_cmd_sort(struct session *s)
     uint8_t keys[IMAP_SORT_KEYS_MAX];
     if (!may_sort(s) || !imap_search_begin(s) || !imap_search_program(s, &program))
         return;
-    for (size_t i = 0; i < sort->count; i++)
+    for (size_t i = 0; i < sort->count && i < IMAP_SORT_KEYS_MAX; i++)
         keys[i] = (uint8_t)(sort->keys[i].key | (sort->keys[i].reverse ? WIRE_SORT_REVERSE : 0));
     const struct wire_sort message = {.grant = s->grant,
                                       .watch = s->selected->mailbox->watch,
