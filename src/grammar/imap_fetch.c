@@ -120,14 +120,19 @@ static bool scan_section_text(struct imap_scan *s, struct imap_section *section)
     return imap_scan_fail(s, "Unknown section");
 }
 
-/* partial = "<" number "." nz-number ">" */
+/* partial = "<" number "." nz-number ">"; without a length: up to the end, as others take it */
 static bool scan_partial(struct imap_scan *s, struct imap_section *section)
 {
     uint64_t offset, length;
     if (!imap_scan_try(s, '<'))
         return true;
-    if (!imap_scan_number(s, UINT32_MAX, &offset) || !imap_scan_byte(s, '.', "Malformed partial") ||
-        !imap_scan_number(s, UINT32_MAX, &length) || !imap_scan_byte(s, '>', "Malformed partial"))
+    if (!imap_scan_number(s, UINT32_MAX, &offset))
+        return false;
+    if (imap_scan_peek(s) == '>')
+        length = UINT32_MAX;
+    else if (!imap_scan_byte(s, '.', "Malformed partial") || !imap_scan_number(s, UINT32_MAX, &length))
+        return false;
+    if (!imap_scan_byte(s, '>', "Malformed partial"))
         return false;
     if (length == 0)
         return imap_scan_fail(s, "Partial of no octets");
@@ -137,7 +142,8 @@ static bool scan_partial(struct imap_scan *s, struct imap_section *section)
     return true;
 }
 
-/* section = "[" [section-spec] "]" */
+/* section = "[" [section-spec] "]"; section-binary = "[" [section-part] "]", where Dovecot and its test suite
+ * take any section-spec: those have no transfer encoding. */
 static bool scan_bracket(struct imap_scan *s, struct imap_section *section)
 {
     if (!imap_scan_byte(s, '[', "Expected a section"))
@@ -147,9 +153,6 @@ static bool scan_bracket(struct imap_scan *s, struct imap_section *section)
     bool part_only = section->part_count > 0 && s->at[-1] != '.';
     if (!part_only && !scan_section_text(s, section))
         return false;
-    bool binary = section->form != IMAP_FORM_BODY;
-    if (binary && section->text != IMAP_SECTION_ALL)
-        return imap_scan_fail(s, "BINARY takes part numbers only");
     return imap_scan_byte(s, ']', "Malformed section") &&
            (section->form == IMAP_FORM_BINARY_SIZE || scan_partial(s, section));
 }

@@ -48,6 +48,8 @@ static void finish(struct session *s)
     const struct fetch *f = fetch_of(s);
     if (f->some_failed)
         imap_session_done(s, "NO [UNAVAILABLE] Some messages could not be read now");
+    else if (f->unknown_cte)
+        imap_session_done(s, "NO [UNKNOWN-CTE] The transfer encoding of some part cannot be undone");
     else if (f->some_gone)
         imap_session_done(s, "NO [EXPUNGEISSUED] Some messages were expunged meanwhile");
     else
@@ -398,7 +400,7 @@ void imap_cmd_fetch(struct session *s)
     struct run *run = s->run;
     struct imap_command *c = &run->command;
     enum fetch_need need;
-    if (imap_fetch_needs(&c->fetch.items, &need) != ERR_OK) {
+    if (imap_fetch_needs(s, &c->fetch.items, &need) != ERR_OK) {
         imap_session_done(s, "BAD Unknown FETCH item");
         return;
     }

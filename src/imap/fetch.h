@@ -1,5 +1,5 @@
-/* fetch.h: FETCH: the flow (cmd_fetch.c), where its bytes come from (fetch_open.c), what is written
- * (imap_fetch_write.c). */
+/* fetch.h: FETCH: the flow (cmd_fetch.c), what is written (fetch_write.c), where
+ * sections lie (fetch_section.h). */
 #ifndef IMAP_FETCH_H
 #define IMAP_FETCH_H
 
@@ -51,8 +51,9 @@ struct fetch {
     enum fetch_need need;
     bool flags_too; /* \Seen was set by this FETCH: tell the flags (RFC 9051 section 6.4.5) */
     bool some_gone, some_failed;
-    bool ended;   /* the walk gave its last message */
-    bool marking; /* \Seen is being set for what is queued */
+    bool unknown_cte; /* BINARY of a part whose transfer encoding cannot be undone */
+    bool ended;       /* the walk gave its last message */
+    bool marking;     /* \Seen is being set for what is queued */
     struct fetch_batch batches[FETCH_BATCHES];
     struct imap_message
         *queue; /* messages whose files are to be asked for: those of [queue_at, queue_count) */
@@ -62,8 +63,9 @@ struct fetch {
     uint64_t written, messages; /* octets and messages so far, for the size of batches */
 };
 
-/* What the items need; ERR_BAD for items we do not have. */
-enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need) MUST_CHECK;
+/* What the items need; ERR_BAD for items we do not have or this account is not told of. */
+enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *items,
+                          enum fetch_need *need) MUST_CHECK;
 /* Writes one whole response. False when the facts in hand do not suffice (then nothing is written). Takes
  * m->fd. */
 bool imap_fetch_write(struct session *s, struct fetch_message *m) MUST_CHECK;

@@ -1,7 +1,5 @@
-/* imap_fetch_write.c: one FETCH response (RFC 9051 section 7.5.2). Input: facts that store has checked, files
- * of store. Bytes are cut at the facts' offsets; nothing of the message is parsed here but header field
- * names.
- */
+/* fetch_write.c: one FETCH response (RFC 9051 section 7.5.2, RFC 3516). Input: facts that store has checked,
+ * files of store. Nothing of the message is parsed here but header field names. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,7 +8,9 @@
 #include "base/mem.h"
 #include "grammar/date.h"
 #include "grammar/imap_write.h"
+#include "imap/capability.h"
 #include "imap/fetch.h"
+#include "imap/fetch_section.h"
 
 /* ---- what is needed ---- */
 
@@ -24,7 +24,12 @@ static bool cache_has(const struct imap_section *section)
     return true;
 }
 
-enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need)
+static bool is_binary(const struct imap_section *section)
+{
+    return section->form == IMAP_FORM_BINARY || section->form == IMAP_FORM_BINARY_SIZE;
+}
+
+enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *items, enum fetch_need *need)
 {
     const uint32_t unknown = IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID | IMAP_FETCH_SAVEDATE;
     const uint32_t facts =
@@ -34,7 +39,7 @@ enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need)
         return ERR_BAD;
     for (size_t i = 0; i < items->section_count; i++) {
         const struct imap_section *section = &items->sections[i];
-        if (section->form == IMAP_FORM_BINARY || section->form == IMAP_FORM_BINARY_SIZE)
+        if (is_binary(section) && !imap_capability_has(s, CAP_BINARY))
             return ERR_BAD;
         if (!cache_has(section))
             *need = NEED_FILE;
@@ -44,76 +49,9 @@ enum err imap_fetch_needs(const struct imap_fetch *items, enum fetch_need *need)
     return ERR_OK;
 }
 
-/* ---- sections ---- */
-
-/* A run of the file. */
-struct run_of_file {
-    bool there;
-    uint64_t offset, len;
-};
-
-static struct slice part_path_in(struct arena *arena, const struct imap_section *section)
+static struct fetch_file file_of(const struct fetch_message *m)
 {
-    AUTO_BUF struct buf path = buf_new((size_t)IMAP_SECTION_DEPTH_MAX * 11);
-    for (size_t i = 0; i < section->part_count; i++)
-        buf_addf(&path, "%s%u", i > 0 ? "." : "", section->part[i]);
-    return arena_dup(arena, buf_slice(&path));
-}
-
-/* The message itself: our header block is the beginning of its header. */
-static struct run_of_file whole_range(const struct fetch_message *m, enum imap_section_text text)
-{
-    uint64_t header = m->block_len + m->facts.header_len;
-    header = header < m->size ? header : m->size;
-    switch (text) {
-    case IMAP_SECTION_ALL:
-        return (struct run_of_file){true, 0, m->size};
-    case IMAP_SECTION_TEXT:
-        return (struct run_of_file){true, header, m->size - header};
-    default:
-        return (struct run_of_file){true, 0, header};
-    }
-}
-
-static struct run_of_file part_range(const struct fetch_message *m, const struct facts_part *part,
-                                     enum imap_section_text text)
-{
-    uint64_t base = m->block_len, inner = part->inner_header_len;
-    if (text == IMAP_SECTION_ALL)
-        return (struct run_of_file){true, base + part->body_off, part->body_len};
-    if (text == IMAP_SECTION_MIME && part->header_off == 0 && part->header_len > 0 &&
-        part->header_len == m->facts.header_len)
-        return (struct run_of_file){true, 0, base + part->header_len}; /* the message's own header */
-    if (text == IMAP_SECTION_MIME)
-        return (struct run_of_file){true, base + part->header_off, part->header_len};
-    if (part->kind != FACTS_MESSAGE)
-        return (struct run_of_file){0}; /* only messages have these */
-    if (text == IMAP_SECTION_TEXT)
-        return (struct run_of_file){true, base + part->body_off + inner, part->body_len - inner};
-    return (struct run_of_file){true, base + part->body_off, inner};
-}
-
-static struct run_of_file section_range(struct session *s, const struct fetch_message *m,
-                                        const struct imap_section *section)
-{
-    if (section->part_count == 0)
-        return whole_range(m, section->text);
-    const struct facts_part *part = facts_find_part(&m->facts, part_path_in(s->run->arena, section));
-    struct run_of_file range = part ? part_range(m, part, section->text) : (struct run_of_file){0};
-    if (range.offset > m->size || range.len > m->size - range.offset)
-        return (struct run_of_file){0}; /* facts and file do not agree */
-    return range;
-}
-
-/* partial = <offset.length>, clamped to what is there */
-static void cut_partial(const struct imap_section *section, uint64_t *offset, uint64_t *len)
-{
-    if (!section->partial)
-        return;
-    uint64_t skip = section->offset < *len ? section->offset : *len;
-    *offset += skip;
-    *len -= skip;
-    *len = section->length < *len ? section->length : *len;
+    return (struct fetch_file){.facts = &m->facts, .fd = m->fd, .size = m->size, .block_len = m->block_len};
 }
 
 /* ---- header fields ---- */
@@ -148,22 +86,30 @@ static void filter_fields(struct buf *out, const struct imap_section *section, s
 static void write_content(struct buf *out, const struct imap_section *section, struct slice content)
 {
     uint64_t offset = 0, len = content.len;
-    cut_partial(section, &offset, &len);
+    fetch_section_cut(section, &offset, &len);
     imap_write_literal_head(out, len);
     buf_add(out, slice_sub(content, (size_t)offset, (size_t)len));
+}
+
+static void replace_nul(struct buf *fields)
+{
+    for (size_t i = 0; i < fields->len; i++)
+        if (fields->data[i] == 0)
+            fields->data[i] = 0x80;
 }
 
 /* From the cache of the facts, or read from the file. */
 static bool write_fields(struct session *s, const struct fetch_message *m, const struct imap_section *section)
 {
     AUTO_BUF struct buf fields = buf_new(FETCH_HEADER_MAX + 2);
+    const struct fetch_file file = file_of(m);
     if (m->fd < 0) {
         filter_fields(&fields, section, m->block);
         filter_fields(&fields, section, m->facts.headers);
     } else {
-        struct run_of_file range = section_range(s, m, section);
+        struct fetch_range range = fetch_section_range(&file, section);
         if (!range.there) {
-            buf_add_str(imap_session_output(s), "NIL");
+            buf_add_str(imap_session_output(s), section->form == IMAP_FORM_BINARY_SIZE ? "0" : "NIL");
             return true;
         }
         AUTO_BUF struct buf header = buf_new(FETCH_HEADER_MAX);
@@ -173,28 +119,80 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
             return false;
         filter_fields(&fields, section, slice_make(at, got));
     }
+    replace_nul(&fields);
     buf_add_str(&fields, "\r\n");
-    write_content(imap_session_output(s), section, buf_slice(&fields));
+    if (section->form == IMAP_FORM_BINARY_SIZE)
+        buf_add_u64(imap_session_output(s), fields.len);
+    else
+        write_content(imap_session_output(s), section, buf_slice(&fields));
     return true;
 }
 
 /* ---- the response ---- */
 
-static void write_file_section(struct session *s, struct fetch_message *m, const struct imap_section *section)
+/* The literal's octets; takes `fd`. */
+static void write_octets(struct session *s, int fd, uint64_t offset, uint64_t len)
 {
-    struct run_of_file range = section_range(s, m, section);
+    if (fd >= 0 && len > 0)
+        stream_write_file(s->stream, fd, offset, len);
+    else if (len > 0)
+        imap_session_drop(s, "no descriptor left"); /* the literal was announced already */
+    else
+        io_close(&fd);
+}
+
+static void write_file_section(struct session *s, const struct fetch_message *m,
+                               const struct imap_section *section)
+{
+    const struct fetch_file file = file_of(m);
+    struct fetch_range range = fetch_section_range(&file, section);
     struct buf *out = imap_session_output(s);
+    int fd = -1;
     if (!range.there) {
         buf_add_str(out, "NIL");
         return;
     }
-    cut_partial(section, &range.offset, &range.len);
+    fetch_section_cut(section, &range.offset, &range.len);
     imap_write_literal_head(out, range.len);
-    int fd = range.len > 0 ? fcntl(m->fd, F_DUPFD_CLOEXEC, 0) : -1;
-    if (fd >= 0)
-        stream_write_file(s->stream, fd, range.offset, range.len);
-    else if (range.len > 0)
-        imap_session_drop(s, "no descriptor left"); /* the literal was announced already */
+    if (range.len > 0 && m->facts.flags & FACTS_HAS_NUL) {
+        if (fetch_without_nul(&file, range.offset, range.len, &fd, NULL) == ERR_OK)
+            range.offset = 0;
+    } else if (range.len > 0) {
+        fd = fcntl(m->fd, F_DUPFD_CLOEXEC, 0);
+    }
+    write_octets(s, fd, range.offset, range.len);
+}
+
+/* literal8 only when there is NUL, so that the client can tell (RFC 3516 section 4.3). */
+static bool write_binary(struct session *s, const struct fetch_message *m, const struct imap_section *section)
+{
+    const struct fetch_file file = file_of(m);
+    const struct fetch_range range = fetch_section_range(&file, section);
+    bool size_only = section->form == IMAP_FORM_BINARY_SIZE;
+    struct buf *out = imap_session_output(s);
+    struct fetch_decoded decoded;
+    struct why why;
+    if (!range.there || (size_only && fetch_range_is_plain(&range))) {
+        if (size_only)
+            buf_add_u64(out, range.len);
+        else
+            buf_add_str(out, "NIL");
+        return true;
+    }
+    if (fetch_range_is_plain(&range) && !(m->facts.flags & FACTS_HAS_NUL)) {
+        write_file_section(s, m, section);
+        return true;
+    }
+    if (fetch_decode(&file, &range, section, !size_only, &decoded, &why) != ERR_OK)
+        return false;
+    if (size_only) {
+        buf_add_u64(out, decoded.size);
+        return true;
+    }
+    buf_add_str(out, decoded.nul ? "~" : "");
+    imap_write_literal_head(out, decoded.size);
+    write_octets(s, decoded.fd, 0, decoded.size);
+    return true;
 }
 
 static bool write_section(struct session *s, struct fetch_message *m, const struct imap_section *section)
@@ -204,7 +202,23 @@ static bool write_section(struct session *s, struct fetch_message *m, const stru
     buf_add_byte(out, ' ');
     if (section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT)
         return write_fields(s, m, section);
+    if (is_binary(section))
+        return write_binary(s, m, section);
     write_file_section(s, m, section);
+    return true;
+}
+
+/* False: some transfer encoding is unknown, or stands where none may be. */
+static bool can_decode(const struct imap_fetch *items, const struct fetch_message *m)
+{
+    const struct fetch_file file = file_of(m);
+    for (size_t i = 0; i < items->section_count; i++) {
+        if (!is_binary(&items->sections[i]))
+            continue;
+        struct fetch_range range = fetch_section_range(&file, &items->sections[i]);
+        if (!fetch_range_decodes(&range))
+            return false;
+    }
     return true;
 }
 
@@ -288,11 +302,15 @@ static bool facts_suffice(const struct imap_fetch *items, const struct fetch_mes
 bool imap_fetch_write(struct session *s, struct fetch_message *m)
 {
     const struct imap_fetch *items = &s->run->command.fetch.items;
-    const struct fetch *fetch = s->run->state;
+    struct fetch *fetch = s->run->state;
     uint32_t simple = items->simple | (m->flags_too ? IMAP_FETCH_FLAGS : 0u);
     bool first = true, ok = true;
     if (fetch->need != NEED_IMAGE && (!m->has_facts || !facts_suffice(items, m)))
         return false;
+    if (m->fd >= 0 && !can_decode(items, m)) {
+        fetch->unknown_cte = true; /* no response: NO says why (RFC 3516 section 4.3) */
+        return true;
+    }
     if (s->condstore && (simple & IMAP_FETCH_FLAGS)) /* RFC 7162 sections 3.1 and 3.2.4 */
         simple |= IMAP_FETCH_MODSEQ | (s->qresync ? IMAP_FETCH_UID : 0u);
     if (s->uidonly && items->uid_implied && (simple != IMAP_FETCH_UID || items->section_count > 0))

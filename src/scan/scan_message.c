@@ -54,6 +54,7 @@ enum err scan_message_in(struct arena *arena, struct charset_set *set, const str
         if (!fill_parts_in(arena, set, bytes, root, &edit, &found))
             continue;
         found.flags |= complete ? FACTS_PARTS_COMPLETE : 0;
+        found.flags |= slice_find(bytes, 0) >= 0 ? FACTS_HAS_NUL : 0;
         *facts = found;
         return ERR_OK;
     }

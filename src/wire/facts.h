@@ -87,7 +87,8 @@ enum facts_flag {
     FACTS_HEADERS_COMPLETE = 1 << 4, /* `headers` holds every field of facts_is_cached() */
     FACTS_TEXT_COMPLETE = 1 << 5,    /* `text` holds all text of all text parts */
     FACTS_PARTS_COMPLETE = 1 << 6,   /* no part was left unsplit by a bound */
-    FACTS_FLAGS_ALL = (1 << 7) - 1
+    FACTS_HAS_NUL = 1 << 7,          /* some octet is NUL (only what clients append can have one) */
+    FACTS_FLAGS_ALL = (1 << 8) - 1
 };
 
 struct facts {

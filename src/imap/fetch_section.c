@@ -1,0 +1,207 @@
+/* fetch_section.c: sections of messages. Input: facts that store has checked, files of store. Octets are cut
+ * at the facts' offsets; base64 and quoted-printable are undone, nothing is parsed. */
+#include "imap/fetch_section.h"
+
+#include <string.h>
+
+#include "base/io.h"
+#include "grammar/base64.h"
+
+#define PIECE 65536 /* octets read at once */
+
+/* ---- ranges ---- */
+
+static const struct facts_part *find_part(const struct facts *facts, const struct imap_section *section)
+{
+    AUTO_BUF struct buf path = buf_new((size_t)IMAP_SECTION_DEPTH_MAX * 11);
+    for (size_t i = 0; i < section->part_count; i++)
+        buf_addf(&path, "%s%u", i > 0 ? "." : "", section->part[i]);
+    return facts_find_part(facts, buf_slice(&path));
+}
+
+/* The message itself: our header block is the beginning of its header. */
+static struct fetch_range whole_range(const struct fetch_file *file, enum imap_section_text text)
+{
+    uint64_t header = file->block_len + file->facts->header_len;
+    header = header < file->size ? header : file->size;
+    switch (text) {
+    case IMAP_SECTION_ALL:
+        return (struct fetch_range){.there = true, .len = file->size};
+    case IMAP_SECTION_TEXT:
+        return (struct fetch_range){.there = true, .offset = header, .len = file->size - header};
+    default:
+        return (struct fetch_range){.there = true, .len = header};
+    }
+}
+
+static struct fetch_range part_range(const struct fetch_file *file, const struct facts_part *part,
+                                     enum imap_section_text text)
+{
+    const struct facts *facts = file->facts;
+    uint64_t base = file->block_len, inner = part->inner_header_len;
+    if (text == IMAP_SECTION_ALL)
+        return (struct fetch_range){.there = true,
+                                    .offset = base + part->body_off,
+                                    .len = part->body_len,
+                                    .encoding = part->encoding,
+                                    .composite = part->kind != FACTS_LEAF};
+    if (text == IMAP_SECTION_MIME && part->header_off == 0 && part->header_len > 0 &&
+        part->header_len == facts->header_len)
+        return (struct fetch_range){.there = true,
+                                    .len = base + part->header_len}; /* the message's own header */
+    if (text == IMAP_SECTION_MIME)
+        return (struct fetch_range){
+            .there = true, .offset = base + part->header_off, .len = part->header_len};
+    if (part->kind != FACTS_MESSAGE)
+        return (struct fetch_range){0}; /* only messages have these */
+    if (text == IMAP_SECTION_TEXT)
+        return (struct fetch_range){
+            .there = true, .offset = base + part->body_off + inner, .len = part->body_len - inner};
+    return (struct fetch_range){.there = true, .offset = base + part->body_off, .len = inner};
+}
+
+struct fetch_range fetch_section_range(const struct fetch_file *file, const struct imap_section *section)
+{
+    if (section->part_count == 0)
+        return whole_range(file, section->text);
+    const struct facts_part *part = find_part(file->facts, section);
+    struct fetch_range range = part ? part_range(file, part, section->text) : (struct fetch_range){0};
+    if (range.offset > file->size || range.len > file->size - range.offset)
+        return (struct fetch_range){0}; /* facts and file do not agree */
+    return range;
+}
+
+void fetch_section_cut(const struct imap_section *section, uint64_t *offset, uint64_t *len)
+{
+    if (!section->partial)
+        return;
+    uint64_t skip = section->offset < *len ? section->offset : *len;
+    *offset += skip;
+    *len -= skip;
+    *len = section->length < *len ? section->length : *len;
+}
+
+/* ---- transfer encodings ---- */
+
+bool fetch_range_is_plain(const struct fetch_range *range)
+{
+    return range->encoding == FACTS_ENC_7BIT || range->encoding == FACTS_ENC_8BIT ||
+           range->encoding == FACTS_ENC_BINARY;
+}
+
+bool fetch_range_decodes(const struct fetch_range *range)
+{
+    return !range->there || fetch_range_is_plain(range) ||
+           (!range->composite && (range->encoding == FACTS_ENC_BASE64 || range->encoding == FACTS_ENC_QP));
+}
+
+struct decoder {
+    enum facts_encoding encoding;
+    struct base64_decoder base64;
+    struct qp_decoder qp;
+    struct buf out;
+};
+
+static void feed(struct decoder *d, struct slice encoded, bool last)
+{
+    buf_clear(&d->out);
+    if (d->encoding == FACTS_ENC_BASE64) {
+        base64_feed(&d->base64, encoded, &d->out);
+        if (last)
+            base64_finish(&d->base64, &d->out);
+    } else if (d->encoding == FACTS_ENC_QP) {
+        qp_feed(&d->qp, encoded, &d->out);
+        if (last)
+            qp_finish(&d->qp, &d->out);
+    } else {
+        buf_add(&d->out, encoded);
+    }
+}
+
+/* The window [from, to) of the decoded octets. */
+struct window {
+    uint64_t from, to, at;
+    bool keep;
+};
+
+static enum err take(struct window *w, struct slice octets, struct fetch_decoded *decoded, struct why *why)
+{
+    uint64_t begin = w->at, end = w->at + octets.len;
+    w->at = end;
+    begin = begin > w->from ? begin : w->from;
+    end = end < w->to ? end : w->to;
+    if (begin >= end)
+        return ERR_OK;
+    struct slice wanted = slice_sub(octets, (size_t)(begin - (w->at - octets.len)), (size_t)(end - begin));
+    decoded->size += wanted.len;
+    decoded->nul = decoded->nul || slice_find(wanted, 0) >= 0;
+    if (!w->keep)
+        return ERR_OK;
+    enum err err = decoded->fd < 0 ? io_memfd("section", &decoded->fd, why) : ERR_OK;
+    return err ? err : io_write_all(decoded->fd, wanted, why);
+}
+
+static enum err read_piece(const struct fetch_file *file, struct buf *piece, uint64_t offset, uint64_t len,
+                           struct why *why)
+{
+    size_t want = len < PIECE ? (size_t)len : PIECE, got = 0;
+    buf_clear(piece);
+    uint8_t *room = buf_reserve(piece, want);
+    enum err err = room ? io_pread(file->fd, room, want, offset, &got, why)
+                        : err_set(why, ERR_INTERNAL, "no room for a piece of a message");
+    if (!err && got < want)
+        err = err_set(why, ERR_INTERNAL, "the file of a message is shorter than its facts say");
+    buf_added(piece, err ? 0 : got);
+    return err;
+}
+
+enum err fetch_decode(const struct fetch_file *file, const struct fetch_range *range,
+                      const struct imap_section *section, bool keep, struct fetch_decoded *decoded,
+                      struct why *why)
+{
+    struct decoder d = {.encoding = range->encoding, .out = buf_new(3 * PIECE)};
+    AUTO_BUF struct buf piece = buf_new(PIECE);
+    struct window w = {.to = UINT64_MAX, .keep = keep};
+    struct fetch_decoded result = {.fd = -1};
+    enum err err = ERR_OK;
+    if (keep && section->partial) {
+        w.from = section->offset;
+        w.to = w.from + section->length;
+    }
+    for (uint64_t at = 0; !err && at < range->len && w.at < w.to; at += piece.len) {
+        err = read_piece(file, &piece, range->offset + at, range->len - at, why);
+        if (err)
+            break;
+        feed(&d, buf_slice(&piece), at + piece.len == range->len);
+        err = take(&w, buf_slice(&d.out), &result, why);
+    }
+    buf_free(&d.out);
+    if (err)
+        io_close(&result.fd);
+    else
+        *decoded = result;
+    return err;
+}
+
+static void replace_nul(uint8_t *octets, size_t len)
+{
+    for (uint8_t *at = octets; (at = memchr(at, 0, (size_t)(octets + len - at)));)
+        *at = 0x80;
+}
+
+enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint64_t len, int *fd,
+                           struct why *why)
+{
+    AUTO_BUF struct buf piece = buf_new(PIECE);
+    enum err err = io_memfd("section", fd, why);
+    for (uint64_t at = 0; !err && at < len; at += piece.len) {
+        err = read_piece(file, &piece, offset + at, len - at, why);
+        if (err)
+            break;
+        replace_nul(piece.data, piece.len);
+        err = io_write_all(*fd, buf_slice(&piece), why);
+    }
+    if (err)
+        io_close(fd);
+    return err;
+}
