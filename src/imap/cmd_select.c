@@ -7,16 +7,9 @@
 #include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/mailbox_open.h"
 #include "imap/vanished.h"
 #include "imap/status.h"
-
-/* A SELECT under way. It outlives its session: store counts the use of the mailbox when it answers. */
-struct select_call {
-    struct imap *imap;
-    struct session *session; /* NULL: the session ended meanwhile */
-    struct grant grant;
-    bool read_only;
-};
 
 /* ---- leaving ---- */
 
@@ -169,44 +162,22 @@ static void opened(struct session *s, struct imap_mailbox *mailbox, const struct
         finish_select(s);
 }
 
-static void on_selected(void *ctx, enum err err, struct ipc_packet *packet)
+static void on_opened(void *ctx, enum err err, struct imap_mailbox *mailbox,
+                      const struct wire_mbox_selected *reply)
 {
-    struct select_call *call = ctx;
-    struct imap *imap = call->imap;
-    struct session *s = call->session;
-    struct imap_mailbox *mailbox = NULL;
-    struct wire_mbox_selected reply;
-    struct why why = {{0}};
-    imap->selects--;
-    err = wire_answer(err, packet, WIRE_MBOX_SELECTED, &reply);
-    if (!err && !reply.err) {
-        int fd = packet->fd_count > 0 ? packet->fds[0] : -1;
-        err = imap_mailbox_use(imap, reply.watch, fd, &mailbox, &why);
-        if (err)
-            reply.text = slice_of(why.text);
-    } else if (!err) {
-        err = reply.err;
-    }
-    if (s) {
-        imap_session_enter(s);
-        s->run->state = NULL;
-        if (err)
-            imap_session_refused(s, err, reply.code, reply.text);
-        else
-            opened(s, mailbox, &reply);
-        imap_session_leave(s);
-    } else if (mailbox) {
-        imap_mailbox_release(imap, mailbox, &call->grant, call->read_only);
-    }
-    imap_mailboxes_sweep(imap);
-    free(call);
+    struct session *s = ctx;
+    imap_session_enter(s);
+    s->run->state = NULL;
+    if (err)
+        imap_session_refused(s, err, reply->code, reply->text);
+    else
+        opened(s, mailbox, reply);
+    imap_session_leave(s);
 }
 
 static void session_ended(struct session *s)
 {
-    struct select_call *call = s->run->state;
-    if (call)
-        call->session = NULL;
+    mailbox_open_leave(s->run->state);
 }
 
 void imap_cmd_select(struct session *s)
@@ -226,14 +197,7 @@ void imap_cmd_select(struct session *s)
     }
     if (args->condstore)
         imap_session_use_condstore(s);
-    struct select_call *call = mem_zero(1, sizeof *call);
-    *call = (struct select_call){
-        .imap = s->imap, .session = s, .grant = s->grant, .read_only = s->run->command.verb == IMAP_EXAMINE};
-    s->run->state = call;
+    bool examine = s->run->command.verb == IMAP_EXAMINE;
     s->run->stop = session_ended;
-    const struct wire_mbox_select select = {
-        .grant = s->grant, .read_only = call->read_only, .name = args->mailbox};
-    s->imap->selects++;
-    wire_call(role_link(s->imap->run, ROLE_STORE), WIRE_MBOX_SELECT, &select, IMAP_CALL_MS, on_selected,
-              call);
+    s->run->state = mailbox_open_new(s->imap, &s->grant, args->mailbox, examine, on_opened, s);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "imap/imap.h"
+#include "imap/pop3.h"
 #include "imap/session.h"
 
 /* ---- connections per account and address ---- */
@@ -235,7 +236,10 @@ static void on_arrived(void *ctx, struct stream *stream, const struct listener_a
                        struct service_port *port)
 {
     (void)port;
-    imap_session_new(ctx, stream, arrival);
+    if (arrival->settings->service == SETTINGS_POP3)
+        pop3_session_new(ctx, stream, arrival);
+    else
+        imap_session_new(ctx, stream, arrival);
 }
 
 static void on_lost(void *ctx, const struct listener_arrival *arrival, const struct netaddr *client,
@@ -244,7 +248,8 @@ static void on_lost(void *ctx, const struct listener_arrival *arrival, const str
     (void)ctx;
     (void)loss;
     struct netaddr_text address = netaddr_text(client);
-    log_info("imap.lost", LOG_CSTR("client", address.text), LOG_STR("listener", arrival->settings->name),
+    log_info(arrival->settings->service == SETTINGS_POP3 ? "pop3.lost" : "imap.lost",
+             LOG_CSTR("client", address.text), LOG_STR("listener", arrival->settings->name),
              LOG_CSTR("why", text));
 }
 
@@ -259,7 +264,7 @@ static void send_away(void *ctx, bool over)
 }
 
 static const struct service_ops service_ops = {
-    .services = SERVICE_SET(SETTINGS_IMAP),
+    .services = SERVICE_SET(SETTINGS_IMAP) | SERVICE_SET(SETTINGS_POP3),
     .arrived = on_arrived,
     .lost = on_lost,
     .send_away = send_away,

@@ -143,7 +143,7 @@ enum err alter_doom(struct account *account, uint64_t message, int64_t now, stru
 
 /* Walks what is to be expunged: `visit` for each; ranges and counters into the change. */
 static enum err collect_expunge(struct account *account, const struct mailbox *mailbox, struct slice uids,
-                                struct change *change, struct buf *gone, struct why *why)
+                                bool any, struct change *change, struct buf *gone, struct why *why)
 {
     struct runs runs = {.out = gone};
     struct view_walk walk = view_walk(mailbox->view, uids);
@@ -152,7 +152,7 @@ static enum err collect_expunge(struct account *account, const struct mailbox *m
     enum err err = ERR_OK;
     while (!err && view_walk_next(&walk, &at)) {
         struct entry e = view_entry(mailbox->view, at);
-        if (!(e.flags & IMAGE_DELETED))
+        if (!any && !(e.flags & IMAGE_DELETED))
             continue;
         runs_add(&runs, at, e.uid);
         mailbox_count(&change->counts, e.flags, e.size, -1);
@@ -163,20 +163,16 @@ static enum err collect_expunge(struct account *account, const struct mailbox *m
     return err;
 }
 
-enum err alter_expunge(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
-                       struct refusal *refusal)
+static enum err expunge(struct account *account, struct mailbox *mailbox, struct slice uids, bool any,
+                        uint32_t *count, struct refusal *refusal)
 {
     struct change change = {.kind = CHANGE_EXPUNGE};
-    AUTO_BUF struct buf all = buf_new(64), gone = buf_new(ALTER_RANGES_MAX);
-    wire_range_add(&all, 1, UINT32_MAX);
+    AUTO_BUF struct buf gone = buf_new(ALTER_RANGES_MAX);
     *count = 0;
-    if (!mailbox->deleted)
-        return ERR_OK;
     struct commit commit;
     enum err err = commit_begin(&commit, account, &refusal->why);
     if (!err)
-        err = collect_expunge(account, mailbox, uids.len ? uids : buf_slice(&all), &change, &gone,
-                              &refusal->why);
+        err = collect_expunge(account, mailbox, uids, any, &change, &gone, &refusal->why);
     uint64_t doomed = (uint64_t)-change.counts.messages;
     if (!err && doomed)
         err = commit_log(&commit, mailbox, &change, &refusal->why);
@@ -189,6 +185,23 @@ enum err alter_expunge(struct account *account, struct mailbox *mailbox, struct 
     account->doomed += doomed;
     *count = (uint32_t)doomed;
     return ERR_OK;
+}
+
+enum err alter_expunge(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
+                       struct refusal *refusal)
+{
+    AUTO_BUF struct buf all = buf_new(64);
+    wire_range_add(&all, 1, UINT32_MAX);
+    *count = 0;
+    if (!mailbox->deleted)
+        return ERR_OK;
+    return expunge(account, mailbox, uids.len ? uids : buf_slice(&all), false, count, refusal);
+}
+
+enum err alter_remove(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
+                      struct refusal *refusal)
+{
+    return expunge(account, mailbox, uids, true, count, refusal);
 }
 
 /* ---- copy and move ---- */

@@ -26,6 +26,10 @@ enum err alter_flags(struct account *account, struct mailbox *mailbox, const str
 enum err alter_expunge(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
                        struct refusal *refusal) MUST_CHECK;
 
+/* The same for all of `uids`, with or without \Deleted. */
+enum err alter_remove(struct account *account, struct mailbox *mailbox, struct slice uids, uint32_t *count,
+                      struct refusal *refusal) MUST_CHECK;
+
 /* `source` and `target` get the UIDs, pairwise. `expect` messages, or nothing is done; 0: those that are
  * there. */
 enum err alter_copy(struct account *account, struct mailbox *from, struct mailbox *to, struct slice uids,

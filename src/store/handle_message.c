@@ -187,7 +187,8 @@ static void expunge_work(struct job *job)
     if (!mailbox)
         return;
     struct wire_expunged *expunged = ARENA_NEW(job->arena, struct wire_expunged);
-    job->err = alter_expunge(job->account, mailbox, m->uids, &expunged->count, &job->refusal);
+    job->err = m->any ? alter_remove(job->account, mailbox, m->uids, &expunged->count, &job->refusal)
+                      : alter_expunge(job->account, mailbox, m->uids, &expunged->count, &job->refusal);
     expunged->modseq = mailbox->modseq;
     job->state = expunged;
 }
@@ -328,7 +329,9 @@ bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packe
 bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_expunge *m = message;
-    return uids_are_sane(m->uids) && message_start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
+    bool named = !m->any || m->uids.len > 0; /* what goes without \Deleted is named */
+    return named && uids_are_sane(m->uids) &&
+           message_start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
 }
 
 bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

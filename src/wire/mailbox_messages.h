@@ -135,10 +135,12 @@ struct wire_flags_stored {
     struct slice text;
 };
 
-/* Messages with \Deleted, of `uids` (pairs) or of all when empty. */
+/* Messages with \Deleted, of `uids` (pairs) or of all when empty. any: those of `uids`, which are not empty
+ * then, with or without \Deleted. One commit. */
 struct wire_expunge {
     struct grant grant;
     uint64_t watch;
+    uint32_t any;
     struct slice uids;
 };
 

@@ -220,7 +220,7 @@ static const struct row table[WIRE_COUNT] = {
         U32(wire_flags_stored, code), U32(wire_flags_stored, overtaken), U64(wire_flags_stored, modseq),
         BYTES(wire_flags_stored, modified, WIRE_BLOB_MAX), BYTES(wire_flags_stored, text, WIRE_TEXT_MAX)),
     ROW(WIRE_EXPUNGE, IMAP | HTTP, STORE, wire_expunge, GRANT(wire_expunge), U64(wire_expunge, watch),
-        BYTES(wire_expunge, uids, WIRE_BLOB_MAX)),
+        U32(wire_expunge, any), BYTES(wire_expunge, uids, WIRE_BLOB_MAX)),
     ROW(WIRE_EXPUNGED, STORE, IMAP | HTTP, wire_expunged, U32(wire_expunged, err), U32(wire_expunged, code),
         U64(wire_expunged, modseq), U32(wire_expunged, count), BYTES(wire_expunged, text, WIRE_TEXT_MAX)),
     ROW(WIRE_COPY, IMAP | HTTP, STORE, wire_copy, GRANT(wire_copy), U64(wire_copy, watch),

@@ -34,6 +34,14 @@ LISTENERS = {
     "metrics": ("metrics", "none", {}),
 }
 
+# For files that ask for them by name.
+POP3 = {
+    "pop3": ("pop3", "starttls", {"insecure_auth": True}),
+    "pop3-starttls": ("pop3", "starttls", {}),
+    "pop3s": ("pop3", "implicit", {}),
+    "pop3s-proxy": ("pop3", "implicit", {"proxy": "required"}),
+}
+
 _handed_out = set()
 
 
@@ -97,7 +105,7 @@ class Server:
         self.process = None
         self.lines = []
         self._ready = threading.Event()
-        names = LISTENERS if listeners is None else {name: LISTENERS[name] for name in listeners}
+        names = LISTENERS if listeners is None else {name: {**LISTENERS, **POP3}[name] for name in listeners}
         self.ports = {name: free_port() for name in names}
         cert, key = certs.make("localhost", hostname, stem="default")
         (self.home / "accounts.json").write_text(json.dumps(self.accounts))
