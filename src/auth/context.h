@@ -12,6 +12,7 @@
 #include "auth/secrets.h"
 #include "auth/verify.h"
 #include "policy/srs.h"
+#include "policy/token.h"
 #include "role/role.h"
 #include "settings/metrics.h"
 
@@ -20,7 +21,7 @@
 /* A right password that took longer to verify is "try later": the network roles wait 60 s for an answer, and
  * nobody would ever end the grant of one that comes after that. Store or queue has AUTH_GRANT_MS of it. */
 #define AUTH_ANSWER_MS  45000
-#define AUTH_ARENA_MAX  (64u << 10) /* memory of one exchange */
+#define AUTH_ARENA_MAX  (128u << 10) /* memory of one exchange: a token, its parts and its claims */
 #define AUTH_GRANTS_MAX 100000
 #define AUTH_GRANT_MS   10000 /* deadline of store and queue */
 #define AUTH_STEPS_MAX  8
@@ -71,8 +72,11 @@ struct exchange {
     struct slice bindings; /* of the client's connection: pairs of type and data (wire_strings) */
     struct slice scram_nonce, scram_server_first, scram_channel;
     struct verify_proof proof;
-    const char *why; /* of a failure, for the log */
-    uint64_t guess;  /* keyed hash of name and password; 0: the password was not shown */
+    /* OAUTHBEARER, XOAUTH2 */
+    struct slice token;
+    bool token_refused; /* and the client was told: only its acknowledgement is missing */
+    const char *why;    /* of a failure, for the log */
+    uint64_t guess;     /* keyed hash of name and password; 0: the password was not shown */
     struct auth_grant *grant;
 };
 
@@ -83,6 +87,9 @@ bool exchange_on_cancel(void *ctx, struct ipc_link *link, struct ipc_packet *pac
 void exchange_challenge(struct exchange *x, struct slice challenge);
 void exchange_malformed(struct exchange *x);
 void exchange_password(struct exchange *x, struct slice user, struct slice password);
+/* What tells another secret from the same once more (score_login()), and nothing else. `account` may be NULL.
+ */
+uint64_t exchange_guess(struct exchange *x, const struct account *account, struct slice secret);
 /* Verified: a grant, then AUTH_OK. The account is looked up again: it may have changed meanwhile. */
 void exchange_verified(struct exchange *x);
 /* Wrong, whatever the reason: said after the delay, in one way for all reasons. */
@@ -136,6 +143,15 @@ void auth_grants_drop_removed(struct auth *auth);
 void auth_grants_replay(struct auth *auth, enum role target);
 bool auth_grants_on_logout(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 
+/* ---- oauth.c: logins with access tokens ---- */
+
+/* Are such logins configured, and possible? */
+bool oauth_is_on(const struct auth *auth);
+/* Reads the keys of the generation in use. */
+void oauth_use(struct auth *auth);
+void oauth_step_bearer(struct exchange *x, struct slice data);
+void oauth_step_xoauth2(struct exchange *x, struct slice data);
+
 /* ---- control.c ---- */
 
 bool auth_control_on_command(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
@@ -174,7 +190,9 @@ struct auth {
     struct dkim_ring *dkim, *next_dkim;
     struct auth_door door;
     struct loop_pool *signers;
-    struct srs_secrets srs; /* slices of the file handed in */
+    struct srs_secrets srs;        /* slices of the file handed in */
+    struct token_keys *token_keys; /* NULL: none */
+    size_t tokens_asked;           /* that relay was asked about */
     struct auth_gateways gateways;
     struct auth_bans *bans;
     uint64_t answer_ms; /* AUTH_ANSWER_MS; a test sets less */

@@ -129,8 +129,7 @@ static bool remembered(struct exchange *x, const struct account *account, struct
     return x->has_tag;
 }
 
-/* What tells another password from the same once more (score_login()), and nothing else. */
-static uint64_t guess_of(struct exchange *x, const struct account *account, struct slice password)
+uint64_t exchange_guess(struct exchange *x, const struct account *account, struct slice password)
 {
     uint8_t tag[MEMORY_TAG_LEN];
     uint64_t guess;
@@ -155,7 +154,7 @@ void exchange_password(struct exchange *x, struct slice user, struct slice passw
             return;
         }
     }
-    x->guess = guess_of(x, account, password);
+    x->guess = exchange_guess(x, account, password);
     const struct account *subject = account ? account : auth->accounts->dummy;
     if (!subject) {
         exchange_failed(x, "no accounts");

@@ -76,7 +76,7 @@ static void choose_keys(struct exchange *x, const struct account *account)
 /* NULL: what the client says of channel binding fits what was offered (RFC 5802 section 6). */
 static const char *binding_flaw(struct exchange *x)
 {
-    const struct sasl_scram_first *first = &x->scram_first;
+    const struct sasl_gs2 *first = &x->scram_first.gs2;
     struct slice pairs = x->bindings, type, data;
     if (x->mechanism->binds != (first->binding == SASL_BINDING_USED))
         return "channel binding and mechanism do not fit";
@@ -185,6 +185,8 @@ static const struct mechanism mechanisms[] = {
     {"LOGIN", "Username:", false, step_login},
     {"SCRAM-SHA-256", "", false, step_scram},
     {"SCRAM-SHA-256-PLUS", "", true, step_scram},
+    {"OAUTHBEARER", "", false, oauth_step_bearer},
+    {"XOAUTH2", "", false, oauth_step_xoauth2},
 };
 
 const struct mechanism *mechanism_find(struct slice name)

@@ -95,9 +95,13 @@ static struct accounts *build(struct auth *auth, bool next)
 static void tell_mechanisms(struct auth *auth, enum role peer)
 {
     struct ipc_link *link = role_link(auth->run, peer);
-    const struct wire_auth_mechanisms message = {
-        .names = auth->accounts->all_scram ? SLICE("PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS")
-                                           : SLICE("PLAIN LOGIN")};
+    AUTO_BUF struct buf names = buf_new(200);
+    buf_add_str(&names, "PLAIN LOGIN");
+    if (auth->accounts->all_scram)
+        buf_add_str(&names, " SCRAM-SHA-256 SCRAM-SHA-256-PLUS");
+    if (oauth_is_on(auth))
+        buf_add_str(&names, " OAUTHBEARER XOAUTH2");
+    const struct wire_auth_mechanisms message = {.names = buf_slice(&names)};
     enum err ignored =
         link && ipc_link_is_up(link) ? wire_send(link, WIRE_AUTH_MECHANISMS, &message) : ERR_OK;
     (void)ignored;
@@ -195,6 +199,7 @@ static void *load(struct role_run *run, struct why *why)
     dkim_warm();
     auth->dkim = dkim_ring_new(run, false);
     srs_use(auth);
+    oauth_use(auth);
     auth->bans = auth_bans_new(auth);
     return auth;
 }
@@ -263,6 +268,7 @@ static void commit(void *ctx)
     memory_set_time(auth->memory, auth->settings->auth.memory);
     struct accounts *next = auth->next_accounts;
     auth->next_accounts = NULL;
+    oauth_use(auth); /* before the mechanisms are told */
     use(auth, next ? next : build(auth, false));
     dkim_ring_release(&auth->dkim);
     auth->dkim = auth->next_dkim ? auth->next_dkim : dkim_ring_new(auth->run, false);
@@ -325,6 +331,7 @@ static void free_auth(void *ctx)
     memory_free(&auth->memory);
     auth_grants_free(&auth->grants);
     auth_door_free(&auth->door);
+    token_keys_free(&auth->token_keys);
     idmap_free(&auth->by_id);
     free(auth);
 }

@@ -33,14 +33,35 @@ enum sasl_binding {
     SASL_BINDING_USED     /* "p=": it uses one */
 };
 
+/* The GS2 header in front of some mechanisms' messages (RFC 5801 section 4). Slices into the message. */
+struct sasl_gs2 {
+    enum sasl_binding binding;
+    struct slice binding_type; /* of SASL_BINDING_USED: "tls-exporter" */
+    struct slice authzid;      /* still escaped; empty: none */
+};
+/* Takes it off the front, with its commas. ERR_BAD: there is none. */
+enum err sasl_gs2_take(struct slice *message, struct sasl_gs2 *gs2) MUST_CHECK;
+/* "=2C" and "=3D" undone; false when it is no saslname (RFC 5801 section 4). */
+bool sasl_name_in(struct arena *arena, struct slice raw, struct slice *name) MUST_CHECK;
+
+/* OAUTHBEARER (RFC 7628 section 3.1) and XOAUTH2. */
+struct sasl_bearer {
+    struct slice
+        user; /* whom the client wants to be, in the arena or the message; empty: the token says it */
+    struct slice token; /* into the message */
+};
+enum err sasl_oauthbearer_parse_in(struct arena *arena, struct slice message,
+                                   struct sasl_bearer *bearer) MUST_CHECK;
+/* "user=" name ^A "auth=Bearer " token ^A ^A. */
+enum err sasl_xoauth2_parse(struct slice message, struct sasl_bearer *bearer) MUST_CHECK;
+
 /* SCRAM (RFC 5802 section 7). */
 struct sasl_scram_first {
-    enum sasl_binding binding;
-    struct slice binding_type; /* of SASL_BINDING_USED, into the message: "tls-exporter" */
-    struct slice gs2_header;   /* into the message, with both commas */
-    struct slice bare;         /* client-first-message-bare, into the message */
-    struct slice user;         /* unescaped, in the arena */
-    struct slice nonce;        /* into the message */
+    struct sasl_gs2 gs2;
+    struct slice gs2_header; /* into the message, with both commas */
+    struct slice bare;       /* client-first-message-bare, into the message */
+    struct slice user;       /* unescaped, in the arena */
+    struct slice nonce;      /* into the message */
 };
 /* ERR_BAD; ERR_REFUSED for another authorisation identity. */
 enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message,

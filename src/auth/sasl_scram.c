@@ -21,7 +21,7 @@ static bool take_attribute(struct slice *rest, char name, struct slice *value)
 /* RFC 5802 section 7:
  *   saslname = 1*(value-safe-char / "=2C" / "=3D")
  */
-static bool unescape_name_in(struct arena *arena, struct slice raw, struct slice *name)
+bool sasl_name_in(struct arena *arena, struct slice raw, struct slice *name)
 {
     if (raw.len > 3 * SASL_USER_MAX)
         return false;
@@ -59,38 +59,38 @@ static bool is_nonce(struct slice nonce)
 /*   gs2-cbind-flag = ("p=" cb-name) / "n" / "y"
  *   cb-name    = 1*(ALPHA / DIGIT / "." / "-")
  * with the comma behind it. */
-static bool take_binding_flag(struct slice *rest, struct sasl_scram_first *first)
+static bool take_binding_flag(struct slice *rest, struct sasl_gs2 *gs2)
 {
     if (slice_starts(*rest, SLICE("n,")) || slice_starts(*rest, SLICE("y,"))) {
-        first->binding = rest->ptr[0] == 'n' ? SASL_BINDING_NONE : SASL_BINDING_MISSING;
+        gs2->binding = rest->ptr[0] == 'n' ? SASL_BINDING_NONE : SASL_BINDING_MISSING;
         *rest = slice_from(*rest, 2);
         return true;
     }
-    if (slice_find(*rest, ',') < 0 || !take_attribute(rest, 'p', &first->binding_type))
+    if (slice_find(*rest, ',') < 0 || !take_attribute(rest, 'p', &gs2->binding_type))
         return false;
-    first->binding = SASL_BINDING_USED;
-    for (size_t i = 0; i < first->binding_type.len; i++) {
-        uint8_t c = first->binding_type.ptr[i];
+    gs2->binding = SASL_BINDING_USED;
+    for (size_t i = 0; i < gs2->binding_type.len; i++) {
+        uint8_t c = gs2->binding_type.ptr[i];
         if (!ascii_is_alnum(c) && c != '.' && c != '-')
             return false;
     }
-    return first->binding_type.len > 0;
+    return gs2->binding_type.len > 0;
 }
 
-/* RFC 5802 section 7:
+/* RFC 5801 section 4:
  *   gs2-header = gs2-cbind-flag "," [ authzid ] ","
- *   authzid    = "a=" saslname
- * Takes it off the front of `*rest`; `authzid` stays escaped. */
-static enum err take_gs2_header(struct slice *rest, struct sasl_scram_first *first, struct slice *authzid)
+ *   authzid    = "a=" saslname */
+enum err sasl_gs2_take(struct slice *message, struct sasl_gs2 *gs2)
 {
-    if (!take_binding_flag(rest, first))
+    *gs2 = (struct sasl_gs2){0};
+    if (!take_binding_flag(message, gs2))
         return ERR_BAD;
-    *authzid = SLICE_EMPTY;
-    if (slice_starts(*rest, SLICE(","))) {
-        *rest = slice_from(*rest, 1);
+    if (slice_starts(*message, SLICE(","))) {
+        *message = slice_from(*message, 1);
         return ERR_OK;
     }
-    return take_attribute(rest, 'a', authzid) && authzid->len ? ERR_OK : ERR_BAD;
+    bool comma = slice_find(*message, ',') >= 0;
+    return comma && take_attribute(message, 'a', &gs2->authzid) && gs2->authzid.len ? ERR_OK : ERR_BAD;
 }
 
 /*   client-first-message-bare = [reserved-mext ","] username "," nonce ["," extensions]
@@ -99,17 +99,17 @@ enum err sasl_scram_first_parse_in(struct arena *arena, struct slice message, st
 {
     if (message.len > SASL_MESSAGE_MAX || slice_find(message, 0) >= 0)
         return ERR_BAD;
-    struct slice rest = message, authzid, raw_user, nonce, user, acting = SLICE_EMPTY;
+    struct slice rest = message, raw_user, nonce, user, acting = SLICE_EMPTY;
     struct sasl_scram_first found = {0};
-    enum err err = take_gs2_header(&rest, &found, &authzid);
+    enum err err = sasl_gs2_take(&rest, &found.gs2);
     if (err)
         return err;
     struct slice bare = rest;
     if (!take_attribute(&rest, 'n', &raw_user) || !take_attribute(&rest, 'r', &nonce) || !is_nonce(nonce))
         return ERR_BAD;
-    if (!unescape_name_in(arena, raw_user, &user))
+    if (!sasl_name_in(arena, raw_user, &user))
         return ERR_BAD;
-    if (authzid.len && !unescape_name_in(arena, authzid, &acting))
+    if (found.gs2.authzid.len && !sasl_name_in(arena, found.gs2.authzid, &acting))
         return ERR_BAD;
     if (acting.len && !slice_ieq(acting, user))
         return ERR_REFUSED;

@@ -49,6 +49,8 @@ static void open_outbound(struct plan *plan)
     }
     plan_add_named(plan, SUP_FILE_CROWDSEC_KEY, 0, s->crowdsec.key_file);
     plan_add_named(plan, SUP_FILE_CROWDSEC_MACHINE, 0, s->crowdsec.machine_file);
+    plan_add_named(plan, SUP_FILE_OAUTH_KEYS, 0, s->auth.oauth.keys_file);
+    plan_add_named(plan, SUP_FILE_OAUTH_SECRET, 0, s->auth.oauth.introspection.secret_file);
     plan_add_named(plan, SUP_FILE_CA_BUNDLE, 0, s->ca_file);
 }
 
@@ -56,7 +58,7 @@ static void open_files(struct plan *plan)
 {
     const struct settings *s = plan->settings;
     size_t most = 2 * s->tls.count + s->accounts.count + s->aliases.count + s->quota.files.count +
-                  s->regexp_aliases.count + s->dkim.count + s->relays.count + 2 * s->relay_maps.count + 10;
+                  s->regexp_aliases.count + s->dkim.count + s->relays.count + 2 * s->relay_maps.count + 12;
     plan->files = ARENA_ARRAY(plan->arena, struct plan_file, most);
     for (uint32_t i = 0; i < s->tls.count; i++) {
         plan_add_file(plan, SUP_FILE_TLS_CERT, i, s->tls.items[i].cert);

@@ -42,7 +42,7 @@ static const struct proc_role rows[ROLE_COUNT] = {
                    .profile = PROFILE_FILES,
                    .folder = "auth",
                    .peers = R(STORE) | R(QUEUE) | R(SMTP) | R(IMAP) | R(HTTP) | R(RELAY),
-                   .files = F(ACCOUNTS) | F(DKIM_KEY) | F(SRS_SECRET),
+                   .files = F(ACCOUNTS) | F(DKIM_KEY) | F(SRS_SECRET) | F(OAUTH_KEYS),
                    .drain_stage = 2,
                    .hostile = "SASL messages"},
     [ROLE_QUEUE] = {.ops = &queue_role,
@@ -56,7 +56,7 @@ static const struct proc_role rows[ROLE_COUNT] = {
                     .profile = PROFILE_OUT,
                     .peers = R(QUEUE) | R(DNS) | R(AUTH),
                     .files = F(RELAY_SECRET) | F(RELAY_MAP_SECRET) | F(CROWDSEC_KEY) | F(CROWDSEC_MACHINE) |
-                             F(CA_BUNDLE),
+                             F(OAUTH_SECRET) | F(CA_BUNDLE),
                     .drain_stage = 2,
                     .hostile = "SMTP and HTTPS replies of other servers"},
     [ROLE_SMTP] = {.ops = &smtp_role,

@@ -6,6 +6,7 @@
 #include "relay/dkim_check.h"
 #include "relay/https.h"
 #include "relay/identity.h"
+#include "relay/introspect.h"
 #include "relay/pool.h"
 #include "relay/resolve.h"
 #include "relay/secrets.h"
@@ -21,6 +22,7 @@ struct relay {
     struct https *https;
     struct sts *sts;
     struct crowdsec *crowdsec;
+    struct introspect *introspect;
     struct resolve *resolve;
     struct identity *identity;
     struct dkim_check *dkim_check;

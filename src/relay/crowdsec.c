@@ -229,16 +229,17 @@ static void pull(void *arg)
     c->full_needed = false;
     c->entries = buf_new(CROWDSEC_ANSWER_MAX);
     lapi_reader_begin(&c->reader, on_decision, c);
-    const struct crowdsec_question question = {
+    const struct http_question question = {
         .path = c->full ? "/v1/decisions/stream?startup=true&dedup=false&scopes=ip,range"
                         : "/v1/decisions/stream?dedup=false&scopes=ip,range",
         .header = "X-Api-Key: ",
         .secret = slice_make(c->key.text, c->key.len),
         .max = CROWDSEC_ANSWER_MAX,
         .piece = on_piece,
+        .ms = CROWDSEC_ASK_MS,
         .done = on_answer,
         .ctx = c};
-    c->call = crowdsec_ask(&c->peer, &question);
+    c->call = http_ask(&c->peer, &question);
 }
 
 /* ---- settings ---- */
@@ -295,7 +296,7 @@ static bool is_new(struct crowdsec *c, const struct settings *s, const struct ro
 
 static void stop(struct crowdsec *c)
 {
-    crowdsec_call_cancel(&c->call);
+    http_call_cancel(&c->call);
     if (c->request)
         ipc_cancel(c->auth, c->request);
     c->request = 0;

@@ -5,7 +5,7 @@
 #include "base/coll.h"
 #include "policy/lapi.h"
 #include "relay/crowdsec.h"
-#include "relay/crowdsec_call.h"
+#include "relay/http_call.h"
 
 struct crowdsec_secret {
     size_t len;
@@ -22,12 +22,12 @@ struct crowdsec_reports {
     bool renewed; /* the token was just made: a refusal is not its age */
     bool told;    /* the log says that they do not get through */
     unsigned failures;
-    struct crowdsec_call *call;
+    struct http_call *call;
     struct loop_timer *timer;
 };
 
 struct crowdsec {
-    struct crowdsec_peer peer;
+    struct http_peer peer;
     struct ipc_link *auth;
     const struct settings *settings;
     char url_text[HTTP_URL_MAX];
@@ -36,7 +36,7 @@ struct crowdsec {
     struct crowdsec_secret key;
 
     struct loop_timer *timer;
-    struct crowdsec_call *call;
+    struct http_call *call;
     struct lapi_reader reader;
     struct buf entries; /* wire_strings: of the answer that comes in, or is passed on */
     size_t passed;      /* bytes of them */

@@ -148,12 +148,13 @@ static void ask_login(struct crowdsec *c)
     AUTO_BUF struct buf json = buf_new(LOGIN_MAX);
     lapi_login_write(&json, slice_make(r->machine.text, r->machine.len),
                      slice_make(r->password.text, r->password.len));
-    const struct crowdsec_question question = {.path = "/v1/watchers/login",
-                                               .post = buf_slice(&json),
-                                               .max = ANSWER_MAX,
-                                               .done = on_login,
-                                               .ctx = c};
-    r->call = crowdsec_ask(&c->peer, &question);
+    const struct http_question question = {.path = "/v1/watchers/login",
+                                           .post = buf_slice(&json),
+                                           .max = ANSWER_MAX,
+                                           .ms = CROWDSEC_ASK_MS,
+                                           .done = on_login,
+                                           .ctx = c};
+    r->call = http_ask(&c->peer, &question);
     mem_wipe(json.data, json.len);
 }
 
@@ -169,14 +170,15 @@ static void ask_alerts(struct crowdsec *c)
             alerts[r->asked++] = CONTAINER_OF(node, struct report, node)->alert;
     }
     lapi_alerts_write(&json, alerts, r->asked);
-    const struct crowdsec_question question = {.path = "/v1/alerts",
-                                               .header = "Authorization: Bearer ",
-                                               .secret = slice_make(r->token.text, r->token.len),
-                                               .post = buf_slice(&json),
-                                               .max = ANSWER_MAX,
-                                               .done = on_alerts,
-                                               .ctx = c};
-    r->call = crowdsec_ask(&c->peer, &question);
+    const struct http_question question = {.path = "/v1/alerts",
+                                           .header = "Authorization: Bearer ",
+                                           .secret = slice_make(r->token.text, r->token.len),
+                                           .post = buf_slice(&json),
+                                           .max = ANSWER_MAX,
+                                           .ms = CROWDSEC_ASK_MS,
+                                           .done = on_alerts,
+                                           .ctx = c};
+    r->call = http_ask(&c->peer, &question);
 }
 
 static void ask_next(struct crowdsec *c)
@@ -206,7 +208,7 @@ void crowdsec_reports_update(struct crowdsec *c, const struct role_file *machine
 {
     struct crowdsec_reports *r = &c->reports;
     bool named = c->on && c->settings->crowdsec.machine.len;
-    crowdsec_call_cancel(&r->call);
+    http_call_cancel(&r->call);
     r->asked = 0;
     r->token.len = 0;
     r->failures = 0;
@@ -228,7 +230,7 @@ void crowdsec_reports_update(struct crowdsec *c, const struct role_file *machine
 void crowdsec_reports_free(struct crowdsec *c)
 {
     struct crowdsec_reports *r = &c->reports;
-    crowdsec_call_cancel(&r->call);
+    http_call_cancel(&r->call);
     for (struct list *node; (node = list_pop_front(&r->waiting)) != NULL;)
         free(CONTAINER_OF(node, struct report, node));
     loop_timer_free(&r->timer);

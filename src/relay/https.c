@@ -1,5 +1,5 @@
 /* https.c: libcurl's multi interface on the role's loop. What web servers say is a stranger's; bounded here,
- * parsed by whoever asked. Called by sts.c and crowdsec_call.c. */
+ * parsed by whoever asked. Called by sts.c and http_call.c. */
 #include "relay/https.h"
 
 #include <openssl/err.h>
@@ -401,7 +401,7 @@ static void add_line(struct https_fetch *fetch, const char *line)
     fetch->lines = longer;
 }
 
-static void write_lines(struct https_fetch *fetch, struct slice headers)
+static void write_lines(struct https_fetch *fetch, struct slice headers, const char *type)
 {
     char text[HTTPS_HEADER_MAX + 1];
     struct slice line;
@@ -413,7 +413,10 @@ static void write_lines(struct https_fetch *fetch, struct slice headers)
     }
     mem_wipe(text, sizeof text);
     if (fetch->post) {
-        add_line(fetch, "Content-Type: application/json");
+        AUTO_BUF struct buf field = buf_new(HTTPS_TYPE_MAX);
+        buf_addf(&field, "Content-Type: %s", type ? type : "application/json");
+        buf_add_byte(&field, '\0');
+        add_line(fetch, (const char *)field.data);
         add_line(fetch, "Expect:"); /* curl would ask for leave first */
     }
 }
@@ -445,7 +448,7 @@ struct https_fetch *https_send(struct https *https, const struct https_request *
                              .post = r->post};
     buf_add(&fetch->sent, r->body);
     write_url(fetch, r);
-    write_lines(fetch, r->headers);
+    write_lines(fetch, r->headers, r->type);
     write_pin(fetch, r->host, r->port, r->addresses, r->count);
     list_push_back(&https->waiting, &fetch->node);
     start_waiting(https);

@@ -1,6 +1,6 @@
 /* https.h: requests over HTTPS (and, where the caller has reasons, plain HTTP), with libcurl on the role's
  * loop. Addresses are given: curl never resolves a name, opens a file or starts a thread. Called by sts.c and
- * crowdsec_call.c.
+ * http_call.c.
  */
 #ifndef RELAY_HTTPS_H
 #define RELAY_HTTPS_H
@@ -61,7 +61,8 @@ struct https_request {
     struct slice path;    /* with its query */
     struct slice headers; /* lines ended by LF, checked by the caller; may be empty */
     bool post;
-    struct slice body;  /* JSON, where it is a POST */
+    struct slice body;  /* where it is a POST */
+    const char *type;   /* Content-Type of it; NULL: application/json */
     size_t max;         /* bytes of the answer */
     uint64_t ms;        /* for everything */
     https_piece *piece; /* NULL: the body is gathered and given to `done` */

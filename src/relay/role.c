@@ -62,9 +62,24 @@ static bool on_ban_report(void *ctx, struct ipc_link *link, struct ipc_packet *p
     return crowdsec_report(relay->crowdsec, message);
 }
 
+static bool on_token_check(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    struct relay *relay = ctx;
+    const struct wire_token_check *m = message;
+    if (!packet->request)
+        return false;
+    introspect_token(relay->introspect, link, packet->request, m->token);
+    return true;
+}
+
 static const struct role_dispatch dispatch[] = {
-    {WIRE_RELAY_SEND, on_send},       {WIRE_RELAY_FORGET, on_forget},   {WIRE_RELAY_TEST, on_test},
-    {WIRE_DKIM_CHECK, on_dkim_check}, {WIRE_BAN_REPORT, on_ban_report}, {WIRE_NONE, NULL},
+    {WIRE_RELAY_SEND, on_send},
+    {WIRE_RELAY_FORGET, on_forget},
+    {WIRE_RELAY_TEST, on_test},
+    {WIRE_DKIM_CHECK, on_dkim_check},
+    {WIRE_BAN_REPORT, on_ban_report},
+    {WIRE_TOKEN_CHECK, on_token_check},
+    {WIRE_NONE, NULL},
 };
 
 /* ---- life ---- */
@@ -79,6 +94,7 @@ static void free_relay(void *ctx)
     resolve_free(&relay->resolve);
     sts_free(&relay->sts);
     crowdsec_free(&relay->crowdsec);
+    introspect_free(&relay->introspect);
     identity_free(&relay->identity);
     https_free(&relay->https);
     secrets_free(&relay->secrets);
@@ -121,8 +137,9 @@ static void on_drain(void *arg)
     role_drained(relay->run);
 }
 
-static void update_crowdsec(struct relay *relay)
+static void update_services(struct relay *relay)
 {
+    introspect_update(relay->introspect, relay->settings, role_file(relay->run, SUP_FILE_OAUTH_SECRET, 0));
     crowdsec_update(relay->crowdsec, relay->settings, role_file(relay->run, SUP_FILE_CROWDSEC_KEY, 0),
                     role_file(relay->run, SUP_FILE_CROWDSEC_MACHINE, 0));
 }
@@ -141,7 +158,8 @@ static void make_parts(struct relay *relay)
     relay->pool = pool_new(loop, &setup);
     relay->drain = loop_timer_new(loop, on_drain, relay);
     relay->crowdsec = crowdsec_new(loop, relay->https, dns, role_link(relay->run, ROLE_AUTH));
-    update_crowdsec(relay);
+    relay->introspect = introspect_new(loop, relay->https, dns);
+    update_services(relay);
 }
 
 static void *load(struct role_run *run, struct why *why)
@@ -222,7 +240,7 @@ static void commit(void *ctx)
     }
     const struct pool_setup setup = pool_setup_of(relay);
     pool_update(relay->pool, &setup);
-    update_crowdsec(relay);
+    update_services(relay);
 }
 
 static void on_peer(void *ctx, enum role peer, bool up)
@@ -232,6 +250,8 @@ static void on_peer(void *ctx, enum role peer, bool up)
         identity_begin(relay->identity);
     if (peer == ROLE_AUTH && up)
         crowdsec_auth_up(relay->crowdsec);
+    if (peer == ROLE_AUTH && !up)
+        introspect_forget(relay->introspect);
     if (peer != ROLE_QUEUE || up)
         return;
     relay_jobs_forget(relay);

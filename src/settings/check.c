@@ -270,4 +270,5 @@ void settings_check(const struct settings *settings, const struct conf_origin *o
     check_outbound(&c);
     check_files(&c);
     settings_check_door(&c);
+    settings_check_auth(&c);
 }

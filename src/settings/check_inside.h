@@ -20,5 +20,7 @@ struct check {
 void settings_check_file(struct check *c, const void *field, struct slice path, const char *what);
 /* check_door.c */
 void settings_check_door(struct check *c);
+/* check_auth.c */
+void settings_check_auth(struct check *c);
 
 #endif

@@ -266,23 +266,6 @@ static const struct conf_field timeouts_fields[] = {
 static const struct conf_table timeouts_table = {timeouts_fields,
                                                  sizeof timeouts_fields / sizeof *timeouts_fields, 0, NULL};
 
-static const struct conf_field auth_fields[] = {
-    {.name = "workers",
-     .kind = CONF_U64,
-     F(struct settings, auth.workers) - offsetof(struct settings, auth),
-     .fallback = "2",
-     .min = 1,
-     .max = 64,
-     .help = "Passwords verified at once, each on a thread."},
-    {.name = "memory",
-     .kind = CONF_DURATION,
-     F(struct settings, auth.memory) - offsetof(struct settings, auth),
-     .fallback = "10m",
-     .max = DAY,
-     .help = "How long a verified password is remembered (as a keyed hash, in memory). 0: never."},
-};
-static const struct conf_table auth_table = {auth_fields, 2, 0, NULL};
-
 static const struct conf_field hidden_fields[] = {
     {.name = "account",
      .kind = CONF_STRING,
@@ -533,7 +516,7 @@ static const struct conf_field fields[] = {
          "again after this. 0: only on SIGHUP."},
     {.name = "limits", .kind = CONF_STRUCT, F(struct settings, limits), .table = &settings_limits_table},
     {.name = "timeouts", .kind = CONF_STRUCT, F(struct settings, timeouts), .table = &timeouts_table},
-    {.name = "auth", .kind = CONF_STRUCT, F(struct settings, auth), .table = &auth_table},
+    {.name = "auth", .kind = CONF_STRUCT, F(struct settings, auth), .table = &settings_auth_table},
     {.name = "imap", .kind = CONF_STRUCT, F(struct settings, imap), .table = &imap_table},
     {.name = "bans",
      .kind = CONF_ENUM,

@@ -215,6 +215,19 @@ struct settings {
     struct {
         uint64_t workers; /* password hashes computed at once */
         uint64_t memory;  /* how long verified credentials are remembered; 0: not at all */
+        struct {
+            struct slice issuer;                  /* "iss" of every token */
+            CONF_LIST_OF(struct slice) audiences; /* one of them in "aud"; none: any */
+            CONF_LIST_OF(struct slice) scopes;    /* all of them in "scope" */
+            struct slice user_claim;              /* the claim that holds the account's address */
+            uint64_t leeway;                      /* by which clocks may differ */
+            struct slice keys_file;               /* the issuer's public keys; empty: none */
+            struct {
+                struct slice url;       /* empty: none */
+                struct slice client_id; /* our own login there, and the file with its secret */
+                struct slice secret_file;
+            } introspection;
+        } oauth; /* logins with access tokens */
     } auth;
     struct {
         CONF_LIST_OF(struct settings_hidden) hide_capabilities;

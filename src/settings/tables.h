@@ -12,6 +12,9 @@
 #define DAY             (24ull * HOUR)
 #define GIB             (1ull << 30)
 
+/* settings_auth.c */
+extern const struct conf_table settings_auth_table;
+
 /* settings_door.c */
 extern const struct conf_table settings_limits_table, settings_before_greeting_table,
     settings_ban_policy_table, settings_crowdsec_table;

@@ -328,6 +328,10 @@ static const struct row table[WIRE_COUNT] = {
         U64(wire_ban_report, seconds), BYTES(wire_ban_report, address, 64),
         BYTES(wire_ban_report, scenario, 128), BYTES(wire_ban_report, message, WIRE_TEXT_MAX)),
 
+    ROW(WIRE_TOKEN_CHECK, AUTH, RELAY, wire_token_check, BYTES(wire_token_check, token, 12000)),
+    ROW(WIRE_TOKEN_CHECKED, RELAY, AUTH, wire_token_checked, U32(wire_token_checked, err),
+        BYTES(wire_token_checked, claims, 16384), BYTES(wire_token_checked, text, WIRE_TEXT_MAX)),
+
     ROW(WIRE_CONTROL, CTL | QUEUE, QUEUE | AUTH | STORE | SUP, wire_control, U32(wire_control, json),
         BYTES(wire_control, arguments, WIRE_BLOB_MAX)),
     ROW(WIRE_CONTROL_OUTPUT, QUEUE | AUTH | STORE | RELAY | SUP, CTL | QUEUE, wire_control_output,

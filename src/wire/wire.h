@@ -171,6 +171,10 @@ enum wire_type {
     WIRE_DECISIONS,
     WIRE_BAN_REPORT,
 
+    /* access tokens: auth -> relay, which asks their issuer */
+    WIRE_TOKEN_CHECK,
+    WIRE_TOKEN_CHECKED,
+
     /* the administrator -> queue, which asks the others */
     WIRE_CONTROL,
     WIRE_CONTROL_OUTPUT,
@@ -230,6 +234,8 @@ enum sup_file {
     SUP_FILE_RELAY_MAP_SECRET, /* settings->relay_maps[i].sasl_file */
     SUP_FILE_CROWDSEC_KEY,
     SUP_FILE_CROWDSEC_MACHINE, /* the password */
+    SUP_FILE_OAUTH_KEYS,
+    SUP_FILE_OAUTH_SECRET,
     SUP_FILE_COUNT
 };
 
@@ -765,6 +771,18 @@ struct wire_ban_report {
 };
 
 /* ---- control ---- */
+
+/* What does the issuer say about this access token (RFC 7662)? Answered with WIRE_TOKEN_CHECKED. */
+struct wire_token_check {
+    struct slice token;
+};
+
+/* claims: its answer, JSON. err: it did not answer; `text` says why. */
+struct wire_token_checked {
+    uint32_t err;
+    struct slice claims;
+    struct slice text;
+};
 
 /* One command line: arguments as wire_strings, the first its name. Answered by WIRE_CONTROL_OUTPUT packets.
  * The supervisor knows one more word, "look": look for changed files now. */

@@ -2,6 +2,8 @@
 import base64
 import hashlib
 import hmac
+import json
+import subprocess
 
 
 def b64(data):
@@ -35,3 +37,46 @@ class Scram:
         self.server = b64(hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256"))
         return f"{without},p={b64(proof)}"
 
+
+
+class Issuer:
+    """Makes tokens: an ES256 key made by openssl, and the JWK Set that verifies them."""
+
+    def __init__(self, folder):
+        self.key = folder / "issuer.pem"
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.key], check=True)
+        der = subprocess.run(["openssl", "ec", "-in", self.key, "-pubout", "-outform", "DER"], check=True,
+                             capture_output=True).stdout
+        self.jwks = json.dumps({"keys": [{"kty": "EC", "crv": "P-256", "kid": "now", "x": url64(der[-64:-32]),
+                                          "y": url64(der[-32:])}]})
+
+    def token(self, **claims):
+        head = url64(json.dumps({"alg": "ES256", "typ": "at+jwt", "kid": "now"}).encode())
+        covered = head + "." + url64(json.dumps(claims).encode())
+        der = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=covered.encode(), check=True,
+                             capture_output=True).stdout
+        return covered + "." + url64(raw_signature(der))
+
+
+def url64(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def raw_signature(der):
+    """SEQUENCE { r INTEGER, s INTEGER } as 64 bytes."""
+    at, numbers = 2, b""
+    for _ in range(2):
+        size = der[at + 1]
+        numbers += int.from_bytes(der[at + 2:at + 2 + size], "big").to_bytes(32, "big")
+        at += 2 + size
+    return numbers
+
+
+def oauthbearer(user, token):
+    """RFC 7628 section 4.1."""
+    return f"n,a={user},\1host=mail.example.test\1port=993\1auth=Bearer {token}\1\1" if user else \
+        f"n,,\1auth=Bearer {token}\1\1"
+
+
+def xoauth2(user, token):
+    return f"user={user}\1auth=Bearer {token}\1\1"

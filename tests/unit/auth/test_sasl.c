@@ -173,13 +173,60 @@ static void test_scram_final(void **state)
                      ERR_OK);
 }
 
+/* RFC 7628 section 4.1, and what is no such message. */
+static void test_bearer(void **state)
+{
+    (void)state;
+    static const struct {
+        bool xoauth2;
+        struct slice message;
+        enum err err;
+        const char *user, *token;
+    } rows[] = {
+        {false,
+         S("n,a=user@example.com,\1host=server.example.com\1port=143\1auth=Bearer "
+           "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\1\1"),
+         ERR_OK, "user@example.com", "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg=="},
+        {false, S("y,,\1auth=bearer  a-b._~+/\1\1"), ERR_OK, "", "a-b._~+/"},
+        {false, S("n,a=a=2Cb=3Dc,\1AUTH=Bearer t\1\1"), ERR_OK, "a,b=c", "t"},
+        {false, S("p=tls-exporter,,\1auth=Bearer t\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,auth=Bearer t\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Bearer t\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Bearer t\1\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Bearer t\1auth=Bearer u\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Bearer \1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Bearer a\0b\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1auth=Basic t\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1=x\1auth=Bearer t\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("n,,\1\1"), ERR_BAD, NULL, NULL},
+        {false, S("\1"), ERR_BAD, NULL, NULL},
+        {false, S(""), ERR_BAD, NULL, NULL},
+        {true, S("user=a@b\1auth=Bearer t\1\1"), ERR_OK, "a@b", "t"},
+        {true, S("user=\1auth=Bearer t\1\1"), ERR_OK, "", "t"},
+        {true, S("user=a\n\1auth=Bearer t\1\1"), ERR_BAD, NULL, NULL},
+        {true, S("user=a@b\1"), ERR_BAD, NULL, NULL},
+        {true, S("user=a@b"), ERR_BAD, NULL, NULL},
+        {true, S("auth=Bearer t\1\1"), ERR_BAD, NULL, NULL},
+    };
+    AUTO_ARENA struct arena *arena = arena_new(65536);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct sasl_bearer bearer;
+        enum err err = rows[i].xoauth2 ? sasl_xoauth2_parse(rows[i].message, &bearer)
+                                       : sasl_oauthbearer_parse_in(arena, rows[i].message, &bearer);
+        assert_int_equal(err, rows[i].err);
+        if (err)
+            continue;
+        assert_true(slice_eq(bearer.user, slice_of(rows[i].user)));
+        assert_true(slice_eq(bearer.token, slice_of(rows[i].token)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_scram_exchange),
-        cmocka_unit_test(test_scram_first),
-        cmocka_unit_test(test_scram_final),
+        cmocka_unit_test(test_plain),       cmocka_unit_test(test_scram_exchange),
+        cmocka_unit_test(test_scram_first), cmocka_unit_test(test_scram_final),
+        cmocka_unit_test(test_bearer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
-/* crowdsec_call.c: one request to CrowdSec's local API. What DNS and that server answer is not trusted: key
- * and password go over plain HTTP to loopback and private addresses only. Called by crowdsec.c and
- * crowdsec_report.c. */
-#include "relay/crowdsec_call.h"
+/* http_call.c: one request to a web service. What DNS and that server answer is not trusted: keys and
+ * passwords go over plain HTTP to loopback and private addresses only. */
+#include "relay/http_call.h"
 
 #include <stdlib.h>
 
@@ -12,9 +11,9 @@
 
 #define SCRATCH_MAX (4u << 20) /* of one DNS answer taken apart */
 
-struct crowdsec_call {
-    const struct crowdsec_peer *peer;
-    struct crowdsec_question question;
+struct http_call {
+    const struct http_peer *peer;
+    struct http_question question;
     struct buf headers, post;
     struct loop_timer *begin;
     uint32_t requests[2]; /* to dns; 0: none */
@@ -23,7 +22,7 @@ struct crowdsec_call {
     struct https_fetch *fetch;
 };
 
-static void call_free(struct crowdsec_call *call)
+static void call_free(struct http_call *call)
 {
     for (size_t i = 0; i < 2; i++)
         ipc_cancel(call->peer->dns, call->requests[i]);
@@ -40,7 +39,7 @@ static void call_free(struct crowdsec_call *call)
 
 static void on_answer(void *ctx, const struct https_answer *answer)
 {
-    struct crowdsec_call *call = ctx;
+    struct http_call *call = ctx;
     https_done *done = call->question.done;
     void *whose = call->question.ctx;
     call->fetch = NULL;
@@ -50,11 +49,11 @@ static void on_answer(void *ctx, const struct https_answer *answer)
 
 static bool on_piece(void *ctx, struct slice bytes)
 {
-    struct crowdsec_call *call = ctx;
+    struct http_call *call = ctx;
     return call->question.piece(call->question.ctx, bytes);
 }
 
-static void fail(struct crowdsec_call *call, const char *text)
+static void fail(struct http_call *call, const char *text)
 {
     const struct https_answer answer = {.outcome = HTTPS_FAILED, .text = text};
     on_answer(call, &answer);
@@ -72,7 +71,7 @@ static size_t keep_private(struct netaddr *addresses, size_t count)
     return kept;
 }
 
-static void send_request(struct crowdsec_call *call)
+static void send_request(struct http_call *call)
 {
     const struct http_url *url = &call->peer->url;
     AUTO_BUF struct buf path = buf_new(2 * HTTP_URL_MAX), host = buf_new(HTTP_URL_MAX);
@@ -96,7 +95,8 @@ static void send_request(struct crowdsec_call *call)
                                           .post = call->post.len > 0,
                                           .body = buf_slice(&call->post),
                                           .max = call->question.max,
-                                          .ms = CROWDSEC_ASK_MS,
+                                          .type = call->question.type,
+                                          .ms = call->question.ms,
                                           .piece = call->question.piece ? on_piece : NULL,
                                           .done = on_answer,
                                           .ctx = call};
@@ -105,7 +105,7 @@ static void send_request(struct crowdsec_call *call)
 
 /* ---- the host's addresses ---- */
 
-static void note_addresses(struct crowdsec_call *call, size_t which, enum err err,
+static void note_addresses(struct http_call *call, size_t which, enum err err,
                            const struct ipc_packet *packet)
 {
     AUTO_ARENA struct arena *scratch = arena_new(SCRATCH_MAX);
@@ -134,7 +134,7 @@ static void on_ipv4(void *ctx, enum err err, struct ipc_packet *packet)
 }
 
 /* RFC 6761 section 6.3: "localhost" is not asked for. */
-static void use_localhost(struct crowdsec_call *call)
+static void use_localhost(struct http_call *call)
 {
     static const uint8_t four[4] = {127, 0, 0, 1}, six[16] = {[15] = 1};
     call->addresses[0] = netaddr_v4(four, call->peer->url.port);
@@ -145,7 +145,7 @@ static void use_localhost(struct crowdsec_call *call)
 
 static void on_begin(void *arg)
 {
-    struct crowdsec_call *call = arg;
+    struct http_call *call = arg;
     const struct http_url *url = &call->peer->url;
     if (url->address.family != NETADDR_NONE) {
         call->addresses[0] = url->address;
@@ -159,13 +159,13 @@ static void on_begin(void *arg)
     }
 }
 
-struct crowdsec_call *crowdsec_ask(const struct crowdsec_peer *peer, const struct crowdsec_question *question)
+struct http_call *http_ask(const struct http_peer *peer, const struct http_question *question)
 {
-    struct crowdsec_call *call = mem_zero(1, sizeof *call);
-    *call = (struct crowdsec_call){.peer = peer,
-                                   .question = *question,
-                                   .headers = buf_new(HTTPS_HEADER_MAX + 100),
-                                   .post = buf_new(question->post.len)};
+    struct http_call *call = mem_zero(1, sizeof *call);
+    *call = (struct http_call){.peer = peer,
+                               .question = *question,
+                               .headers = buf_new(HTTPS_HEADER_MAX + 100),
+                               .post = buf_new(question->post.len)};
     buf_add_str(&call->headers, "User-Agent: rockdove/1\n"); /* "name/version": the LAPI wants both */
     if (question->header)
         buf_addf(&call->headers, "%s%.*s\n", question->header, SLICE_ARG(question->secret));
@@ -175,7 +175,7 @@ struct crowdsec_call *crowdsec_ask(const struct crowdsec_peer *peer, const struc
     return call;
 }
 
-void crowdsec_call_cancel(struct crowdsec_call **call)
+void http_call_cancel(struct http_call **call)
 {
     if (*call)
         call_free(*call);
