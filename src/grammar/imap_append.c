@@ -134,6 +134,18 @@ bool imap_args_append(struct imap_scan *s, struct imap_command *c)
            scan_message(s, &c->append.pieces) && scan_further(s, &c->append.pieces);
 }
 
+/* replace = "REPLACE" SP seq-number SP mailbox append-message, RFC 8508 section 5; a second message is the
+ * command's to refuse */
+bool imap_args_replace(struct imap_scan *s, struct imap_command *c)
+{
+    const struct imap_set *set = &c->append.replaces;
+    if (!imap_scan_sp(s) || !imap_scan_set(s, &c->append.replaces))
+        return false;
+    if (set->saved || set->count != 1 || set->ranges[0].lo != set->ranges[0].hi)
+        return imap_scan_fail(s, "Expected the number of one message");
+    return imap_args_append(s, c);
+}
+
 /* Behind the octets of a literal: the ")" of its message's parts, or the message is whole. */
 static bool scan_after_literal(struct imap_scan *s, struct imap_append *a)
 {

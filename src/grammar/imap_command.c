@@ -34,8 +34,9 @@ static const struct verb_row {
     [IMAP_NAMESPACE] = {"NAMESPACE", AUTH, FORM_PLAIN, imap_args_none}, /* RFC 2342 */
     [IMAP_STATUS] = {"STATUS", AUTH, FORM_PLAIN, imap_args_status},
     [IMAP_APPEND] = {"APPEND", AUTH, FORM_PLAIN, imap_args_append},
-    [IMAP_IDLE] = {"IDLE", AUTH, FORM_PLAIN, imap_args_none},             /* RFC 2177 */
-    [IMAP_GETQUOTA] = {"GETQUOTA", AUTH, FORM_PLAIN, imap_args_getquota}, /* RFC 9208 */
+    [IMAP_REPLACE] = {"REPLACE", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_replace}, /* RFC 8508 */
+    [IMAP_IDLE] = {"IDLE", AUTH, FORM_PLAIN, imap_args_none},                              /* RFC 2177 */
+    [IMAP_GETQUOTA] = {"GETQUOTA", AUTH, FORM_PLAIN, imap_args_getquota},                  /* RFC 9208 */
     [IMAP_GETQUOTAROOT] = {"GETQUOTAROOT", AUTH, FORM_PLAIN, imap_args_mailbox},
     [IMAP_SETQUOTA] = {"SETQUOTA", AUTH, FORM_PLAIN, imap_args_setquota},
     [IMAP_CHECK] = {"CHECK", IMAP_SELECTED, FORM_PLAIN, imap_args_none},
@@ -111,8 +112,11 @@ enum err imap_command_parse_in(struct arena *arena, struct slice input, struct i
 {
     struct imap_scan s = imap_scan_new(arena, input, options.utf8);
     *command = (struct imap_command){0};
-    if (scan_command(&s, command) && (command->verb == IMAP_APPEND ? s.at == s.end : imap_scan_end(&s)))
-        return ERR_OK;
+    if (scan_command(&s, command)) {
+        bool in_pieces = command->verb == IMAP_APPEND || command->verb == IMAP_REPLACE;
+        if (in_pieces ? s.at == s.end : imap_scan_end(&s))
+            return ERR_OK;
+    }
     (void)imap_scan_fail(&s, "Malformed command");
     return imap_scan_result(&s, why);
 }

@@ -42,6 +42,7 @@ enum imap_verb {
     IMAP_NAMESPACE,
     IMAP_STATUS,
     IMAP_APPEND,
+    IMAP_REPLACE,
     IMAP_IDLE,
     IMAP_GETQUOTA,
     IMAP_GETQUOTAROOT,
@@ -183,7 +184,8 @@ struct imap_command {
         struct {
             struct slice mailbox;
             struct imap_append pieces; /* the first one; the others come by imap_append_next_in() */
-        } append;
+            struct imap_set replaces;  /* REPLACE: one number */
+        } append;                      /* APPEND and REPLACE */
         struct {
             struct slice root;
             struct {

@@ -83,6 +83,7 @@ bool imap_args_list(struct imap_scan *s, struct imap_command *c);
 bool imap_args_lsub(struct imap_scan *s, struct imap_command *c);
 bool imap_args_status(struct imap_scan *s, struct imap_command *c);
 bool imap_args_append(struct imap_scan *s, struct imap_command *c);
+bool imap_args_replace(struct imap_scan *s, struct imap_command *c);
 bool imap_args_getquota(struct imap_scan *s, struct imap_command *c);
 bool imap_args_setquota(struct imap_scan *s, struct imap_command *c);
 bool imap_args_expunge(struct imap_scan *s, struct imap_command *c);

@@ -19,6 +19,7 @@ static const struct {
     {"NAMESPACE", CAP_NAMESPACE, WHEN_IN},                   /* RFC 2342 */
     {"UIDPLUS", CAP_UIDPLUS, WHEN_IN},                       /* RFC 4315 */
     {"MULTIAPPEND", CAP_MULTIAPPEND, WHEN_IN},               /* RFC 3502 */
+    {"REPLACE", CAP_REPLACE, WHEN_IN},                       /* RFC 8508 */
     {"BINARY", CAP_BINARY, WHEN_IN},                         /* RFC 3516 */
     {"MOVE", CAP_MOVE, WHEN_IN},                             /* RFC 6851 */
     {"UNSELECT", CAP_UNSELECT, WHEN_IN},                     /* RFC 3691 */

@@ -43,6 +43,19 @@ static void answer_appended(struct session *s, const struct wire_appended *appen
                           appended->uid + (uint32_t)count - 1);
 }
 
+/* APPENDUID untagged, before the EXPUNGE that sync tells (RFC 8508 section 4.3). */
+static void answer_replaced(struct session *s, const struct wire_appended *appended)
+{
+    if (imap_capability_has(s, CAP_UIDPLUS))
+        buf_addf(imap_session_output(s), "* OK [APPENDUID %u %u] Replacement message ready\r\n",
+                 appended->uidvalidity, appended->uid);
+    if (s->condstore)
+        imap_session_done(s, "OK [HIGHESTMODSEQ %llu] Replace completed",
+                          (unsigned long long)imap_view_live_modseq(&s->selected->view));
+    else
+        imap_session_done(s, "OK Replace completed");
+}
+
 static void on_appended(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     (void)arg;
@@ -54,7 +67,10 @@ static void on_appended(struct session *s, void *arg, enum err err, struct ipc_p
         imap_session_refused(s, err ? err : appended.err, appended.code, appended.text);
         return;
     }
-    answer_appended(s, &appended, imap_append_of(s)->count);
+    if (imap_append_of(s)->replaces)
+        answer_replaced(s, &appended);
+    else
+        answer_appended(s, &appended, imap_append_of(s)->count);
 }
 
 static void add_row(const struct append_message *m, struct buf *rows)
@@ -81,8 +97,11 @@ static void commit(struct session *s)
         answer_refusal(s);
         return;
     }
-    const struct wire_append append = {
-        .grant = s->grant, .mailbox = s->run->command.append.mailbox, .messages = buf_slice(&rows)};
+    const struct wire_append append = {.grant = s->grant,
+                                       .watch = a->replaces ? s->selected->mailbox->watch : 0,
+                                       .replaces = a->replaces,
+                                       .mailbox = s->run->command.append.mailbox,
+                                       .messages = buf_slice(&rows)};
     imap_session_ask(s, ROLE_STORE, WIRE_APPEND, &append, on_appended);
 }
 
@@ -103,6 +122,8 @@ static void begin_message(struct session *s, const struct imap_append_step *step
     struct append *a = imap_append_of(s);
     if (a->count > 0 && !imap_capability_has(s, CAP_MULTIAPPEND))
         imap_append_refuse(s, ERR_BAD, "Only one message at a time");
+    else if (a->count > 0 && a->replaces) /* RFC 8508 section 4.7 */
+        imap_append_refuse(s, ERR_BAD, "Only one message can replace another");
     else if (a->count == APPEND_ROWS_MAX)
         imap_append_refuse(s, ERR_REFUSED, "[LIMIT] Too many messages at once");
     else if (step->message->catenate)
@@ -342,14 +363,34 @@ void imap_cmd_append_skip(struct session *s, struct append_announcement announce
     drop_literal(s, announcement.octets, announcement.sync);
 }
 
+/* REPLACE: the message it takes away, as the client counts now. */
+static void find_replaced(struct session *s)
+{
+    struct imap_command *c = &s->run->command;
+    struct imap_message m;
+    if (s->selected->read_only) {
+        imap_append_refuse(s, ERR_REFUSED, "[NOPERM] Mailbox is read-only");
+        return;
+    }
+    bool known = imap_view_resolve(&s->selected->view, &c->append.replaces, c->uid);
+    struct imap_view_walk walk = imap_view_walk(&s->selected->view, &c->append.replaces, c->uid);
+    if (known && imap_view_next(&walk, &m))
+        imap_append_of(s)->replaces = m.uid;
+    else if (c->uid)
+        imap_append_refuse(s, ERR_REFUSED, "[NONEXISTENT] No such message");
+    else
+        imap_append_refuse(s, ERR_BAD, "Message number out of range");
+}
+
 void imap_cmd_append_begin(struct session *s, bool sync)
 {
     struct append *a = begin(s, sync);
+    const char *fault = imap_command_fault(s);
     a->pieces = 1;
-    s->run->sync = SYNC_ALL;
-    if (s->state != SESSION_LOGGED_IN && s->state != SESSION_SELECTED) {
-        s->run->sync = SYNC_NONE;
-        imap_append_refuse(s, ERR_BAD, "Log in first");
-    }
+    s->run->sync = fault ? SYNC_NONE : SYNC_ALL;
+    if (fault)
+        imap_append_refuse(s, ERR_BAD, fault);
+    else if (s->run->command.verb == IMAP_REPLACE)
+        find_replaced(s);
     go_on(s);
 }

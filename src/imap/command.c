@@ -64,17 +64,25 @@ static const char *wrong_state(const struct session *s, uint32_t allowed)
     return allowed == IMAP_NOT_AUTHENTICATED ? "Already logged in" : "No mailbox selected";
 }
 
-bool imap_command_may_run(struct session *s)
+const char *imap_command_fault(const struct session *s)
 {
-    struct run *run = s->run;
+    const struct run *run = s->run;
     const struct command_row *row = &rows[run->command.verb];
     bool uidplus = run->command.verb == IMAP_EXPUNGE && run->command.uid;
-    run->sync = run->command.uid ? row->uid_sync : row->sync;
     const char *wrong = wrong_state(s, imap_verb_allowed(run->command.verb));
     if (!imap_capability_has(s, row->capability) || (uidplus && !imap_capability_has(s, CAP_UIDPLUS)))
         wrong = "Unknown command";
     else if (!wrong && s->uidonly && !run->command.uid && row->numbers)
         wrong = "[UIDREQUIRED] Only UIDs are understood after ENABLE UIDONLY"; /* RFC 9586 section 3 */
+    return wrong;
+}
+
+bool imap_command_may_run(struct session *s)
+{
+    struct run *run = s->run;
+    const struct command_row *row = &rows[run->command.verb];
+    const char *wrong = imap_command_fault(s);
+    run->sync = run->command.uid ? row->uid_sync : row->sync;
     if (wrong)
         imap_session_done(s, "BAD %s", wrong);
     return !wrong;

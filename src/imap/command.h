@@ -4,6 +4,8 @@
 
 #include "imap/session.h"
 
+/* NULL, or why the parsed command may not come now: the text for BAD. */
+const char *imap_command_fault(const struct session *s);
 /* Whether the parsed command (s->run->command) may come now; otherwise it was answered. */
 bool imap_command_may_run(struct session *s) MUST_CHECK;
 /* Runs the session's parsed command (s->run->command). */
@@ -42,10 +44,10 @@ void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);
 void imap_cmd_unauthenticate(struct session *s);
 
-/* APPEND: its first piece was parsed by session.c. With `sync` the client waits for "+ " before it sends the
+/* APPEND and REPLACE: the first piece was parsed by session.c. With `sync` the client waits for "+ " before it sends the
  * literal this piece ends with. */
 void imap_cmd_append_begin(struct session *s, bool sync);
-/* The command is not a good APPEND: what it announced is read and dropped where it comes anyway, then `text`
+/* The command is no good APPEND or REPLACE: what it announced is read and dropped where it comes anyway, then `text`
  * is the answer. */
 struct append_announcement {
     uint64_t octets;

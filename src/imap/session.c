@@ -184,7 +184,7 @@ static void take_command(struct session *s, struct slice input, const struct ima
     struct imap_parse_options options = {.utf8 = s->utf8};
     struct why why;
     enum err err = imap_command_parse_in(run->arena, text, options, &run->command, &why);
-    bool append = !err && run->command.verb == IMAP_APPEND;
+    bool append = !err && (run->command.verb == IMAP_APPEND || run->command.verb == IMAP_REPLACE);
     if (message && !append) {
         imap_cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
         return;

@@ -47,12 +47,12 @@ static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt", 
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
 static const char *const imap_commands[] = {
-    "capability",  "noop",   "logout",   "id",           "starttls", "authenticate",   "login",
-    "enable",      "select", "examine",  "create",       "delete",   "rename",         "subscribe",
-    "unsubscribe", "list",   "lsub",     "namespace",    "status",   "append",         "idle",
-    "check",       "close",  "unselect", "expunge",      "search",   "fetch",          "store",
-    "copy",        "move",   "getquota", "getquotaroot", "setquota", "unauthenticate", "other",
-    NULL};
+    "capability",  "noop",   "logout",  "id",        "starttls",     "authenticate", "login",
+    "enable",      "select", "examine", "create",    "delete",       "rename",       "subscribe",
+    "unsubscribe", "list",   "lsub",    "namespace", "status",       "append",       "replace",
+    "idle",        "check",  "close",   "unselect",  "expunge",      "search",       "fetch",
+    "store",       "copy",   "move",    "getquota",  "getquotaroot", "setquota",     "unauthenticate",
+    "other",       NULL};
 static const char *const pop3_commands[] = {"apop", "auth", "capa", "dele",  "lang", "list", "noop",
                                             "pass", "quit", "retr", "rset",  "stat", "stls", "top",
                                             "uidl", "user", "utf8", "other", NULL};

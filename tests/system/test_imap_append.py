@@ -149,3 +149,120 @@ def test_many_sessions_at_once(imap, user):
     client = imap(user)
     client.ok("SELECT INBOX")
     assert bodies(client) == MESSAGES[:3] * 30
+
+
+# ---- REPLACE (RFC 8508) ----
+
+def replace(client, number, message, mailbox="INBOX", flags="", uid=False):
+    flags = f"({flags}) " if flags else ""
+    return client.cmd(f'{"UID " if uid else ""}REPLACE {number} "{mailbox}" {flags}', message)
+
+
+@pytest.fixture
+def box(imap, user):
+    client = imap(user)
+    assert multi(client, "INBOX", MESSAGES[:4]).status == "OK"
+    client.ok("SELECT INBOX")
+    return client
+
+
+@pytest.mark.parametrize("uid", [False, True])
+def test_replace(box, imap, user, uid):
+    assert "REPLACE" in box.ok("CAPABILITY").untagged[0].decode().split()
+    other = imap(user)
+    other.ok("SELECT INBOX")
+    answer = replace(box, 2, MESSAGES[4], flags="\\Seen \\Draft", uid=uid)
+    assert answer.status == "OK", answer
+    kinds = [re.search(rb"APPENDUID \d+ 5|2 EXPUNGE|4 EXISTS|RECENT", line)[0] for line in answer.untagged]
+    kinds = [kind.split()[-1] for kind in kinds if b"RECENT" not in kind]
+    assert kinds == [b"5", b"EXPUNGE", b"EXISTS"], answer
+    assert bodies(box) == [MESSAGES[0], MESSAGES[2], MESSAGES[3], MESSAGES[4]]
+    assert box.ok("FETCH 4 (UID FLAGS)").find(rb"4 FETCH \(UID 5 FLAGS \([^)]*\\Seen")
+    answer = other.ok("NOOP")
+    assert answer.find(rb"2 EXPUNGE") and answer.find(rb"4 EXISTS"), answer
+    assert bodies(other) == bodies(box)
+
+
+def test_replace_into_another_mailbox(box):
+    answer = replace(box, 1, MESSAGES[4], "Drafts")
+    assert answer.find(rb"\* OK \[APPENDUID \d+ 1\]") and answer.find(rb"\* 1 EXPUNGE") and not answer.find(rb"EXISTS"), answer
+    assert count(box, "Drafts") == 1 and count(box) == 3
+
+
+def test_replace_of_what_is_not_there(box, imap, user):
+    other = imap(user)
+    other.ok("SELECT INBOX")
+    other.ok("STORE 3 +FLAGS.SILENT (\\Deleted)")
+    other.ok("EXPUNGE")
+    for how in ("", "+"):
+        box.send(b"a REPLACE 3 INBOX {5%s}\r\n" % how.encode())
+        if not how:
+            assert box.response().startswith(b"+")
+        box.send(b"hello\r\n")
+        answer = box.until(b"a")
+        assert answer.status == "NO" and answer.text.startswith("[EXPUNGEISSUED]") and answer.find(rb"3 EXPUNGE|.*") is not None, answer
+        if how:
+            break
+        box.ok("NOOP")
+        other.ok("NOOP")
+        other.ok("STORE 3 +FLAGS.SILENT (\\Deleted)")
+        other.ok("EXPUNGE")
+    assert count(other) == 2
+    box.ok("NOOP")
+    assert replace(box, 9, b"x").status == "BAD"
+    assert replace(box, 9, b"x", uid=True).status == "NO"
+    assert replace(box, 1, b"x", "Nowhere").text.startswith("[TRYCREATE]")
+    assert replace(box, 1, b"x", flags="\\Nonsense").status == "BAD"
+    assert replace(box, "1:2", b"x").status == "BAD"
+    box.send(b"b REPLACE 1 INBOX {5+}\r\nhello {5+}\r\nworld\r\nc NOOP\r\n")
+    assert box.until(b"b").status == "BAD" and box.until(b"c").status == "OK"
+    assert count(other) == 2 and len(bodies(box)) == 2
+
+
+def test_replace_needs_a_mailbox_that_may_be_changed(box):
+    box.ok("EXAMINE INBOX")
+    assert replace(box, 1, b"x").status == "NO"
+    box.ok("UNSELECT")
+    assert replace(box, 1, b"x").status == "BAD"
+    box.ok("SELECT INBOX")
+    assert len(bodies(box)) == 4
+
+
+def test_two_replace_the_same_at_once(box, imap, user):
+    """One of them wins; whatever the order, no message is lost and none is doubled."""
+    clients = [imap(user) for _ in range(6)]
+    for client in clients:
+        client.ok("SELECT INBOX")
+    for client in clients:
+        client.send(b"a REPLACE 1 INBOX {%d+}\r\n%s\r\n" % (len(MESSAGES[4]), MESSAGES[4]))
+    answers = [client.until(b"a") for client in clients]
+    assert sorted(answer.status for answer in answers) == ["NO"] * 5 + ["OK"], answers
+    assert all(answer.text.startswith("[EXPUNGEISSUED]") for answer in answers if answer.status == "NO"), answers
+    box.ok("NOOP")
+    assert bodies(box) == [*MESSAGES[1:4], MESSAGES[4]]
+
+
+def test_replace_is_told_to_who_resynchronises(box, imap, user):
+    validity = int(box.ok("SELECT INBOX").find(rb"UIDVALIDITY (\d+)")[1])
+    modseq = int(box.ok("STATUS INBOX (HIGHESTMODSEQ)").find(rb"HIGHESTMODSEQ (\d+)")[1])
+    box.ok("ENABLE QRESYNC")
+    answer = replace(box, 2, MESSAGES[4])
+    assert answer.find(rb"\* VANISHED 2$") and answer.find(rb"4 EXISTS") and "[HIGHESTMODSEQ" in answer.text, answer
+    other = imap(user)
+    other.ok("ENABLE QRESYNC")
+    answer = other.ok(f"SELECT INBOX (QRESYNC ({validity} {modseq} 1:4))")
+    assert answer.find(rb"VANISHED \(EARLIER\) 2$") and answer.find(rb"4 FETCH \(UID 5 ")
+
+
+def test_replace_and_quota(make_server):
+    """The old message makes room for the new one."""
+    server = make_server(listeners=["imap"], quota={"account": "10k"}).start()
+    client = Imap(server.ports["imap"])
+    client.login("t7@example.test", "pw-7")
+    big = mail.plain(body="y\r\n" * 2600)
+    assert multi(client, "INBOX", [big]).status == "OK"
+    client.ok("SELECT INBOX")
+    assert client.append("INBOX", big).text.startswith("[OVERQUOTA]")
+    assert replace(client, 1, big).status == "OK"
+    assert replace(client, 1, big + b"y\r\n" * 2000).text.startswith("[OVERQUOTA]")
+    assert bodies(client) == [big]

@@ -168,6 +168,9 @@ static void dump(struct buf *out, const struct imap_command *c)
     case IMAP_STATUS:
         buf_addf(out, "'%.*s' %x", SLICE_ARG(c->status.mailbox), c->status.items);
         break;
+    case IMAP_REPLACE:
+        buf_addf(out, "%u ", c->append.replaces.ranges[0].lo);
+        /* fall through */
     case IMAP_APPEND:
         buf_addf(out, "'%.*s'", SLICE_ARG(c->append.mailbox));
         dump_pieces(out, &c->append.pieces);
@@ -450,6 +453,16 @@ static void test_append(void **state)
          "APPEND 'x' () 0 0 catenate <a/b> end (\\Seen) 0 0 catenate {3} | end () 0 0 {4} | end last"},
         {"a APPEND x CATENATE (TEXT {3}\r\n| TEXT ~{0}\r\n| UTF8 (~{9}\r\n|))\r\n",
          "APPEND 'x' () 0 0 catenate {3} | ~{0} | ~{9} | end last"},
+        /* RFC 8508 section 3 */
+        {"A003 REPLACE 4 Drafts (\\Seen \\Draft) {312}\r\n|\r\n",
+         "REPLACE 4 'Drafts' (\\Seen \\Draft) 0 0 {312} | end last"},
+        {"A003 UID REPLACE 2000 Drafts {350+}\r\n", "UID REPLACE 2000 'Drafts' () 0 0 {350}"},
+        {"a REPLACE * {6}\r\nDrafts CATENATE (URL x)\r\n", "REPLACE 0 'Drafts' () 0 0 catenate <x> end last"},
+        {"a REPLACE 4:5 Drafts {3}\r\n", "BAD Expected the number of one message"},
+        {"a REPLACE 4,5 Drafts {3}\r\n", "BAD Expected the number of one message"},
+        {"a REPLACE $ Drafts {3}\r\n", "BAD Expected the number of one message"},
+        {"a REPLACE Drafts {3}\r\n", "BAD Expected a message set"},
+        {"a UID APPEND Drafts {3}\r\n", "BAD Unknown command"},
         {"a APPEND x CATENATE ()\r\n", "BAD Expected TEXT or URL"},
         {"a APPEND x CATENATE (URL y\r\n", "BAD Malformed CATENATE"},
         {"a APPEND x CATENATE (TEXT y)\r\n", "BAD Expected the message as a literal"},
