@@ -407,7 +407,8 @@ def test_health_checks_and_proxy(server, user):
     server.wait_log(r"pop3\.login .*client=203\.0\.113\.5", mark)
     server.wait_log(r"pop3\.closed .*client=203\.0\.113\.5", mark)
     assert not [line for line in server.since(mark) if "pop3.closed" in line and "127.0.0.1" in line]
-    assert "service: pop3" not in server.command("haproxy", "print", check=False).stdout
+    printed = server.command("haproxy", "--backend", "127.0.0.1").stdout
+    assert re.search(r"bind [^\n]*:995\b", printed) and r"tcp-check expect rstring ^\+OK" in printed
 
 
 def test_metrics(server, pop, box, user):
@@ -423,3 +424,31 @@ def test_metrics(server, pop, box, user):
     assert grown('logins_total{service="pop3",result="ok"}') == 1
     assert grown('connections_total{service="pop3"}') == 1
     assert after['rockdove_sessions{service="pop3"}'] >= 1
+
+
+def test_a_maildrop_of_many(server, pop, box, user):
+    """100,000 messages: nothing waits for anything but the network, and the update is quick."""
+    count = 100000
+    box.put(*(mail.plain(subject=f"many {n}") for n in range(100)))
+    box.ok("SELECT INBOX")
+    have = 100
+    while have < count:
+        take = min(have, count - have)
+        box.ok(f"COPY 1:{take} INBOX")
+        have += take
+    started = time.monotonic()
+    client = pop(user, timeout=30)
+    total = int(client.ok("STAT").split()[2])
+    rows, unique = client.many("LIST"), client.many("UIDL")
+    took = time.monotonic() - started
+    assert len(rows) == len(unique) == len({line.split()[1] for line in unique}) == count
+    assert sum(int(row.split()[1]) for row in rows) == total
+    assert took < 5, took
+    client.send("".join(f"DELE {n}\r\n" for n in range(1, count + 1) if n % 50000))
+    for _ in range(count - 2):
+        assert client.line().startswith(b"+OK")
+    started = time.monotonic()
+    client.ok("QUIT")
+    took = time.monotonic() - started
+    assert box.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 2\b")
+    assert took < 10, took
