@@ -68,6 +68,12 @@ bool imap_args_enable(struct imap_scan *s, struct imap_command *c)
     return true;
 }
 
+/* compress = "COMPRESS" SP algorithm, RFC 4978 section 5 */
+bool imap_args_compress(struct imap_scan *s, struct imap_command *c)
+{
+    return imap_scan_sp(s) && imap_scan_atom(s, &c->compress.algorithm);
+}
+
 static bool scan_uid_set(struct imap_scan *s, struct imap_set *set)
 {
     if (!imap_scan_set(s, set))

@@ -50,6 +50,7 @@ static const struct verb_row {
     [IMAP_MOVE] = {"MOVE", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_copy}, /* RFC 6851 */
     [IMAP_SORT] = {"SORT", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_sort}, /* RFC 5256 */
     [IMAP_THREAD] = {"THREAD", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_thread},
+    [IMAP_COMPRESS] = {"COMPRESS", AUTH, FORM_PLAIN, imap_args_compress},          /* RFC 4978 */
     [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none},  /* RFC 8437 */
     [IMAP_GETMETADATA] = {"GETMETADATA", AUTH, FORM_PLAIN, imap_args_getmetadata}, /* RFC 5464 */
     [IMAP_SETMETADATA] = {"SETMETADATA", AUTH, FORM_PLAIN, imap_args_setmetadata},

@@ -59,6 +59,7 @@ enum imap_verb {
     IMAP_SORT,
     IMAP_THREAD,
     IMAP_UNAUTHENTICATE,
+    IMAP_COMPRESS,
     IMAP_GETMETADATA,
     IMAP_SETMETADATA,
     IMAP_VERB_COUNT
@@ -164,6 +165,9 @@ struct imap_command {
                 values[IMAP_ID_PAIRS_MAX]; /* a NIL value has a NULL pointer */
             size_t count;
         } id;
+        struct {
+            struct slice algorithm;
+        } compress;
         struct imap_select_args select;
         struct {
             struct slice mailbox;

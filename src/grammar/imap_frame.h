@@ -1,8 +1,9 @@
 /* imap_frame.h: finds one complete IMAP command in a growing input buffer, literals included (RFC 9051
  * section 4.3, RFC 7888). Pure: the caller owns the buffer, sends the continuations and drops what was used.
  *
- * Literals of APPEND and REPLACE which hold (a part of) a message are not gathered: the framer stops behind the
- * announcement, so that the caller can stream the octets, and then goes on with imap_framer_after_message().
+ * Literals of APPEND and REPLACE which hold (a part of) a message are not gathered: the framer stops behind
+ * the announcement, so that the caller can stream the octets, and then goes on with
+ * imap_framer_after_message().
  */
 #ifndef GRAMMAR_IMAP_FRAME_H
 #define GRAMMAR_IMAP_FRAME_H
@@ -64,8 +65,9 @@ struct imap_framer imap_framer_new(struct imap_frame_limits limits);
 /* Looks at `input`, all octets received and not yet dropped. After COMPLETE, MESSAGE, SKIP, BAD the caller
  * drops `len` octets (it may parse them first) before it asks again. */
 struct imap_frame imap_framer_next(struct imap_framer *framer, struct slice input);
-/* A literal of an APPEND was read (or skipped) to its last octet: what follows is the rest of that command up to
- * its CRLF or its next such literal (RFC 3502, RFC 4469). COMPLETE or MESSAGE then holds only that rest. */
+/* A literal of an APPEND was read (or skipped) to its last octet: what follows is the rest of that command up
+ * to its CRLF or its next such literal (RFC 3502, RFC 4469). COMPLETE or MESSAGE then holds only that rest.
+ */
 void imap_framer_after_message(struct imap_framer *framer);
 /* The rest of the current APPEND is to be dropped; BAD comes with `text` once its end is seen. For a message
  * refused before it was read (no continuation sent): the next octets are a new command, call

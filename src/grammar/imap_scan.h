@@ -74,6 +74,7 @@ bool imap_args_none(struct imap_scan *s, struct imap_command *c);
 bool imap_args_id(struct imap_scan *s, struct imap_command *c);
 bool imap_args_authenticate(struct imap_scan *s, struct imap_command *c);
 bool imap_args_login(struct imap_scan *s, struct imap_command *c);
+bool imap_args_compress(struct imap_scan *s, struct imap_command *c);
 bool imap_args_enable(struct imap_scan *s, struct imap_command *c);
 bool imap_args_select(struct imap_scan *s, struct imap_command *c);
 bool imap_args_create(struct imap_scan *s, struct imap_command *c);

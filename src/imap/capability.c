@@ -54,6 +54,7 @@ static const struct {
     {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},                 /* RFC 9590 */
     {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},                       /* RFC 9585 */
     {"UIDONLY", CAP_UIDONLY, WHEN_IN},                             /* RFC 9586 */
+    {"COMPRESS=DEFLATE", CAP_COMPRESS, WHEN_IN},                   /* RFC 4978 */
     {"MESSAGELIMIT", CAP_MESSAGELIMIT, WHEN_IN},                   /* RFC 9738 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
@@ -61,6 +62,7 @@ static const struct {
 uint64_t imap_capability_hidden(const struct settings *settings, struct slice account)
 {
     uint64_t bits = settings->imap.message_limit ? 0 : CAP_MESSAGELIMIT; /* what the configuration lacks */
+    bits |= settings->imap.compress ? 0 : CAP_COMPRESS;
     for (size_t i = 0; i < ROWS; i++)
         if (settings_hides(settings, account, slice_of(rows[i].name)))
             bits |= rows[i].bit;

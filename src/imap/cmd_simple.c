@@ -67,6 +67,11 @@ void imap_cmd_starttls(struct session *s)
 /* RFC 8437. The answer names no capabilities: whoever reuses connections asks with his next login. */
 void imap_cmd_unauthenticate(struct session *s)
 {
+    if (stream_is_deflated(
+            s->stream)) { /* no NO is allowed, and where our compression ends nobody could tell */
+        imap_session_bye(s, "[CLIENTBUG] A compressed connection cannot be used again");
+        return;
+    }
     imap_session_forget_user(s);
     imap_session_done(s, "OK Logged out");
 }

@@ -45,6 +45,7 @@ static const struct command_row {
     [IMAP_STORE] = {imap_cmd_store, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
     [IMAP_COPY] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, 0, true},
     [IMAP_MOVE] = {imap_cmd_copy, SYNC_ALL, SYNC_ALL, CAP_MOVE, true},
+    [IMAP_COMPRESS] = {imap_cmd_compress, SYNC_NONE, SYNC_NONE, CAP_COMPRESS},
     [IMAP_UNAUTHENTICATE] = {imap_cmd_unauthenticate, SYNC_NONE, SYNC_NONE, CAP_UNAUTHENTICATE},
     [IMAP_SORT] = {imap_cmd_sort, SYNC_NO_EXPUNGE, SYNC_ALL, CAP_SORT, true},
     [IMAP_THREAD] = {imap_cmd_thread, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},

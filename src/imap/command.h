@@ -43,6 +43,7 @@ void imap_cmd_fetch(struct session *s);
 void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);
 void imap_cmd_unauthenticate(struct session *s);
+void imap_cmd_compress(struct session *s);
 
 /* APPEND and REPLACE: the first piece was parsed by session.c. With `sync` the client waits for "+ " before it sends the
  * literal this piece ends with. */

@@ -138,6 +138,7 @@ static void destroy(struct stream *s)
     loop_watch_free(&s->watch);
     loop_timer_free(&s->timer);
     stream_drop_output(s);
+    stream_deflate_free(s);
     stream_tls_free(s);
     buf_free(&s->in);
     (void)close(s->fd);
@@ -314,7 +315,7 @@ static void handle(struct stream *s, unsigned events)
         stream_handshake(s);
     if (events & LOOP_WRITE)
         stream_push(s);
-    if (events || stream_tls_holds_input(s))
+    if (events || stream_holds_input(s))
         stream_fill(s);
 }
 
@@ -337,7 +338,7 @@ static void run(struct stream *s, unsigned events)
     if (s->in.len == 0)
         buf_free(&s->in); /* an idle connection holds no buffer */
     unsigned events_wanted = wanted(s);
-    if ((events_wanted & LOOP_READ) && stream_tls_holds_input(s))
+    if ((events_wanted & LOOP_READ) && stream_holds_input(s))
         schedule_later(s); /* no event of the socket tells of what OpenSSL has read already */
     loop_watch_set(s->watch, events_wanted);
     arm(s);

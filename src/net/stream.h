@@ -94,6 +94,11 @@ bool stream_start_tls(struct stream *stream, struct tls_context *context) MUST_C
 #define STREAM_HANDSHAKE_MS 10000
 void stream_begin_tls(struct stream *stream, struct tls_context *context, uint64_t ms);
 bool stream_is_tls(const struct stream *stream);
+/* From now on both directions are compressed (raw DEFLATE, RFC 1951), behind what is in the output: COMPRESS
+ * of IMAP. False, and nothing is changed, when unread input is there, files are in the output or it is on
+ * already. What the peer sends is inflated only as far as the input has room. */
+bool stream_start_deflate(struct stream *stream) MUST_CHECK;
+bool stream_is_deflated(const struct stream *stream);
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384", static or owned by the stream; empty without TLS. */
 struct slice stream_tls_text(const struct stream *stream);
 /* What only the two ends of this TLS connection know of it, for channel binding; the length, 0 where there is

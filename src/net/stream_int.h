@@ -50,15 +50,15 @@ struct stream {
     uint64_t moved_ms, timeout_ms, deadline_ms, handshake_ms,
         timer_ms; /* the first and last three are points in time */
 
-    bool paused, eof, failed, end_told, eof_told, silent;
-    bool input_news; /* `readable` is due */
-    bool emptied;    /* `writable` is due */
-    bool above;      /* output went over the high-water mark */
-    bool blocked;    /* the socket takes no more */
-    bool secured_news;
-    bool read_wants_write, tls_broken;
-    bool brief;       /* does not linger */
-    bool tls_starved; /* what OpenSSL holds is half a record: only the socket can help */
+    bool paused : 1, eof : 1, failed : 1, end_told : 1, eof_told : 1, silent : 1;
+    bool input_news : 1; /* `readable` is due */
+    bool emptied : 1;    /* `writable` is due */
+    bool above : 1;      /* output went over the high-water mark */
+    bool blocked : 1;    /* the socket takes no more */
+    bool secured_news : 1;
+    bool read_wants_write : 1, tls_broken : 1;
+    bool brief : 1;       /* does not linger */
+    bool tls_starved : 1; /* what OpenSSL holds is half a record: only the socket can help */
     enum stream_end end;
     const char *end_text;
 
@@ -72,6 +72,7 @@ struct stream {
     uint64_t file_bytes;
     struct buf piece; /* of the first file */
     size_t piece_at;
+    struct stream_deflate *deflate; /* NULL: nothing is compressed */
 
     SSL *ssl;
     struct tls_context *tls;
@@ -98,6 +99,26 @@ ssize_t stream_wire_read(void *arg, void *bytes, size_t len);
 ssize_t stream_wire_write(void *arg, const void *bytes, size_t len);
 /* Throws input away; false when lingering is over. */
 bool stream_linger(struct stream *s);
+
+/* Unread input below this layer that no event of the socket will tell of. */
+bool stream_holds_input(const struct stream *s);
+/* Through TLS where there is TLS: as stream_wire_read/write. */
+ssize_t stream_read_some(struct stream *s, void *bytes, size_t len);
+ssize_t stream_write_some(struct stream *s, const void *bytes, size_t len);
+/* The next bytes of the output and its files in order; stream_output_written() takes them off. */
+struct slice stream_next_output(struct stream *s);
+void stream_output_written(struct stream *s, size_t len);
+
+/* stream_deflate.c; all but the last for streams that compress */
+ssize_t stream_deflate_read(struct stream *s, void *bytes, size_t len);
+bool stream_deflate_holds_input(const struct stream *s);
+/* Compressed and not yet with the kernel: never 0 while something must still be flushed. */
+size_t stream_deflate_pending(const struct stream *s);
+/* Writes once; false when nothing more can be written now. */
+bool stream_deflate_push(struct stream *s, size_t *moved);
+/* All is written: what was needed for it is freed. */
+void stream_deflate_rest(struct stream *s);
+void stream_deflate_free(struct stream *s);
 
 /* stream_tls.c */
 void stream_handshake(struct stream *s);

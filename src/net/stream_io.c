@@ -62,9 +62,14 @@ void stream_set_input_max(struct stream *s, size_t max)
     stream_schedule(s);
 }
 
-static ssize_t read_some(struct stream *s, void *bytes, size_t len)
+ssize_t stream_read_some(struct stream *s, void *bytes, size_t len)
 {
     return s->ssl ? stream_tls_read(s, bytes, len) : stream_wire_read(s, bytes, len);
+}
+
+bool stream_holds_input(const struct stream *s)
+{
+    return stream_tls_holds_input(s) || (s->deflate && stream_deflate_holds_input(s));
 }
 
 /* Once, or until the TLS layer holds nothing back (no event would tell of that). False when there is no more.
@@ -78,13 +83,13 @@ static bool fill_once(struct stream *s)
     uint8_t *at = want ? buf_reserve(&s->in, want) : NULL;
     if (!at)
         return false;
-    ssize_t got = read_some(s, at, want);
+    ssize_t got = s->deflate ? stream_deflate_read(s, at, want) : stream_read_some(s, at, want);
     if (got > 0) {
         buf_added(&s->in, (size_t)got);
         s->input_news = true;
         if ((size_t)got == want && s->read_size < STREAM_READ_MAX)
             s->read_size *= 2;
-        return stream_tls_holds_input(s);
+        return stream_holds_input(s);
     }
     if (got == 0)
         s->eof = true;
@@ -116,12 +121,14 @@ bool stream_linger(struct stream *s)
 
 bool stream_has_output(const struct stream *s)
 {
-    return s->out.len > s->out_at || s->file_count > 0 || s->piece.len > s->piece_at;
+    return s->out.len > s->out_at || s->file_count > 0 || s->piece.len > s->piece_at ||
+           (s->deflate && stream_deflate_pending(s) > 0);
 }
 
 size_t stream_pending(const struct stream *s)
 {
-    return s->out.len - s->out_at + (s->piece.len - s->piece_at) + (size_t)s->file_bytes;
+    size_t packed = s->deflate ? stream_deflate_pending(s) : 0;
+    return s->out.len - s->out_at + (s->piece.len - s->piece_at) + (size_t)s->file_bytes + packed;
 }
 
 bool stream_is_full(const struct stream *s)
@@ -173,7 +180,7 @@ static void load_piece(struct stream *s, struct stream_file *file)
         file_free(s, file);
 }
 
-static struct slice next_output(struct stream *s)
+struct slice stream_next_output(struct stream *s)
 {
     if (s->piece.len > s->piece_at)
         return slice_from(buf_slice(&s->piece), s->piece_at);
@@ -189,7 +196,7 @@ static struct slice next_output(struct stream *s)
     return buf_slice(&s->piece);
 }
 
-static void output_written(struct stream *s, size_t len)
+void stream_output_written(struct stream *s, size_t len)
 {
     if (s->piece.len > s->piece_at) {
         s->piece_at += len;
@@ -206,23 +213,28 @@ static void output_written(struct stream *s, size_t len)
     }
 }
 
-static bool push_once(struct stream *s, size_t *moved)
+ssize_t stream_write_some(struct stream *s, const void *bytes, size_t len)
 {
-    struct slice next = next_output(s);
-    if (s->failed || next.len == 0)
-        return false;
     bool tls = s->ssl && s->phase != STREAM_TLS_WAITS;
-    ssize_t put = tls ? stream_tls_write(s, next.ptr, next.len) : stream_wire_write(s, next.ptr, next.len);
-    if (put > 0) {
-        *moved += (size_t)put;
-        output_written(s, (size_t)put);
-        return *moved < STREAM_TURN_BYTES;
-    }
+    ssize_t put = tls ? stream_tls_write(s, bytes, len) : stream_wire_write(s, bytes, len);
     if (put < 0 && errno == EAGAIN)
         s->blocked = true;
-    else if (!s->failed)
+    else if (put <= 0 && !s->failed)
         stream_fail(s, STREAM_RESET, "connection reset");
-    return false;
+    return put;
+}
+
+static bool push_once(struct stream *s, size_t *moved)
+{
+    struct slice next = stream_next_output(s);
+    if (s->failed || next.len == 0)
+        return false;
+    ssize_t put = stream_write_some(s, next.ptr, next.len);
+    if (put <= 0)
+        return false;
+    *moved += (size_t)put;
+    stream_output_written(s, (size_t)put);
+    return *moved < STREAM_TURN_BYTES;
 }
 
 void stream_push(struct stream *s)
@@ -235,7 +247,7 @@ void stream_push(struct stream *s)
         return;
     }
     s->blocked = false;
-    while (push_once(s, &moved))
+    while (s->deflate ? stream_deflate_push(s, &moved) : push_once(s, &moved))
         ;
     if (s->failed)
         return;
@@ -243,6 +255,8 @@ void stream_push(struct stream *s)
         buf_free(&s->out);
         buf_free(&s->piece);
         s->piece_at = 0;
+        if (s->deflate)
+            stream_deflate_rest(s);
         s->emptied = true;
         s->above = false;
     } else {

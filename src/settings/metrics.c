@@ -46,13 +46,14 @@ static const char *const identities[] = {"unknown",   "good",          "no_addre
 static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt",  "data",
                                             "bdat", "rset", "noop",     "vrfy",  "quit",
                                             "help", "auth", "starttls", "other", NULL};
+/* The verbs of IMAP, in no order that matters. */
 static const char *const imap_commands[] = {
-    "capability",  "noop",   "logout",  "id",        "starttls",     "authenticate", "login",
-    "enable",      "select", "examine", "create",    "delete",       "rename",       "subscribe",
-    "unsubscribe", "list",   "lsub",    "namespace", "status",       "append",       "replace",
-    "idle",        "check",  "close",   "unselect",  "expunge",      "search",       "fetch",
-    "store",       "copy",   "move",    "getquota",  "getquotaroot", "setquota",     "unauthenticate",
-    "other",       NULL};
+    "capability",  "noop",     "logout",         "id",          "starttls",    "authenticate", "login",
+    "enable",      "select",   "examine",        "create",      "delete",      "rename",       "subscribe",
+    "unsubscribe", "list",     "lsub",           "namespace",   "status",      "append",       "replace",
+    "idle",        "getquota", "getquotaroot",   "setquota",    "check",       "close",        "unselect",
+    "expunge",     "search",   "fetch",          "store",       "copy",        "move",         "sort",
+    "thread",      "compress", "unauthenticate", "getmetadata", "setmetadata", "other",        NULL};
 static const char *const pop3_commands[] = {"apop", "auth", "capa", "dele",  "lang", "list", "noop",
                                             "pass", "quit", "retr", "rset",  "stat", "stls", "top",
                                             "uidl", "user", "utf8", "other", NULL};

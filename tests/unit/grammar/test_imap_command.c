@@ -296,6 +296,7 @@ static const struct {
     {"UID FETCH 1:* (UID FLAGS) (partial 500:400 CHANGEDSINCE 98305)",
      "UID FETCH 1:0 83 since98305 part500:400"},
     {"UNAUTHENTICATE", "UNAUTHENTICATE "},
+    {"COMPRESS DEFLATE", "COMPRESS "},
     {"FETCH $ (PREVIEW (LAZY) EMAILID)", "FETCH $ 900"},
     {"FETCH 1 PREVIEW", "FETCH 1:1 800"},
     {"STORE 2:4 +FLAGS (\\Deleted)", "STORE 2:4 1 (\\Deleted)"},
