@@ -149,6 +149,8 @@ static void on_deleted(struct session *s, void *arg, enum err err, struct ipc_pa
         imap_session_unselect(s);
         buf_add_str(imap_session_output(s), "* OK [CLOSED] The selected mailbox was deleted\r\n");
     }
+    if (s->rev2)
+        tell_name(s);
     imap_session_done(s, "OK Delete completed");
 }
 

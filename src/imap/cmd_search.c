@@ -176,9 +176,6 @@ void imap_cmd_search(struct session *s)
     }
     if (!imap_search_begin(s))
         return;
-    search->root = imap_limit_search(s, search->root);
-    if (!search->root)
-        return; /* answered */
     struct cost cost = {0};
     (void)imap_search_walk(search->root, add_cost, &cost);
     if (cost.store || cost.nodes * imap_view_exists(&s->selected->view) > LOCAL_MAX)

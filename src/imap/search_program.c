@@ -131,7 +131,8 @@ bool imap_search_begin(struct session *s)
         return false; /* answered */
     if (search->returns & IMAP_RETURN_SAVE)
         imap_saved_clear(s); /* whatever goes wrong from here on is a NO */
-    return true;
+    search->root = imap_limit_search(s, search->root);
+    return search->root != NULL;
 }
 
 bool imap_search_program(struct session *s, struct buf *program)
