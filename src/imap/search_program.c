@@ -131,8 +131,11 @@ bool imap_search_begin(struct session *s)
         return false; /* answered */
     if (search->returns & IMAP_RETURN_SAVE)
         imap_saved_clear(s); /* whatever goes wrong from here on is a NO */
-    search->root = imap_limit_search(s, search->root);
-    return search->root != NULL;
+    struct imap_search_node *root = imap_limit_search(s, search->root);
+    if (!root)
+        return false; /* answered: the command and its search are gone */
+    search->root = root;
+    return true;
 }
 
 bool imap_search_program(struct session *s, struct buf *program)
