@@ -54,6 +54,11 @@ static const struct verb_row {
     [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none},  /* RFC 8437 */
     [IMAP_GETMETADATA] = {"GETMETADATA", AUTH, FORM_PLAIN, imap_args_getmetadata}, /* RFC 5464 */
     [IMAP_SETMETADATA] = {"SETMETADATA", AUTH, FORM_PLAIN, imap_args_setmetadata},
+    [IMAP_SETACL] = {"SETACL", AUTH, FORM_PLAIN, imap_args_setacl}, /* RFC 4314 */
+    [IMAP_DELETEACL] = {"DELETEACL", AUTH, FORM_PLAIN, imap_args_identifier},
+    [IMAP_GETACL] = {"GETACL", AUTH, FORM_PLAIN, imap_args_acl},
+    [IMAP_LISTRIGHTS] = {"LISTRIGHTS", AUTH, FORM_PLAIN, imap_args_identifier},
+    [IMAP_MYRIGHTS] = {"MYRIGHTS", AUTH, FORM_PLAIN, imap_args_acl},
 };
 
 const char *imap_verb_name(enum imap_verb verb)

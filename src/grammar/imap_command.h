@@ -62,6 +62,11 @@ enum imap_verb {
     IMAP_COMPRESS,
     IMAP_GETMETADATA,
     IMAP_SETMETADATA,
+    IMAP_SETACL,
+    IMAP_DELETEACL,
+    IMAP_GETACL,
+    IMAP_LISTRIGHTS,
+    IMAP_MYRIGHTS,
     IMAP_VERB_COUNT
 };
 
@@ -142,6 +147,13 @@ struct imap_search_args {
 
 enum imap_store_mode { IMAP_STORE_REPLACE, IMAP_STORE_ADD, IMAP_STORE_REMOVE };
 
+struct imap_acl_args { /* SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS (RFC 4314) */
+    struct slice mailbox;
+    struct slice identifier; /* in lower case */
+    enum imap_store_mode mode;
+    uint32_t rights; /* bits of enum imap_right */
+};
+
 struct imap_command {
     struct slice tag;
     enum imap_verb verb;
@@ -203,6 +215,7 @@ struct imap_command {
         } expunge;
         struct imap_search_args search;
         struct imap_metadata_args metadata;
+        struct imap_acl_args acl;
         struct {
             struct imap_set set;
             struct imap_fetch items;

@@ -94,6 +94,9 @@ bool imap_args_thread(struct imap_scan *s, struct imap_command *c);
 bool imap_args_fetch(struct imap_scan *s, struct imap_command *c);
 bool imap_args_store(struct imap_scan *s, struct imap_command *c);
 bool imap_args_copy(struct imap_scan *s, struct imap_command *c);
+bool imap_args_setacl(struct imap_scan *s, struct imap_command *c);
+bool imap_args_identifier(struct imap_scan *s, struct imap_command *c);
+bool imap_args_acl(struct imap_scan *s, struct imap_command *c);
 bool imap_args_getmetadata(struct imap_scan *s, struct imap_command *c);
 bool imap_args_setmetadata(struct imap_scan *s, struct imap_command *c);
 /* "(" entry *(SP entry) ")" or one entry alone: names of annotations (RFC 5464), lower case. */

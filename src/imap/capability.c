@@ -1,6 +1,8 @@
 /* capability.c: CAPABILITY, per state and account. */
 #include "imap/capability.h"
 
+#include "grammar/imap_acl.h"
+
 #include "net/sasl_offer.h"
 
 enum when { WHEN_LOGIN = 1, WHEN_IN = 2, WHEN_ALWAYS = 3 }; /* before login, after it */
@@ -56,6 +58,9 @@ static const struct {
     {"UIDONLY", CAP_UIDONLY, WHEN_IN},                             /* RFC 9586 */
     {"COMPRESS=DEFLATE", CAP_COMPRESS, WHEN_IN},                   /* RFC 4978 */
     {"MESSAGELIMIT", CAP_MESSAGELIMIT, WHEN_IN},                   /* RFC 9738 */
+    {"ACL", CAP_ACL, WHEN_IN},                                     /* RFC 4314 */
+    {"RIGHTS=" IMAP_RIGHTS_NEW, CAP_ACL, WHEN_IN},                 /* RFC 4314 */
+    {"LIST-MYRIGHTS", CAP_LIST_MYRIGHTS, WHEN_IN},                 /* RFC 8440 */
 };
 #define ROWS (sizeof rows / sizeof *rows)
 

@@ -43,7 +43,6 @@
 #define CAP_METADATA              (1ull << 34)
 #define CAP_METADATA_SERVER       (1ull << 35)
 #define CAP_ACL                   (1ull << 36)
-#define CAP_RIGHTS                (1ull << 37)
 #define CAP_QUOTASET              (1ull << 38)
 #define CAP_BINARY                (1ull << 39)
 #define CAP_NOTIFY                (1ull << 40)

@@ -123,11 +123,13 @@ static void on_seen(struct session *s, void *arg, enum err err, struct ipc_packe
     struct wire_flags_stored stored;
     fetch_of(s)->marking = false;
     err = wire_answer(err, packet, WIRE_FLAGS_STORED, &stored);
-    if (err || stored.err) {
+    bool unseen = !err && stored.code == STORE_CODE_NOPERM; /* read all the same (RFC 4314 section 4) */
+    if (err || (stored.err && !unseen)) {
         imap_session_refused(s, err ? err : stored.err, stored.code, stored.text);
         return;
     }
-    imap_view_own(&s->selected->view, stored.modseq);
+    if (!unseen)
+        imap_view_own(&s->selected->view, stored.modseq);
     advance(s);
 }
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "grammar/imap_write.h"
+#include "grammar/imap_acl.h"
+#include "imap/acl.h"
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/metadata.h"
@@ -140,7 +142,9 @@ static void write_row(struct session *s, size_t i, bool child_info)
     imap_write_mailbox(out, row->name, s->utf8);
     buf_add_str(out, child_info ? " (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n" : "\r\n");
     bool selectable = !(row->flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT));
-    if ((a->returns & IMAP_LIST_RETURN_STATUS) && selectable)
+    if ((a->returns & IMAP_LIST_RETURN_MYRIGHTS) && row->rights)
+        imap_myrights_write(s, row->name, row->rights);
+    if ((a->returns & IMAP_LIST_RETURN_STATUS) && selectable && row->rights & RIGHT_READ)
         imap_status_write(s, row, row->name, a->status);
     if ((a->returns & IMAP_LIST_RETURN_METADATA) && !(row->flags & MAILBOX_NONEXISTENT))
         imap_annotations_write(s, &work_of(s)->annotations, row->name);
@@ -194,6 +198,13 @@ static void lsub_row(struct session *s, size_t i)
     }
 }
 
+/* Others' mailboxes are left out where the client is not to know of them. */
+static bool is_hidden(const struct session *s, struct slice name)
+{
+    return !imap_capability_has(s, CAP_ACL) && slice_starts(name, SLICE(MAILBOX_OTHERS)) &&
+           (name.len == strlen(MAILBOX_OTHERS) || name.ptr[strlen(MAILBOX_OTHERS)] == '/');
+}
+
 static void write_rows(struct session *s)
 {
     struct list_work *w = work_of(s);
@@ -203,6 +214,8 @@ static void write_rows(struct session *s)
             s->run->resume = write_rows;
             return;
         }
+        if (is_hidden(s, w->rows[w->at].name))
+            continue;
         if (lsub)
             lsub_row(s, w->at);
         else
@@ -294,7 +307,8 @@ void imap_cmd_list(struct session *s)
         imap_session_done(s, "BAD Unexpected LIST options");
         return;
     }
-    if ((a->returns & IMAP_LIST_RETURN_MYRIGHTS) ||
+    bool rights = a->returns & IMAP_LIST_RETURN_MYRIGHTS;
+    if ((rights && !imap_capability_has(s, CAP_LIST_MYRIGHTS)) ||
         (a->status & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE))) {
         imap_session_done(s, "BAD Unknown LIST return option");
         return;

@@ -1,6 +1,7 @@
 /* cmd_quota.c: GETQUOTA, GETQUOTAROOT, SETQUOTA (RFC 9208). An account has one root, named "User quota". */
 #include "grammar/imap_write.h"
 #include "imap/command.h"
+#include "wire/mailbox.h"
 
 #define ROOT SLICE("User quota")
 
@@ -40,7 +41,9 @@ static void on_quota(struct session *s, void *arg, enum err err, struct ipc_pack
         imap_session_refused(s, err ? err : quota.err, quota.code, quota.text);
         return;
     }
-    bool limited = quota.limit_bytes || quota.limit_messages;
+    /* Another's mailboxes count for their owner, whose quota is not the reader's to know. */
+    bool others = c->verb == IMAP_GETQUOTAROOT && slice_starts(c->mailbox.mailbox, SLICE(MAILBOX_OTHERS "/"));
+    bool limited = !others && (quota.limit_bytes || quota.limit_messages);
     struct buf *out = imap_session_output(s);
     if (c->verb == IMAP_GETQUOTAROOT) {
         buf_add_str(out, "* QUOTAROOT ");

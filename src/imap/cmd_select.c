@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/imap_acl.h"
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/mailbox_open.h"
@@ -43,7 +44,8 @@ static void on_closed(struct session *s, void *arg, enum err err, struct ipc_pac
     (void)arg;
     struct wire_expunged expunged;
     err = wire_answer(err, packet, WIRE_EXPUNGED, &expunged);
-    if (err || expunged.err) {
+    bool kept = !err && expunged.code == STORE_CODE_NOPERM; /* RFC 4314 section 4: no error */
+    if (err || (expunged.err && !kept)) {
         imap_session_refused(s, err ? err : expunged.err, expunged.code, expunged.text);
         return;
     }
@@ -73,7 +75,8 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
     sel->mailbox = mailbox;
     sel->name = mem_dup(name.ptr, name.len);
     sel->name_len = name.len;
-    sel->read_only = read_only;
+    sel->rights = reply->rights;
+    sel->read_only = read_only || !(reply->rights & RIGHT_CHANGES);
     sel->mailbox_id = reply->mailbox;
     imap_view_open(&sel->view, mailbox->live, s->rev2 ? 0 : reply->recent_from);
     list_push_back(&mailbox->sessions, &sel->node);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "wire/mailbox.h"
 
 void imap_cmd_capability(struct session *s)
 {
@@ -78,6 +79,8 @@ void imap_cmd_unauthenticate(struct session *s)
 
 void imap_cmd_namespace(struct session *s)
 {
-    buf_add_str(imap_session_output(s), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    bool others = imap_capability_has(s, CAP_ACL);
+    buf_addf(imap_session_output(s), "* NAMESPACE ((\"\" \"/\")) %s NIL\r\n",
+             others ? "((\"" MAILBOX_OTHERS "/\" \"/\"))" : "NIL");
     imap_session_done(s, "OK Namespace completed");
 }

@@ -31,6 +31,8 @@ void imap_cmd_idle(struct session *s);
 void imap_cmd_getquota(struct session *s);
 void imap_cmd_getquotaroot(struct session *s);
 void imap_cmd_setquota(struct session *s);
+void imap_cmd_getacl(struct session *s);
+void imap_cmd_setacl(struct session *s);
 void imap_cmd_getmetadata(struct session *s);
 void imap_cmd_setmetadata(struct session *s);
 void imap_cmd_close(struct session *s);

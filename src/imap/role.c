@@ -142,6 +142,17 @@ static void tell_session(struct selected *sel, bool gone)
     imap_session_leave(s);
 }
 
+/* Sessions of one account lose the mailbox, as if it had been deleted. */
+static void tell_lost(struct imap_mailbox *mailbox, struct slice account)
+{
+    LIST_EACH(&mailbox->sessions, node)
+    {
+        struct selected *sel = CONTAINER_OF(node, struct selected, node);
+        if (slice_eq(imap_session_account(sel->session), account))
+            tell_session(sel, true);
+    }
+}
+
 static bool on_mbox_changed(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     (void)link;
@@ -153,6 +164,8 @@ static bool on_mbox_changed(void *ctx, struct ipc_link *link, struct ipc_packet 
     if (packet->fd_count > 0)
         adopt_image(mailbox, packet->fds[0]);
     mailbox->uses++; /* a session that ends here must not free it under our hands */
+    if (changed->lost.len)
+        tell_lost(mailbox, changed->lost);
     LIST_EACH(&mailbox->sessions, node)
     {
         tell_session(CONTAINER_OF(node, struct selected, node), changed->gone != 0);

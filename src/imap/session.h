@@ -59,6 +59,7 @@ struct selected {
     size_t name_len;
     uint64_t mailbox_id;
     struct imap_set_builder *saved; /* "$": UIDs (saved.c); NULL: nothing */
+    uint32_t rights; /* when it was selected: for what is told; store looks at each request anew */
     bool read_only, gone;
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "grammar/imap_acl.h"
 #include "grammar/imap_flags.h"
 #include "imap/session.h"
 
@@ -74,6 +75,25 @@ static void write_keyword_names(struct buf *out, const struct image *image, unsi
     }
 }
 
+/* Flags the session may change, and whether it may make new keywords (RFC 4314 section 5.2). */
+static void write_permanent(struct buf *out, const struct selected *sel)
+{
+    const struct imap_view *view = &sel->view;
+    if ((sel->rights & RIGHT_WRITE) && (sel->rights & RIGHT_SEEN) && (sel->rights & RIGHT_DELETED_FLAG)) {
+        write_keyword_names(out, view->live->image, view->keywords);
+    } else {
+        bool all = sel->rights & RIGHT_WRITE, deleted = sel->rights & RIGHT_DELETED_FLAG;
+        buf_add_str(out, all ? "\\Answered \\Flagged \\Draft" : "");
+        buf_add_str(out, deleted ? all ? " \\Deleted" : "\\Deleted" : "");
+        buf_add_str(out, sel->rights & RIGHT_SEEN ? all || deleted ? " \\Seen" : "\\Seen" : "");
+        for (unsigned k = 0; all && k < view->keywords; k++) {
+            buf_add_byte(out, ' ');
+            buf_add(out, image_keyword(view->live->image, k));
+        }
+    }
+    buf_add_str(out, (sel->rights & RIGHT_WRITE) && view->keywords < IMAGE_KEYWORDS ? " \\*" : "");
+}
+
 void imap_write_known_flags(struct session *s)
 {
     struct imap_view *view = &s->selected->view;
@@ -84,10 +104,8 @@ void imap_write_known_flags(struct session *s)
     buf_add_str(out, "* FLAGS (");
     write_keyword_names(out, image, view->keywords);
     buf_add_str(out, ")\r\n* OK [PERMANENTFLAGS (");
-    if (!s->selected->read_only) {
-        write_keyword_names(out, image, view->keywords);
-        buf_add_str(out, view->keywords < IMAGE_KEYWORDS ? " \\*" : "");
-    }
+    if (!s->selected->read_only)
+        write_permanent(out, s->selected);
     buf_add_str(out, s->selected->read_only ? ")] Read-only mailbox\r\n" : ")] Flags permitted\r\n");
 }
 

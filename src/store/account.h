@@ -73,6 +73,7 @@ struct account {
     struct vec suspects;  /* uint64_t: see account_settle() */
     struct vec events;    /* struct account_event */
     struct account_limits limits; /* the administrator's */
+    size_t acl_entries;           /* identifiers in the lists of all mailboxes */
     struct account_limits own;    /* the account's own (SETQUOTA) */
     struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts */
     uint64_t sortkeys_made;       /* how often they were begun anew */

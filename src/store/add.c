@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "settings/metrics.h"
 #include "store/alter.h"
+#include "store/acl.h"
 #include "store/load.h"
 #include "store/text.h"
 
@@ -163,6 +164,22 @@ static enum err find_replaced(struct account *account, struct addition *a, struc
     return ERR_OK;
 }
 
+/* Flags without a right to them are left out (RFC 4314 section 4, APPEND). */
+static void check_rights(struct account *account, struct addition *a)
+{
+    const struct mailbox *from = a->replaces ? account_mailbox_by_id(account, a->replaces_in) : NULL;
+    uint32_t goes = RIGHT_READ | RIGHT_DELETED_FLAG | RIGHT_EXPUNGE;
+    uint32_t rights = acl_rights(a->target->acl, account->address, a->by);
+    if (!(rights & RIGHT_INSERT) && !(rights & RIGHT_LOOKUP))
+        refuse(a, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
+    else if (!(rights & RIGHT_INSERT) ||
+             (from && (acl_rights(from->acl, account->address, a->by) & goes) != goes))
+        refuse(a, ERR_REFUSED, STORE_CODE_NOPERM, "the owner does not allow it");
+    a->flags &= acl_flags(rights);
+    if (!(rights & RIGHT_WRITE))
+        a->keywords = SLICE_EMPTY;
+}
+
 /* What can be said before anything is written. */
 static void check(struct account *account, struct addition *a, struct taken *taken)
 {
@@ -171,6 +188,10 @@ static void check(struct account *account, struct addition *a, struct taken *tak
     a->err = a->queue_id.len ? find_delivered(account, a, &a->refusal.why) : ERR_OK;
     a->target = a->err || a->repeated ? NULL : find_target(account, a);
     if (a->err || a->repeated || (a->replaces && find_replaced(account, a, &replaced)))
+        return;
+    if (a->target && a->by.len)
+        check_rights(account, a);
+    if (a->err)
         return;
     uint64_t bytes = size - replaced.size; /* may count backwards: sums are right modulo 2^64 */
     messages -= a->replaces != 0;

@@ -25,6 +25,7 @@ struct addition {
     struct slice header;   /* our header block */
     struct slice queue_id; /* empty: no delivery */
     struct slice mailbox;  /* empty: INBOX; a delivery to one that is not there goes to INBOX too */
+    struct slice by;       /* who asks and needs the right to; empty: a delivery, which needs none */
     struct slice keywords; /* wire_strings */
     uint64_t flags;        /* system flags */
     uint32_t date;         /* INTERNALDATE */

@@ -102,6 +102,8 @@ enum err alter_flags(struct account *account, struct mailbox *mailbox, const str
     else if (how->mode == FLAGS_REMOVE)
         change.clear = bits;
     change.set = how->mode == FLAGS_REMOVE ? 0 : bits;
+    change.clear &= ~how->kept;
+    change.set &= ~how->kept;
     AUTO_BUF struct buf uids = buf_new(ALTER_RANGES_MAX);
     collect_flags(mailbox, how, &change, &uids, modified);
     if (!buf_ok(modified) || !buf_ok(&uids)) {
@@ -210,6 +212,7 @@ struct copy {
     struct account *account;
     struct mailbox *from, *to;
     bool move;
+    uint64_t flags;        /* those that go with it */
     struct entry *entries; /* as they will be in the target */
     size_t count;
     struct change add, gone;
@@ -237,10 +240,11 @@ static bool collect_copy(struct copy *copy, struct slice uids)
         uint64_t flags;
         if (!mailbox_translate_flags(copy->from, copy->to, e.flags, &flags))
             return false;
+        flags &= copy->flags;
         wire_range_add(copy->source, e.uid, e.uid);
         runs_add(&runs, at, e.uid);
         mailbox_count(&copy->gone.counts, e.flags, e.size, -1);
-        mailbox_count(&copy->add.counts, e.flags, e.size, 1);
+        mailbox_count(&copy->add.counts, flags, e.size, 1);
         e.uid = copy->to->uidnext + (uint32_t)copy->count;
         e.flags = flags;
         copy->entries[copy->count++] = e;
@@ -306,8 +310,20 @@ enum err alter_copy(struct account *account, struct mailbox *from, struct mailbo
                     uint32_t expect, bool move, struct buf *source, struct buf *target,
                     struct refusal *refusal)
 {
-    struct copy copy = {
-        .account = account, .from = from, .to = to, .move = move, .source = source, .target = target};
+    return alter_copy_flags(account, from, to, uids, expect, move, UINT64_MAX, source, target, refusal);
+}
+
+enum err alter_copy_flags(struct account *account, struct mailbox *from, struct mailbox *to,
+                          struct slice uids, uint32_t expect, bool move, uint64_t flags, struct buf *source,
+                          struct buf *target, struct refusal *refusal)
+{
+    struct copy copy = {.account = account,
+                        .from = from,
+                        .to = to,
+                        .move = move,
+                        .flags = flags,
+                        .source = source,
+                        .target = target};
     size_t count = count_selected(from, uids);
     if (expect && count != expect) {
         (void)err_set(&refusal->why, ERR_REFUSED, "some of the messages are gone");

@@ -16,6 +16,7 @@ struct alter_flags {
     uint64_t unchanged_since;
     uint64_t told;   /* the client knows the flags up to this change */
     bool *overtaken; /* set when it does not know what some of the messages had before; may be NULL */
+    uint64_t kept;   /* bits that stay as they are: there is no right to change them */
 };
 /* `modified` gets the pairs left alone by the condition; `modseq` that of the change (the mailbox's when
  * nothing changed). */
@@ -31,7 +32,10 @@ enum err alter_remove(struct account *account, struct mailbox *mailbox, struct s
                       struct refusal *refusal) MUST_CHECK;
 
 /* `source` and `target` get the UIDs, pairwise. `expect` messages, or nothing is done; 0: those that are
- * there. */
+ * there. The first: of the flags only `flags` (bits as in the target) go with it. */
+enum err alter_copy_flags(struct account *account, struct mailbox *from, struct mailbox *to,
+                          struct slice uids, uint32_t expect, bool move, uint64_t flags, struct buf *source,
+                          struct buf *target, struct refusal *refusal) MUST_CHECK;
 enum err alter_copy(struct account *account, struct mailbox *from, struct mailbox *to, struct slice uids,
                     uint32_t expect, bool move, struct buf *source, struct buf *target,
                     struct refusal *refusal) MUST_CHECK;

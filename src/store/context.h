@@ -12,6 +12,7 @@
 #include "role/role.h"
 #include "store/account.h"
 #include "store/add.h"
+#include "store/shares.h"
 
 #define STORE_THREADS       24
 #define STORE_SLOTS_MAX     100000 /* accounts in memory: those with sessions, and those used lately */
@@ -80,6 +81,8 @@ struct job_op {
     void (*work)(struct job *job);    /* on the account's strand; the account is open */
     void (*answer)(struct job *job);  /* on the loop; also when the account could not be opened */
     void (*discard)(struct job *job); /* instead of answer() when who asked is gone; may be NULL */
+    uint32_t rights;                  /* of requests on a watch: needed beside RIGHT_READ */
+    enum store_code absent;           /* where there is no such mailbox; STORE_CODE_NONE: NONEXISTENT */
 };
 struct job {
     struct list node;
@@ -92,9 +95,10 @@ struct job {
     uint32_t request;
     enum wire_type type;
     struct arena *arena;
-    void *message;    /* the decoded struct; its slices live in the arena */
-    void *state;      /* the op's own */
-    uint64_t mailbox; /* of the watch */
+    void *message;       /* the decoded struct; its slices live in the arena */
+    void *state;         /* the op's own */
+    struct slice reader; /* who asks when the slot is another's; empty: its owner */
+    uint64_t mailbox;    /* of the watch */
     uint64_t watch;
     struct account *account;
     struct account_limits limits;
@@ -105,10 +109,17 @@ struct job {
     size_t event_count;
 };
 
-/* Copies the message and queues the job on the account's strand. `packet` NULL: nobody asks. */
+/* Copies the message and queues the job on the account's strand. `packet` NULL: nobody asks. When the slot is
+ * not that of the account whose grant was checked last (store_check_grant), the job runs as its reader: on a
+ * watch only with the rights it needs; by name only ops that look at job->reader are started so. */
 void job_start(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,
                struct ipc_packet *packet, uint64_t watch, uint64_t mailbox);
 bool job_asker_is_there(const struct job *job);
+/* From answer(): goes on in another account, as its reader (empty: its owner). */
+void job_move(struct job *job, struct slot *slot, struct slice reader);
+/* An answer without a job: the op's own form of it. */
+void job_answer_now(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                    const struct job_op *op, enum err err, enum store_code code, const char *text);
 /* Answers WIRE_RESULT from err and refusal. */
 void job_answer_result(struct job *job);
 /* err and code as the wire wants them: what is our own fault is "try later" to a peer. */
@@ -119,6 +130,47 @@ struct slice job_text(const struct job *job);
 void jobs_resume(struct store *store, enum role role);
 void store_fail(enum err *err, struct refusal *refusal, enum err what, enum store_code code,
                 const char *text);
+
+/* ---- access.c: mailboxes of other accounts ---- */
+
+#define ACCESS_OWNERS_MAX (1u << 20) /* bytes of the addresses of all who share with one account */
+#define ACCESS_ABSENT     "no such mailbox"
+
+/* "Other Users/OWNER/REST"; false: a name of the asker's own. */
+bool access_split(struct slice name, struct buf *owner, struct slice *rest);
+/* "Other Users/OWNER/" */
+void access_prefix(struct slice owner, struct buf *out);
+/* The account a name leads to: `own`, or another that may share. NULL: there is none (`absent`), or too much
+ * to do. */
+struct slot *access_slot(struct store *store, struct slot *own, struct slice name, bool *absent);
+/* Answers for it. */
+void access_refuse(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                   const struct job_op *op, bool absent);
+/* Checks the grant and starts a job where the name leads. */
+bool store_start_named(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                       const struct grant *grant, struct slice name, const struct job_op *op);
+
+/* On the strand, as things are now. The name in the account the job is in, canonical. */
+struct slice job_name(struct job *job, struct slice name);
+uint32_t job_rights(const struct job *job, const struct mailbox *mailbox);
+/* False: the job has failed, for whoever may not look it up as if there were none. */
+bool job_may(struct job *job, const struct mailbox *mailbox, uint32_t rights);
+void job_absent(struct job *job);
+/* The mailbox with these rights, or NULL and the job has failed. */
+struct mailbox *job_mailbox(struct job *job, struct slice name, uint32_t rights);
+/* Rights on the mailbox of a watch. */
+bool access_watch(struct job *job);
+/* Is the message one of the watched mailbox's? A reader of one mailbox has no right to the others of the
+ * account. `at`: where the last one was found, 0 at first. */
+bool access_holds(const struct job *job, uint64_t message, uint64_t *at);
+
+/* All accounts that may share with the asker: from answer(), begun in the asker's own. */
+struct access_walk {
+    struct slice asker, owners;
+};
+void access_walk_start(struct access_walk *walk, struct job *job);
+/* Moves the job on; false: there is no other. */
+bool access_walk_next(struct access_walk *walk, struct job *job);
 
 /* ---- grants.c ---- */
 
@@ -223,8 +275,16 @@ void queue_names_stop(struct queue_names *names);
 
 /* ---- watches.c ---- */
 
+/* An account that has another's mailbox open. */
+struct watch_reader {
+    struct list node; /* in watch->readers */
+    unsigned uses;
+    size_t len;
+    char account[];
+};
 struct watch {
     struct list node; /* in slot->watching */
+    struct list readers;
     uint64_t id;
     enum role role;
     struct slot *slot;
@@ -249,6 +309,13 @@ void watch_drop_use(struct store *store, struct watch *watch, bool taker);
 void watches_link_down(struct store *store, enum role role);
 /* What a job has changed. Takes the array. */
 void watches_tell(struct store *store, struct slot *slot, struct account_event *events, size_t count);
+/* Readers: accounts the mailbox is not their own. False: it has not selected it. */
+void watch_add_reader(struct watch *watch, struct slice account);
+bool watch_has_reader(const struct watch *watch, struct slice account);
+bool watch_drop_reader(struct watch *watch, struct slice account);
+/* The mailbox has a new list: whoever may not read it any more is told, before anything else is. */
+struct acl;
+void watches_tell_rights(struct store *store, struct slot *slot, uint64_t mailbox, const struct acl *acl);
 /* On the strand, of a select that will not be used. */
 void watch_release_view(struct account *account, uint64_t mailbox, unsigned uses, unsigned takers);
 
@@ -256,14 +323,14 @@ void watch_release_view(struct account *account, uint64_t mailbox, unsigned uses
 
 typedef bool store_handler(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 store_handler mailbox_on_list, mailbox_on_status, mailbox_on_create, mailbox_on_delete, mailbox_on_rename,
-    mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota,
-    mailbox_on_quota_set;
+    mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota, mailbox_on_quota_set;
 store_handler message_on_facts, message_on_open, message_on_flags, message_on_expunge, message_on_copy,
     message_on_search, message_on_sort, message_on_thread, message_on_vanished;
 /* Starts a job for a request under a grant and a watch. */
 bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                    const struct grant *grant, uint64_t id, const struct job_op *op);
 store_handler metadata_on_get, metadata_on_set;
+store_handler acl_on_get, acl_on_set;
 /* The account's slot of a grant, or an answer: true with NULL means answered; false: taken over. */
 bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *name, const struct job_op *op, struct slot **slot);
@@ -301,6 +368,8 @@ struct store {
     struct list parked[ROLE_COUNT];
     uint64_t epochs[ROLE_COUNT]; /* how often the link went down */
     struct grants grants;
+    struct slice asker; /* the account of the grant checked last: lives as long as the handler runs */
+    struct shares *shares;
     struct bodies bodies;
     struct watches watches;
     struct queue_names queue_names;

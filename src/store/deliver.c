@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/imap_list.h"
 #include "settings/metrics.h"
 #include "store/context.h"
 #include "wire/append_row.h"
@@ -28,6 +29,7 @@ struct delivery {
     struct slice session;
     uint64_t begun_ms;
     struct body **bodies;   /* held, one for each addition; none: from the queue's file */
+    bool foreign;           /* into another's mailbox: its account is not made by this */
     bool unlist;            /* the bodies are not named again after this */
     struct add_body queued; /* from the queue's file */
     int queued_fd;
@@ -172,10 +174,15 @@ static void batch_work(void *arg)
     take_ready(batch);
     struct addition *additions[ADD_GROUP_MAX];
     size_t count = 0;
-    enum err err = slot_account(batch->slot, true, &account, &why);
+    bool make = false;
+    for (size_t i = 0; i < batch->count; i++)
+        make = make || !batch->deliveries[i]->foreign;
+    enum err err = slot_account(batch->slot, make, &account, &why);
     for (size_t i = 0; i < batch->count; i++) {
         struct delivery *d = batch->deliveries[i];
-        if (err)
+        if (err == ERR_ABSENT && d->foreign)
+            refuse(d, err, STORE_CODE_TRYCREATE, ACCESS_ABSENT);
+        else if (err)
             refuse(d, err, STORE_CODE_UNAVAILABLE, why.text);
         else
             count += take_additions(account, d, additions + count);
@@ -360,7 +367,7 @@ static void append_answer(struct job *job)
     wire_reply(job->link, job->request, WIRE_APPENDED, false, &appended);
 }
 
-static const struct job_op append_op = {.answer = append_answer};
+static const struct job_op append_op = {.answer = append_answer, .absent = STORE_CODE_TRYCREATE};
 
 struct append_request {
     const struct wire_append *message;
@@ -391,15 +398,27 @@ static bool take_bodies(struct store *store, enum role role, struct append_reque
     return true;
 }
 
+/* The name in the account the message goes to, which may be another's. */
+static struct slice target_name(struct delivery *d, struct slice name)
+{
+    AUTO_BUF struct buf owner = buf_new(WIRE_NAME_MAX);
+    struct slice rest;
+    if (!access_split(name, &owner, &rest))
+        return arena_dup(d->arena, name);
+    return imap_mailbox_canonical_in(d->arena, arena_dup(d->arena, rest), '/');
+}
+
 static void fill_append(struct delivery *d, const struct append_request *r, uint64_t replaces_in)
 {
-    struct slice mailbox = arena_dup(d->arena, r->message->mailbox);
+    struct slice mailbox = target_name(d, r->message->mailbox), by = arena_dup(d->arena, d->store->asker);
+    d->foreign = !slice_eq(by, d->slot->address);
     uint32_t now = (uint32_t)clock_unix_s();
     d->unlist = true;
     for (size_t i = 0; i < d->count; i++) {
         const struct append_row *row = &r->rows[i];
         struct addition *a = &d->additions[i];
         a->mailbox = mailbox;
+        a->by = by;
         a->keywords = arena_dup(d->arena, row->keywords);
         a->flags = row->flags & IMAGE_SYSTEM_FLAGS;
         a->date = !row->date ? now : row->date < UINT32_MAX ? (uint32_t)row->date : UINT32_MAX;
@@ -429,6 +448,23 @@ static bool check_append(struct store *store, struct ipc_link *link, struct ipc_
     return true;
 }
 
+/* Where the name leads. REPLACE takes away and puts in with one commit, so both are of one account. */
+static struct slot *find_target(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                                const struct wire_append *m, struct slot *slot)
+{
+    bool absent = false;
+    struct slot *own = slot_get(store, store->asker);
+    struct slot *target = own ? access_slot(store, own, m->mailbox, &absent) : NULL;
+    if (!target)
+        access_refuse(store, link, packet, &append_op, absent);
+    else if (m->replaces && target != slot)
+        job_answer_now(store, link, packet, &append_op, ERR_REFUSED, STORE_CODE_CANNOT,
+                       "a message is not replaced by one of another account");
+    else
+        return target;
+    return NULL;
+}
+
 bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     struct store *store = ctx;
@@ -438,6 +474,8 @@ bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *pack
     if (!packet->request || !request.message->mailbox.len || !read_rows(&request) ||
         !check_append(store, link, packet, request.message, &slot, &mailbox))
         return false;
+    if (slot)
+        slot = find_target(store, link, packet, request.message, slot);
     if (!slot)
         return true;
     if (!take_bodies(store, role_of_link(link), &request)) {

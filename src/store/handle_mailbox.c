@@ -1,119 +1,105 @@
-/* handle_mailbox.c: LIST, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, SELECT and quota: from imap and http,
- * under a grant. Each request is a job: work() on the account's strand, answer() on the loop. */
+/* handle_mailbox.c: CREATE, DELETE, RENAME, SUBSCRIBE, SELECT and quota: from imap and http, under a grant.
+ * Each request is a job: work() on the account's strand, answer() on the loop. */
 #include "base/io.h"
-#include "grammar/imap_list.h"
+#include "store/acl.h"
 #include "store/context.h"
 #include "store/names.h"
 
-#define LIST_ROWS_MAX (64u << 20)
-#define LIST_PACKET   (48u * 1024) /* rows in one packet, about */
-
-/* ---- LIST, STATUS ---- */
-
-static void answer_rows(struct job *job)
-{
-    const struct wire_mbox_rows rows = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
-    wire_reply(job->link, job->request, WIRE_MBOX_ROWS, false, &rows);
-}
-
-struct rows_state {
-    struct buf rows;
-};
-
-static void free_rows(void *arg)
-{
-    buf_free(&((struct rows_state *)arg)->rows);
-}
-
-static struct rows_state *rows_state(struct job *job)
-{
-    struct rows_state *state = ARENA_NEW(job->arena, struct rows_state);
-    state->rows = buf_new(LIST_ROWS_MAX);
-    arena_defer(job->arena, free_rows, state);
-    job->state = state;
-    return state;
-}
-
-static void list_work(struct job *job)
-{
-    names_list(job->account, &rows_state(job)->rows);
-}
-
-/* As many whole rows as make a packet. */
-static struct slice take_packet(struct slice *rest)
-{
-    struct slice all = *rest;
-    struct mailbox_row row;
-    while (all.len - rest->len < LIST_PACKET && mailbox_row_take(rest, &row))
-        ;
-    return slice_sub(all, 0, all.len - rest->len);
-}
-
-static void list_answer(struct job *job)
-{
-    if (job->err || !job->state) {
-        answer_rows(job);
-        return;
-    }
-    struct slice rest = buf_slice(&((struct rows_state *)job->state)->rows);
-    do {
-        const struct wire_mbox_rows rows = {.rows = take_packet(&rest)};
-        wire_reply(job->link, job->request, WIRE_MBOX_ROWS, rest.len > 0, &rows);
-    } while (rest.len);
-}
-
-static const struct job_op list_op = {.work = list_work, .answer = list_answer};
-
-static struct slice canonical(struct job *job, struct slice name)
-{
-    return imap_mailbox_canonical_in(job->arena, name, '/');
-}
-
-static void status_work(struct job *job)
-{
-    const struct wire_mbox_name *m = job->message;
-    const struct mailbox *mailbox = account_mailbox(job->account, canonical(job, m->name));
-    if (!mailbox || mailbox->flags & MAILBOX_NOSELECT) {
-        store_fail(&job->err, &job->refusal, ERR_ABSENT, STORE_CODE_NONEXISTENT, "no such mailbox");
-        return;
-    }
-    const struct mailbox_row row = names_row(job->account, mailbox);
-    mailbox_row_add(&rows_state(job)->rows, &row);
-}
-
-static const struct job_op status_op = {.work = status_work, .answer = list_answer};
-
 /* ---- names ---- */
+
+/* A new name stands below one on which there is a right to make it (RFC 4314 section 4). Only the owner makes
+ * names at the top. */
+static bool may_make(struct job *job, struct slice name)
+{
+    const struct mailbox *above = names_above(job->account, name);
+    if (!above && !job->reader.len)
+        return true;
+    if (above)
+        return job_may(job, above, RIGHT_CREATE);
+    job_absent(job);
+    return false;
+}
+
+/* What is there already and may not be looked up is not told of. */
+static void hide_existing(struct job *job, struct slice name)
+{
+    const struct mailbox *m = account_mailbox(job->account, name);
+    if (job->err && job->refusal.code == STORE_CODE_ALREADYEXISTS && m &&
+        !(job_rights(job, m) & RIGHT_LOOKUP))
+        store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_CANNOT, "not possible here");
+}
 
 static void create_work(struct job *job)
 {
     const struct wire_mbox_create *m = job->message;
-    job->err =
-        names_create(job->account, canonical(job, m->name), (enum special_use)m->special_use, &job->refusal);
+    struct slice name = job_name(job, m->name);
+    if (m->special_use && job->reader.len)
+        store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_CANNOT, "special uses are the owner's");
+    else if (may_make(job, name))
+        job->err = names_create(job->account, name, (enum special_use)m->special_use, &job->refusal);
+    hide_existing(job, name);
+}
+
+/* Whom an account shares with may be fewer now. */
+static void update_shares(struct job *job)
+{
+    AUTO_BUF struct buf identifiers = buf_new(SHARES_BYTES_MAX);
+    struct why ignored; /* then it is more than needed until it is opened again */
+    acl_sharers(job->account, &identifiers);
+    (void)!shares_set(job->store->shares, job->account->address, buf_slice(&identifiers), &ignored);
 }
 
 static void delete_work(struct job *job)
 {
     const struct wire_mbox_name *m = job->message;
-    job->err = names_delete(job->account, canonical(job, m->name), &job->refusal);
+    const struct mailbox *mailbox = job_mailbox(job, m->name, RIGHT_DELETE);
+    if (!mailbox)
+        return;
+    bool shared = mailbox->acl;
+    job->err = names_delete(job->account, job_name(job, m->name), &job->refusal);
+    if (!job->err && shared)
+        update_shares(job);
 }
 
 static void rename_work(struct job *job)
 {
     const struct wire_mbox_rename *m = job->message;
-    job->err = names_rename(job->account, canonical(job, m->from), canonical(job, m->to), &job->refusal);
+    struct slice from = job_name(job, m->from), to = job_name(job, m->to);
+    if (!job_mailbox(job, m->from, RIGHT_DELETE) || !may_make(job, to))
+        return;
+    if (job->reader.len && slice_eq(from, SLICE("INBOX")))
+        store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_CANNOT,
+                   "INBOX is its owner's to rename");
+    else
+        job->err = names_rename(job->account, from, to, &job->refusal);
+    hide_existing(job, to);
 }
 
+/* In the account that shares it: is it there for the asker? Then in the asker's own, whose subscription it
+ * is.
+ */
 static void subscribe_work(struct job *job)
 {
     const struct wire_mbox_subscribe *m = job->message;
-    job->err = names_subscribe(job->account, canonical(job, m->name), m->on, &job->refusal);
+    if (job->reader.len)
+        (void)!job_mailbox(job, m->name, RIGHT_LOOKUP);
+    else
+        job->err = names_subscribe(job->account, job_name(job, m->name), m->on, &job->refusal);
+}
+
+static void subscribe_answer(struct job *job)
+{
+    struct slot *own = job->reader.len && !job->err ? slot_get(job->store, job->reader) : NULL;
+    if (own)
+        job_move(job, own, SLICE_EMPTY);
+    else
+        job_answer_result(job);
 }
 
 static const struct job_op create_op = {.work = create_work, .answer = job_answer_result};
 static const struct job_op delete_op = {.work = delete_work, .answer = job_answer_result};
 static const struct job_op rename_op = {.work = rename_work, .answer = job_answer_result};
-static const struct job_op subscribe_op = {.work = subscribe_work, .answer = job_answer_result};
+static const struct job_op subscribe_op = {.work = subscribe_work, .answer = subscribe_answer};
 
 /* ---- SELECT ---- */
 
@@ -149,11 +135,10 @@ static void fill_selected(struct select_state *state, struct mailbox *mailbox)
 static void select_work(struct job *job)
 {
     const struct wire_mbox_select *m = job->message;
-    struct mailbox *mailbox = account_mailbox(job->account, canonical(job, m->name));
-    if (!mailbox) {
-        job->err = err_set(&job->refusal.why, ERR_ABSENT, "no such mailbox");
+    struct mailbox *mailbox = job_mailbox(job, m->name, RIGHT_READ);
+    if (!mailbox)
         return;
-    }
+    uint32_t rights = job_rights(job, mailbox);
     job->err = account_view(job->account, mailbox->id, &mailbox, &job->refusal.why);
     if (job->err)
         return;
@@ -166,6 +151,7 @@ static void select_work(struct job *job)
         return;
     }
     fill_selected(state, mailbox);
+    state->selected.rights = rights;
     job->state = state;
 }
 
@@ -193,6 +179,8 @@ static void select_answer(struct job *job)
     if (w) {
         w->uses++;
         w->takers += state->taker;
+        if (job->reader.len)
+            watch_add_reader(w, job->reader);
         selected = state->selected;
         selected.watch = w->id;
     } else if (state) {
@@ -263,40 +251,52 @@ static bool start(struct store *store, struct ipc_link *link, struct ipc_packet 
     return true;
 }
 
-bool mailbox_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
-{
-    return start(ctx, link, packet, &((const struct wire_mbox_list *)message)->grant, &list_op);
-}
-
-bool mailbox_on_status(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
-{
-    return start(ctx, link, packet, &((const struct wire_mbox_name *)message)->grant, &status_op);
-}
-
 bool mailbox_on_create(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_mbox_create *m = message;
-    return m->special_use < SPECIAL_COUNT && start(ctx, link, packet, &m->grant, &create_op);
+    return m->special_use < SPECIAL_COUNT &&
+           store_start_named(ctx, link, packet, &m->grant, m->name, &create_op);
 }
 
 bool mailbox_on_delete(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_mbox_name *)message)->grant, &delete_op);
+    const struct wire_mbox_name *m = message;
+    return store_start_named(ctx, link, packet, &m->grant, m->name, &delete_op);
 }
 
 bool mailbox_on_rename(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_mbox_rename *)message)->grant, &rename_op);
+    struct store *store = ctx;
+    const struct wire_mbox_rename *m = message;
+    struct slot *own;
+    bool absent = false;
+    if (!packet->request || !store_check_grant(store, link, packet, &m->grant, &rename_op, &own))
+        return false;
+    if (!own)
+        return true;
+    struct slot *from = access_slot(store, own, m->from, &absent);
+    struct slot *to = from ? access_slot(store, own, m->to, &absent) : NULL;
+    if (from && from == to)
+        job_start(store, from, &rename_op, link, packet, 0, 0);
+    else if (to)
+        job_answer_now(store, link, packet, &rename_op, ERR_REFUSED, STORE_CODE_CANNOT,
+                       "mailboxes do not move between accounts");
+    else
+        access_refuse(store, link, packet, &rename_op, absent);
+    return true;
 }
 
 bool mailbox_on_subscribe(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_mbox_subscribe *)message)->grant, &subscribe_op);
+    const struct wire_mbox_subscribe *m = message;
+    return m->on ? store_start_named(ctx, link, packet, &m->grant, m->name, &subscribe_op)
+                 : start(ctx, link, packet, &m->grant, &subscribe_op);
 }
 
 bool mailbox_on_select(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_mbox_select *)message)->grant, &select_op);
+    const struct wire_mbox_select *m = message;
+    return store_start_named(ctx, link, packet, &m->grant, m->name, &select_op);
 }
 
 bool mailbox_on_quota(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -321,7 +321,8 @@ bool mailbox_on_unselect(void *ctx, struct ipc_link *link, struct ipc_packet *pa
     enum grant_state state = grants_find(&store->grants, &m->grant, role_of_link(link), &account);
     if (state == GRANT_FORGED || (w && w->role != role_of_link(link)))
         return false;
-    if (w && state == GRANT_ALIVE && !slice_eq(account, w->slot->address))
+    bool other = w && state == GRANT_ALIVE && !slice_eq(account, w->slot->address);
+    if (other && !watch_drop_reader(w, account))
         return false;
     if (w)
         watch_drop_use(store, w, !m->read_only);

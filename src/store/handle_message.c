@@ -2,16 +2,17 @@
  * copy, vanished. From imap and http, under a grant and a watch. Long answers come in pieces; between
  * two pieces others get at the account. */
 #include "base/io.h"
-#include "grammar/imap_list.h"
+#include "store/acl.h"
 #include "store/alter.h"
 #include "store/blob.h"
 #include "store/context.h"
 #include "store/fetch.h"
 
-#define PIECES_AT_ONCE 8                    /* packets of rows made before others get at the account */
-#define UIDS_PACKET    (48u * 1024 / 8 * 8) /* bytes of UID pairs in one packet */
-#define MODIFIED_MAX   (56u * 1024)
-#define COPIED_MAX     (WIRE_BLOB_MAX / 2) /* each of the two lists of a copy */
+#define FETCH_ROWS_FULL (40u * 1024)         /* of a reader's rows: then the packet is sent */
+#define PIECES_AT_ONCE  8                    /* packets of rows made before others get at the account */
+#define UIDS_PACKET     (48u * 1024 / 8 * 8) /* bytes of UID pairs in one packet */
+#define MODIFIED_MAX    (56u * 1024)
+#define COPIED_MAX      (WIRE_BLOB_MAX / 2) /* each of the two lists of a copy */
 
 /* The mailbox of the watch with its image. */
 static struct mailbox *open_mailbox(struct job *job)
@@ -38,9 +39,30 @@ static struct buf *job_buf(struct job *job, size_t max)
 
 struct facts_state {
     struct slice left; /* ids not answered yet */
+    uint64_t at;       /* of the last one in the mailbox: access_holds() */
     struct buf *rows[PIECES_AT_ONCE];
     size_t count;
 };
+
+/* A reader gets at the messages of this mailbox; others of the account are as good as gone. */
+static enum err rows_for_reader(struct job *job, struct facts_state *state, struct buf *rows)
+{
+    enum err err = ERR_OK;
+    uint64_t id;
+    for (struct slice rest = state->left; !err && rows->len < FETCH_ROWS_FULL && slice_take_le64(&rest, &id);
+         state->left = rest) {
+        struct slice one = slice_sub(state->left, 0, sizeof id);
+        if (access_holds(job, id, &state->at)) {
+            err = fetch_rows(job->account, &one, rows, &job->refusal.why);
+            if (one.len) /* no more room */
+                break;
+        } else {
+            const struct facts_row none = {.message = id};
+            facts_row_add(rows, &none);
+        }
+    }
+    return err;
+}
 
 static void facts_work(struct job *job)
 {
@@ -56,7 +78,8 @@ static void facts_work(struct job *job)
     while (!job->err && state->left.len && state->count < PIECES_AT_ONCE) {
         struct buf *rows = state->rows[state->count];
         buf_clear(rows);
-        job->err = fetch_rows(job->account, &state->left, rows, &job->refusal.why);
+        job->err = job->reader.len ? rows_for_reader(job, state, rows)
+                                   : fetch_rows(job->account, &state->left, rows, &job->refusal.why);
         state->count += rows->len > 0;
         if (!rows->len)
             break;
@@ -108,7 +131,11 @@ static void open_work(struct job *job)
     struct open_state *state = ARENA_NEW(job->arena, struct open_state);
     state->fds[0] = state->fds[1] = -1;
     arena_defer(job->arena, close_files, state);
-    job->err = fetch_message_in(job->account, job->arena, m->message, &state->message, &job->refusal.why);
+    uint64_t at = 0;
+    if (job->reader.len && !access_holds(job, m->message, &at))
+        job->err = err_set(&job->refusal.why, ERR_ABSENT, "the message is gone");
+    else
+        job->err = fetch_message_in(job->account, job->arena, m->message, &state->message, &job->refusal.why);
     if (!job->err)
         job->err = blob_open(&job->account->root, job->account->folder, m->message, &state->fds[0],
                              &job->refusal.why);
@@ -144,6 +171,23 @@ struct flags_state {
     struct buf *modified;
 };
 
+/* What is named and may not be changed stays as it is; when none of it may, that is refused (RFC 4314 section
+ * 4, STORE). */
+static bool may_flag(struct job *job, const struct mailbox *mailbox, struct alter_flags *how)
+{
+    uint32_t rights = job_rights(job, mailbox);
+    uint64_t may = acl_flags(rights), named = how->flags;
+    how->kept = ~may;
+    bool some = named & may || (how->keywords.len && rights & RIGHT_WRITE);
+    bool nothing = how->mode != FLAGS_SET && !named && !how->keywords.len;
+    if (how->mode == FLAGS_SET ? may != 0 : some || nothing) {
+        how->keywords = rights & RIGHT_WRITE ? how->keywords : SLICE_EMPTY;
+        return true;
+    }
+    store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_NOPERM, "the owner does not allow it");
+    return false;
+}
+
 static void flags_work(struct job *job)
 {
     const struct wire_flags_store *m = job->message;
@@ -152,14 +196,16 @@ static void flags_work(struct job *job)
         return;
     struct flags_state *state = ARENA_NEW(job->arena, struct flags_state);
     state->modified = job_buf(job, MODIFIED_MAX);
-    const struct alter_flags how = {.mode = (enum flags_mode)m->mode,
-                                    .flags = m->flags,
-                                    .keywords = m->keywords,
-                                    .uids = m->uids,
-                                    .conditional = m->conditional,
-                                    .unchanged_since = m->unchanged_since,
-                                    .told = m->told,
-                                    .overtaken = &state->overtaken};
+    struct alter_flags how = {.mode = (enum flags_mode)m->mode,
+                              .flags = m->flags,
+                              .keywords = m->keywords,
+                              .uids = m->uids,
+                              .conditional = m->conditional,
+                              .unchanged_since = m->unchanged_since,
+                              .told = m->told,
+                              .overtaken = &state->overtaken};
+    if (!may_flag(job, mailbox, &how))
+        return;
     job->err = alter_flags(job->account, mailbox, &how, &state->modseq, state->modified, &job->refusal);
     job->state = state;
 }
@@ -201,7 +247,8 @@ static void expunge_answer(struct job *job)
     wire_reply(job->link, job->request, WIRE_EXPUNGED, false, &expunged);
 }
 
-static const struct job_op expunge_op = {.work = expunge_work, .answer = expunge_answer};
+static const struct job_op expunge_op = {
+    .work = expunge_work, .answer = expunge_answer, .rights = RIGHT_EXPUNGE};
 
 /* ---- copy and move ---- */
 
@@ -216,18 +263,19 @@ static void copy_work(struct job *job)
     struct mailbox *from = open_mailbox(job);
     if (!from)
         return;
-    struct slice name = imap_mailbox_canonical_in(job->arena, m->target, '/');
-    struct mailbox *to = account_mailbox(job->account, name);
-    if (!to || to->flags & MAILBOX_NOSELECT) {
-        store_fail(&job->err, &job->refusal, ERR_ABSENT, STORE_CODE_TRYCREATE, "no such mailbox");
+    struct mailbox *to = job_mailbox(job, m->target, RIGHT_INSERT);
+    if (!to || (m->move && !job_may(job, from, RIGHT_DELETED_FLAG | RIGHT_EXPUNGE)))
+        return;
+    if (to->flags & MAILBOX_NOSELECT) {
+        job_absent(job);
         return;
     }
     struct copy_state *state = ARENA_NEW(job->arena, struct copy_state);
     *state = (struct copy_state){.uidvalidity = to->uidvalidity,
                                  .source = job_buf(job, ALTER_RANGES_MAX),
                                  .target = job_buf(job, ALTER_RANGES_MAX)};
-    job->err = alter_copy(job->account, from, to, m->uids, m->expect, m->move, state->source, state->target,
-                          &job->refusal);
+    job->err = alter_copy_flags(job->account, from, to, m->uids, m->expect, m->move,
+                                acl_flags(job_rights(job, to)), state->source, state->target, &job->refusal);
     job->state = state;
 }
 
@@ -246,7 +294,8 @@ static void copy_answer(struct job *job)
     wire_reply(job->link, job->request, WIRE_COPIED, false, &copied);
 }
 
-static const struct job_op copy_op = {.work = copy_work, .answer = copy_answer};
+static const struct job_op copy_op = {
+    .work = copy_work, .answer = copy_answer, .absent = STORE_CODE_TRYCREATE};
 
 /* ---- lists of UIDs, in packets ---- */
 
@@ -337,7 +386,24 @@ bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *pac
 bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_copy *m = message;
-    return uids_are_sane(m->uids) && message_start(ctx, link, packet, &m->grant, m->watch, &copy_op);
+    struct store *store = ctx;
+    struct watch *w;
+    bool absent = false;
+    if (!packet->request || !uids_are_sane(m->uids) ||
+        !store_check_watch(store, link, packet, &m->grant, m->watch, &copy_op, &w))
+        return false;
+    if (!w)
+        return true;
+    struct slot *own = slot_get(store, store->asker);
+    struct slot *target = own ? access_slot(store, own, m->target, &absent) : NULL;
+    if (!target)
+        access_refuse(store, link, packet, &copy_op, absent);
+    else if (target == w->slot)
+        job_start(store, target, &copy_op, link, packet, w->id, w->mailbox);
+    else
+        job_answer_now(store, link, packet, &copy_op, ERR_REFUSED, STORE_CODE_CANNOT,
+                       "messages do not move between accounts");
+    return true;
 }
 
 bool message_on_vanished(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

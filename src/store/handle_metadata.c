@@ -2,7 +2,7 @@
  */
 #include <stdio.h>
 
-#include "grammar/imap_list.h"
+#include "store/acl.h"
 #include "store/context.h"
 #include "store/metadata.h"
 
@@ -12,6 +12,8 @@
 struct metadata_state {
     struct buf rows;
     uint64_t longest;
+    struct access_walk walk;
+    bool walking;
 };
 
 static void free_rows(void *arg)
@@ -43,33 +45,60 @@ static void add_admin(struct job *job, struct metadata_state *state)
     }
 }
 
-/* The mailbox a name stands for; 0 for the server. */
-static bool find_mailbox(struct job *job, struct slice name, uint64_t *id)
+/* The mailbox a name stands for; 0 for the server, whose annotations are everybody's own. */
+static bool find_mailbox(struct job *job, struct slice name, uint32_t rights, uint64_t *id)
 {
     *id = 0;
-    if (!name.len)
-        return true;
-    const struct mailbox *m = account_mailbox(job->account, imap_mailbox_canonical_in(job->arena, name, '/'));
+    const struct mailbox *m = name.len ? job_mailbox(job, name, rights) : NULL;
     if (m)
         *id = m->id;
-    else
-        store_fail(&job->err, &job->refusal, ERR_ABSENT, STORE_CODE_NONEXISTENT, "no such mailbox");
-    return m != NULL;
+    return !name.len || m;
+}
+
+/* Those of all mailboxes of another that the asker may read, under the names it knows. */
+static enum err get_others(struct job *job, struct metadata_query *query, struct buf *rows)
+{
+    AUTO_BUF struct buf full = buf_new(2 * WIRE_MAILBOX_MAX);
+    enum err err = ERR_OK;
+    size_t at = 0;
+    const struct mailbox *m;
+    while (!err && (m = idmap_next(job->account->by_id, &at, NULL))) {
+        if ((~job_rights(job, m) & (RIGHT_LOOKUP | RIGHT_READ)))
+            continue;
+        uint64_t longest = 0;
+        buf_clear(&full);
+        access_prefix(job->account->address, &full);
+        buf_add(&full, m->name);
+        query->mailbox = m->id;
+        err = metadata_get(job->account, query, buf_slice(&full), rows, &longest, &job->refusal.why);
+    }
+    return err;
+}
+
+static enum err get_rows(struct job *job, struct metadata_query *query, struct metadata_state *state)
+{
+    const struct wire_metadata_get *m = job->message;
+    if (!m->every)
+        return metadata_get(job->account, query, m->mailbox, &state->rows, &state->longest,
+                            &job->refusal.why);
+    return job->reader.len ? get_others(job, query, &state->rows)
+                           : metadata_get_every(job->account, query, &state->rows, &job->refusal.why);
 }
 
 static void get_work(struct job *job)
 {
     const struct wire_metadata_get *m = job->message;
-    struct metadata_query query = {.depth = m->depth, .max_size = m->max_size, .entries = m->entries};
-    if (!m->every && !find_mailbox(job, m->mailbox, &query.mailbox))
+    struct metadata_query query = {
+        .who = job->reader, .depth = m->depth, .max_size = m->max_size, .entries = m->entries};
+    if (!m->every && !find_mailbox(job, m->mailbox, RIGHT_LOOKUP | RIGHT_READ, &query.mailbox))
         return;
-    struct metadata_state *state = ARENA_NEW(job->arena, struct metadata_state);
-    state->rows = buf_new(ROWS_MAX);
-    arena_defer(job->arena, free_rows, state);
-    job->state = state;
-    job->err = m->every ? metadata_get_every(job->account, &query, &state->rows, &job->refusal.why)
-                        : metadata_get(job->account, &query, m->mailbox, &state->rows, &state->longest,
-                                       &job->refusal.why);
+    struct metadata_state *state = job->state;
+    if (!state) {
+        job->state = state = ARENA_NEW(job->arena, struct metadata_state);
+        state->rows = buf_new(ROWS_MAX);
+        arena_defer(job->arena, free_rows, state);
+    }
+    job->err = get_rows(job, &query, state);
     if (!job->err && !buf_ok(&state->rows))
         store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_LIMIT, "too many annotations");
 }
@@ -89,8 +118,24 @@ static struct slice take_packet(struct slice *rest)
     }
 }
 
+/* Of all mailboxes: on to the next account that shares with the asker. */
+static bool goes_on(struct job *job)
+{
+    const struct wire_metadata_get *m = job->message;
+    struct metadata_state *state = job->state;
+    if (!m || !m->every || !state || (job->err && !job->reader.len))
+        return false;
+    if (!state->walking)
+        access_walk_start(&state->walk, job);
+    state->walking = true;
+    job->err = ERR_OK; /* what cannot be read of another's is left out */
+    return access_walk_next(&state->walk, job);
+}
+
 static void get_answer(struct job *job)
 {
+    if (goes_on(job))
+        return;
     struct wire_metadata_rows rows = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
     const struct wire_metadata_get *m = job->message;
     struct metadata_state *state = job->state;
@@ -121,35 +166,37 @@ static bool may_set(struct job *job, struct slice changes)
     return true;
 }
 
+/* Shared ones are changed by who may change flags, private ones by who may read (RFC 5464 section 3.3). */
+static uint32_t rights_to_set(struct slice changes)
+{
+    struct slice entry, value;
+    uint32_t rights = RIGHT_LOOKUP | RIGHT_READ;
+    while (wire_strings_take(&changes, &entry) && wire_strings_take(&changes, &value))
+        rights |= slice_starts(entry, SLICE("/shared")) ? RIGHT_WRITE : 0;
+    return rights;
+}
+
 static void set_work(struct job *job)
 {
     const struct wire_metadata_set *m = job->message;
     uint64_t mailbox;
-    if (find_mailbox(job, m->mailbox, &mailbox) && (m->mailbox.len || may_set(job, m->changes)))
-        job->err = metadata_set(job->account, mailbox, SLICE_EMPTY, m->changes, &job->refusal);
+    if (find_mailbox(job, m->mailbox, rights_to_set(m->changes), &mailbox) &&
+        (m->mailbox.len || may_set(job, m->changes)))
+        job->err = metadata_set(job->account, mailbox, job->reader, m->changes, &job->refusal);
 }
 
 static const struct job_op set_op = {.work = set_work, .answer = job_answer_result};
 
 /* ---- handlers ---- */
 
-static bool start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
-                  const struct grant *grant, const struct job_op *op)
-{
-    struct slot *slot;
-    if (!packet->request || !store_check_grant(store, link, packet, grant, op, &slot))
-        return false;
-    if (slot)
-        job_start(store, slot, op, link, packet, 0, 0);
-    return true;
-}
-
 bool metadata_on_get(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_metadata_get *)message)->grant, &get_op);
+    const struct wire_metadata_get *m = message;
+    return store_start_named(ctx, link, packet, &m->grant, m->every ? SLICE_EMPTY : m->mailbox, &get_op);
 }
 
 bool metadata_on_set(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
-    return start(ctx, link, packet, &((const struct wire_metadata_set *)message)->grant, &set_op);
+    const struct wire_metadata_set *m = message;
+    return store_start_named(ctx, link, packet, &m->grant, m->mailbox, &set_op);
 }

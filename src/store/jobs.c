@@ -49,11 +49,15 @@ static void work(void *arg)
 {
     struct job *job = arg;
     job->again = false;
-    job->err = slot_account(job->slot, true, &job->account, &job->refusal.why);
+    bool own = !job->reader.len; /* nobody makes another's account */
+    job->err = slot_account(job->slot, own, &job->account, &job->refusal.why);
+    if (job->err == ERR_ABSENT && !own)
+        job_absent(job);
     if (job->err)
         return;
     job->account->limits = job->limits;
-    job->op->work(job);
+    if (!job->watch || access_watch(job))
+        job->op->work(job);
     job->events = account_take_events(job->account, &job->event_count);
 }
 
@@ -107,6 +111,29 @@ void jobs_resume(struct store *store, enum role role)
         run(CONTAINER_OF(node, struct job, node));
 }
 
+void job_move(struct job *job, struct slot *slot, struct slice reader)
+{
+    slot_hold(slot);
+    slot_release(job->slot);
+    job->slot = slot;
+    job->reader = reader;
+    job->account = NULL;
+    job->err = ERR_OK;
+    job->refusal = (struct refusal){0};
+    job->limits = quotas_of(job->store->quotas, slot->address);
+    job->watch = 0; /* it is not of this account */
+    job->again = true;
+}
+
+/* Grants are named by network roles alone; each of their messages has been checked for one. */
+static struct slice reader_of(struct store *store, const struct slot *slot, const struct ipc_link *link,
+                              struct arena *arena)
+{
+    bool network = link && (role_of_link(link) == ROLE_IMAP || role_of_link(link) == ROLE_HTTP);
+    bool own = !network || slice_eq(store->asker, slot->address);
+    return own ? SLICE_EMPTY : arena_dup(arena, store->asker);
+}
+
 /* The packet's bytes are the link's: decoded once more, from a copy that lives as long as the job. */
 static void copy_message(struct job *job, const struct ipc_packet *packet)
 {
@@ -129,7 +156,8 @@ void job_start(struct store *store, struct slot *slot, const struct job_op *op, 
                         .role = link ? role_of_link(link) : ROLE_STORE,
                         .arena = arena,
                         .watch = watch,
-                        .mailbox = mailbox};
+                        .mailbox = mailbox,
+                        .reader = reader_of(store, slot, link, arena)};
     job->epoch = store->epochs[job->role];
     job->limits = quotas_of(store->quotas, slot->address);
     if (packet)
@@ -141,9 +169,8 @@ void job_start(struct store *store, struct slot *slot, const struct job_op *op, 
 
 /* ---- what every mailbox message is checked for ---- */
 
-/* An answer without a job: the op's own form of it. */
-static void answer_now(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
-                       const struct job_op *op, enum err err, enum store_code code, const char *text)
+void job_answer_now(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                    const struct job_op *op, enum err err, enum store_code code, const char *text)
 {
     if (!packet->request)
         return;
@@ -159,17 +186,19 @@ bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_pa
     *slot = NULL;
     switch (grants_find(&store->grants, name, role_of_link(link), &account)) {
     case GRANT_ALIVE:
+        store->asker = account;
         if (store->jobs < STORE_JOBS_MAX && !store->draining)
             *slot = slot_get(store, account);
         if (!*slot)
-            answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
-                       "too much to do, try later");
+            job_answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                           "too much to do, try later");
         return true;
     case GRANT_EXPIRED:
-        answer_now(store, link, packet, op, ERR_REFUSED, STORE_CODE_EXPIRED, "the session is over");
+        job_answer_now(store, link, packet, op, ERR_REFUSED, STORE_CODE_EXPIRED, "the session is over");
         return true;
     case GRANT_UNKNOWN_YET:
-        answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE, "the server has just started");
+        job_answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                       "the server has just started");
         return true;
     default:
         return false;
@@ -186,13 +215,14 @@ bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_pa
     if (!slot)
         return true;
     struct watch *w = watch_find(store, id);
-    if (w && (w->slot != slot || w->role != role_of_link(link)))
-        return false;
-    if (!w) /* of an earlier life of ours */
-        answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
-                   "the mailbox must be selected again");
+    if (w && (w->role != role_of_link(link) || (w->slot != slot && !watch_has_reader(w, slot->address))))
+        return false; /* it was never given to this account */
+    if (!w)           /* of an earlier life of ours */
+        job_answer_now(store, link, packet, op, ERR_LATER, STORE_CODE_UNAVAILABLE,
+                       "the mailbox must be selected again");
     else if (w->gone)
-        answer_now(store, link, packet, op, ERR_ABSENT, STORE_CODE_NONEXISTENT, "the mailbox was deleted");
+        job_answer_now(store, link, packet, op, ERR_ABSENT, STORE_CODE_NONEXISTENT,
+                       "the mailbox was deleted");
     else
         *watch = w;
     return true;

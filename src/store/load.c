@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "store/acl.h"
 #include "store/blob.h"
 #include "store/schema.h"
 
@@ -265,6 +266,8 @@ enum err load_account(struct account *account, struct why *why)
         err = read_subscriptions(account, why);
     if (!err)
         err = read_own_limits(account, why);
+    if (!err)
+        err = acl_load(account, why);
     return err ? err : replay_log(account, why);
 }
 

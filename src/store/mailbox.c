@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "store/acl.h"
 #include "wire/wire.h"
 
 static struct slice own(struct slice s)
@@ -35,6 +36,7 @@ void mailbox_free(struct mailbox **mailbox)
     if (!m)
         return;
     view_free(&m->view);
+    acl_free(&m->acl);
     for (unsigned i = 0; i < m->keyword_count; i++)
         disown(&m->keywords[i]);
     free(m->keywords);

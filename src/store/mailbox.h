@@ -24,6 +24,7 @@ struct mailbox {
     struct slice *keywords; /* owned, room for IMAGE_KEYWORDS; NULL: none, as in most mailboxes */
     unsigned keyword_count;
     unsigned keywords_saved; /* how many of them stand in the database */
+    struct acl *acl;         /* who else may do what (acl.h); NULL: nobody, as in most mailboxes */
     struct view *view;       /* NULL while nobody has it open */
     unsigned watches;        /* links that have it open */
     unsigned takers;         /* sessions that take \Recent as messages come */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "grammar/imap_list.h"
+#include "store/acl.h"
 #include "store/alter.h"
 #include "store/load.h"
 #include "store/metadata.h"
@@ -23,6 +24,8 @@ static enum err refuse(struct refusal *refusal, enum err err, enum store_code co
 static enum err check_name(struct slice name, struct refusal *refusal)
 {
     enum err err = imap_mailbox_check_new(name, DELIMITER, &refusal->why);
+    if (!err && (slice_eq(name, SLICE(MAILBOX_OTHERS)) || slice_starts(name, SLICE(MAILBOX_OTHERS "/"))))
+        err = err_set(&refusal->why, ERR_REFUSED, "mailboxes of other accounts stand under this name");
     if (err)
         refusal->code = STORE_CODE_CANNOT;
     return err;
@@ -37,6 +40,14 @@ static struct slice parent_of(struct slice name)
 {
     ptrdiff_t at = slice_rfind(name, DELIMITER);
     return at > 0 ? slice_sub(name, 0, (size_t)at) : SLICE_EMPTY;
+}
+
+struct mailbox *names_above(const struct account *account, struct slice name)
+{
+    struct mailbox *m = NULL;
+    for (name = parent_of(name); name.len && !m; name = parent_of(name))
+        m = account_mailbox(account, name);
+    return m;
 }
 
 static bool has_children(const struct account *account, struct slice name, const struct mailbox *but)
@@ -83,13 +94,15 @@ static enum err revive(struct account *account, struct mailbox *m, uint64_t mods
 }
 
 static enum err insert_new(struct account *account, struct slice name, enum special_use use, uint64_t modseq,
-                           struct vec *made, struct why *why)
+                           const struct mailbox *above, struct vec *made, struct why *why)
 {
     struct mailbox *m = mailbox_new(account->next_mailbox++, name);
     m->special_use = use;
     m->uidvalidity = next_uidvalidity(account);
     m->modseq = m->folded = m->vanished_floor = modseq;
     enum err err = load_insert_mailbox(account, m, why);
+    if (!err && above)
+        err = acl_inherit(account, above, m, why);
     struct mailbox **place = err ? NULL : vec_push(made);
     if (place)
         *place = m;
@@ -103,11 +116,16 @@ static enum err insert_path(struct account *account, struct slice name, enum spe
                             struct vec *made, struct why *why)
 {
     enum err err = ERR_OK;
+    const struct mailbox *above = NULL;
     for (size_t at = 1; !err && at <= name.len; at++) {
         struct slice prefix = slice_sub(name, 0, at);
-        bool level = at == name.len || name.ptr[at] == DELIMITER;
-        if (level && !account_mailbox(account, prefix))
-            err = insert_new(account, prefix, at == name.len ? use : SPECIAL_NONE, modseq, made, why);
+        if (at < name.len && name.ptr[at] != DELIMITER)
+            continue;
+        const struct mailbox *there = account_mailbox(account, prefix);
+        if (there)
+            above = there;
+        else
+            err = insert_new(account, prefix, at == name.len ? use : SPECIAL_NONE, modseq, above, made, why);
     }
     return err;
 }
@@ -142,6 +160,13 @@ static enum err finish_made(struct account *account, struct commit *commit, stru
     return err;
 }
 
+static enum err revive_with_list(struct account *account, struct mailbox *m, uint64_t modseq, struct why *why)
+{
+    const struct mailbox *above = names_above(account, m->name);
+    enum err err = revive(account, m, modseq, why);
+    return err || !above ? err : acl_inherit(account, above, m, why);
+}
+
 static enum err create_path(struct account *account, struct slice name, enum special_use use,
                             struct refusal *refusal)
 {
@@ -151,11 +176,13 @@ static enum err create_path(struct account *account, struct slice name, enum spe
     struct mailbox *old = account_mailbox(account, name);
     uint64_t modseq = commit_touch(&commit);
     if (!err)
-        err = old ? revive(account, old, modseq, &refusal->why)
+        err = old ? revive_with_list(account, old, modseq, &refusal->why)
                   : insert_path(account, name, use, modseq, &made, &refusal->why);
     err = finish_made(account, &commit, &made, err, refusal);
-    if (err && old)
+    if (err && old) {
         old->flags |= MAILBOX_NOSELECT;
+        acl_drop(account, old);
+    }
     vec_free(&made);
     return err;
 }
@@ -199,7 +226,7 @@ static enum err delete_state(struct account *account, const struct mailbox *m, s
                      DB_ARGS(DB_U64(m->id << 32), DB_U64(m->id << 32 | UINT32_MAX)), why);
     if (!err)
         err = db_run(account->db, "DELETE FROM vanished WHERE mailbox = ?", DB_ARGS(DB_U64(m->id)), why);
-    return err ? err : metadata_forget(account, m->id, why);
+    return err;
 }
 
 static enum err delete_row(struct account *account, const struct mailbox *m, bool keep_name, struct why *why)
@@ -239,6 +266,10 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
     if (!err && had_messages)
         err = delete_state(account, m, &refusal->why);
     if (!err)
+        err = metadata_forget(account, m->id, &refusal->why);
+    if (!err)
+        err = acl_forget(account, m->id, &refusal->why);
+    if (!err)
         err = delete_row(account, m, keep_name, &refusal->why);
     if (!err)
         err = save_account(account, &commit, &refusal->why);
@@ -251,6 +282,7 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
         return err;
     }
     account->doomed += m->messages;
+    acl_drop(account, m);
     if (m->watches)
         account_note_gone(account, m->id);
     if (keep_name)
@@ -438,7 +470,8 @@ enum err names_subscribe(struct account *account, struct slice name, bool on, st
     bool there = map_get(account->subscriptions, name) != NULL;
     if (there == on)
         return ERR_OK;
-    if (on && !account_mailbox(account, name))
+    bool others = slice_starts(name, SLICE(MAILBOX_OTHERS "/")); /* the caller has looked */
+    if (on && !others && !account_mailbox(account, name))
         return refuse(refusal, ERR_ABSENT, STORE_CODE_NONEXISTENT, "no such mailbox");
     if (on && map_count(account->subscriptions) >= ACCOUNT_MAILBOXES_MAX)
         return refuse(refusal, ERR_REFUSED, STORE_CODE_LIMIT, "too many subscriptions");
@@ -461,6 +494,7 @@ struct mailbox_row names_row(const struct account *account, const struct mailbox
 {
     struct mailbox_row row = mailbox_row_of(mailbox);
     row.flags |= map_get(account->subscriptions, mailbox->name) ? MAILBOX_SUBSCRIBED : 0;
+    row.rights = acl_rights(mailbox->acl, account->address, SLICE_EMPTY);
     return row;
 }
 
@@ -480,7 +514,7 @@ void names_list(const struct account *account, struct buf *out)
     at = 0;
     const struct subscription *s;
     while ((s = map_next(account->subscriptions, &at, NULL)))
-        if (!account_mailbox(account, s->name))
+        if (!account_mailbox(account, s->name) && !slice_starts(s->name, SLICE(MAILBOX_OTHERS "/")))
             rows[count++] =
                 (struct mailbox_row){.name = s->name, .flags = MAILBOX_SUBSCRIBED | MAILBOX_NONEXISTENT};
     qsort(rows, count, sizeof *rows, row_order);

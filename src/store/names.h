@@ -14,9 +14,12 @@ enum err names_delete(struct account *account, struct slice name, struct refusal
 /* With all below it; INBOX gives its messages to the new mailbox and stays (section 6.3.5). */
 enum err names_rename(struct account *account, struct slice from, struct slice to,
                       struct refusal *refusal) MUST_CHECK;
+/* The nearest mailbox above the name, which need not be there itself; NULL: none. */
+struct mailbox *names_above(const struct account *account, struct slice name);
 enum err names_subscribe(struct account *account, struct slice name, bool on,
                          struct refusal *refusal) MUST_CHECK;
-/* All rows, in order of the names; subscribed names without a mailbox among them. */
+/* All rows, in order of the names; subscribed names without a mailbox among them, but for those of other
+ * accounts. */
 void names_list(const struct account *account, struct buf *rows);
 struct mailbox_row names_row(const struct account *account, const struct mailbox *mailbox);
 

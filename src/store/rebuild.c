@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "store/account.h"
+#include "store/acl.h"
 #include "store/blob.h"
 #include "store/fetch.h"
 #include "store/load.h"
@@ -221,6 +222,19 @@ static enum err copy_metadata(struct rebuild *r, struct why *why)
     return err;
 }
 
+static enum err copy_lists(struct rebuild *r, struct why *why)
+{
+    enum err err = ERR_OK;
+    size_t at = 0;
+    const struct mailbox *m;
+    while (!err && (m = idmap_next(r->old->by_id, &at, NULL))) {
+        struct mailbox *copy = m->acl ? account_mailbox_by_id(r->new, m->id) : NULL;
+        if (copy)
+            err = acl_inherit(r->new, m, copy, why);
+    }
+    return err;
+}
+
 static enum err copy_tree(struct rebuild *r, struct why *why)
 {
     forget_usual(r->new);
@@ -233,6 +247,8 @@ static enum err copy_tree(struct rebuild *r, struct why *why)
         err = copy_subscriptions(r, why);
     if (!err)
         err = copy_metadata(r, why);
+    if (!err)
+        err = copy_lists(r, why);
     if (!err && (r->old->own.bytes || r->old->own.messages))
         err = account_set_own_limits(r->new, r->old->own, why);
     r->new->modseq = r->old->modseq + 1;

@@ -80,6 +80,8 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_VANISHED_GET, message_on_vanished},
     {WIRE_QUOTA_GET, mailbox_on_quota},
     {WIRE_QUOTA_SET, mailbox_on_quota_set},
+    {WIRE_ACL_GET, acl_on_get},
+    {WIRE_ACL_SET, acl_on_set},
     {WIRE_METADATA_GET, metadata_on_get},
     {WIRE_METADATA_SET, metadata_on_set},
     {WIRE_CONTROL, store_control_on_command},
@@ -116,7 +118,9 @@ static enum err start(void *ctx, struct why *why)
     grants_start(&store->grants);
     bodies_start(store);
     watches_start(store);
-    err = start_sweep(store, why);
+    err = shares_new(&store->root, &store->shares, why); /* before any account is opened */
+    if (!err)
+        err = start_sweep(store, why);
     if (!err)
         space_start(store);
     return err;
@@ -197,6 +201,7 @@ static void end(void *ctx)
     queue_names_stop(&store->queue_names);
     bodies_stop(store);
     grants_stop(&store->grants);
+    shares_free(&store->shares);
     quotas_free(&store->quotas);
     quotas_free(&store->next_quotas);
     for (size_t i = 0; i < store->unclean.len; i++)

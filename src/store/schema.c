@@ -41,11 +41,20 @@ static const char version_1[] =
 
 /* metadata   annotations (RFC 5464); mailbox 0: the server's; who: empty for the owner's own and the shared
  *            ones, else the account that reads a shared mailbox
+ * acl        who may do what with a mailbox; rights: bits of grammar/imap_acl.h
  * own_limit  one row or none: the quota the account has set itself, below the administrator's
- * sortkey    columns of sort keys, see sortkeys.h */
+ * sortkey    columns of sort keys, see sortkeys.h
+ *
+ * Folders that stand where those of other accounts are shown from now on make room. */
 static const char version_2[] =
     "CREATE TABLE metadata (mailbox INTEGER NOT NULL, who TEXT NOT NULL, entry TEXT NOT NULL,"
     " value BLOB NOT NULL, PRIMARY KEY (mailbox, who, entry)) WITHOUT ROWID;"
+    "CREATE TABLE acl (mailbox INTEGER NOT NULL, identifier TEXT NOT NULL, rights INTEGER NOT NULL,"
+    " PRIMARY KEY (mailbox, identifier)) WITHOUT ROWID;"
+    "UPDATE OR IGNORE mailbox SET name = 'Other Users (own)' || substr(name, 12)"
+    " WHERE name = 'Other Users' OR substr(name, 1, 12) = 'Other Users/';"
+    "UPDATE OR IGNORE subscription SET name = 'Other Users (own)' || substr(name, 12)"
+    " WHERE name = 'Other Users' OR substr(name, 1, 12) = 'Other Users/';"
     "CREATE TABLE own_limit (key INTEGER PRIMARY KEY CHECK (key = 1), bytes INTEGER NOT NULL,"
     " messages INTEGER NOT NULL);"
     "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);";

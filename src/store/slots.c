@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "settings/metrics.h"
+#include "store/acl.h"
 #include "store/context.h"
 
 static void free_slot(struct slot *slot)
@@ -118,6 +119,16 @@ void slot_release(struct slot *slot)
     slot->used_ms = loop_now_ms(slot->store->loop);
 }
 
+/* What stands in the index counts; the list of who shares may come from an older copy. */
+static void update_shares(struct slot *slot)
+{
+    AUTO_BUF struct buf identifiers = buf_new(SHARES_BYTES_MAX);
+    struct why why;
+    acl_sharers(slot->account, &identifiers);
+    if (shares_set(slot->store->shares, slot->address, buf_slice(&identifiers), &why))
+        log_warn("store.shares", LOG_STR("account", slot->address), LOG_WHY(&why));
+}
+
 enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why)
 {
     bool fresh = !slot->account;
@@ -128,6 +139,8 @@ enum err slot_account(struct slot *slot, bool make, struct account **account, st
     if (fresh && slot->account->strays)
         log_error("store.strays", LOG_STR("account", slot->address), LOG_U64("files", slot->account->strays),
                   LOG_CSTR("why", "the index does not know these messages: run store rebuild"));
+    if (fresh)
+        update_shares(slot);
     *account = slot->account;
     return ERR_OK;
 }

@@ -2,9 +2,11 @@
  * STORE_NOTICE_MS per link and mailbox, a moved image at once, because the next answer may rely on it. On the
  * loop's thread but where said. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "store/acl.h"
 #include "store/context.h"
 
 #define WATCHES_MAX 200000 /* open mailboxes of all links */
@@ -48,6 +50,76 @@ static void on_timer(void *arg)
         arm(store);
 }
 
+/* ---- readers ---- */
+
+static struct watch_reader *find_reader(const struct watch *watch, struct slice account)
+{
+    LIST_EACH(&((struct watch *)(uintptr_t)watch)->readers, node)
+    {
+        struct watch_reader *r = CONTAINER_OF(node, struct watch_reader, node);
+        if (slice_eq(slice_make(r->account, r->len), account))
+            return r;
+    }
+    return NULL;
+}
+
+static void free_reader(struct watch_reader *r)
+{
+    list_remove(&r->node);
+    free(r);
+}
+
+void watch_add_reader(struct watch *watch, struct slice account)
+{
+    struct watch_reader *r = find_reader(watch, account);
+    if (!r) {
+        r = mem_zero(1, sizeof *r + account.len);
+        r->len = account.len;
+        memcpy(r->account, account.ptr, account.len);
+        list_push_back(&watch->readers, &r->node);
+    }
+    r->uses++;
+}
+
+bool watch_has_reader(const struct watch *watch, struct slice account)
+{
+    return find_reader(watch, account) != NULL;
+}
+
+bool watch_drop_reader(struct watch *watch, struct slice account)
+{
+    struct watch_reader *r = find_reader(watch, account);
+    if (r && --r->uses == 0)
+        free_reader(r);
+    return r != NULL;
+}
+
+/* Who misses this would go on reading: then the link ends. */
+static void tell_lost(struct store *store, const struct watch *watch, const struct watch_reader *r)
+{
+    const struct wire_mbox_changed changed = {
+        .watch = watch->id, .modseq = watch->modseq, .lost = slice_make(r->account, r->len)};
+    struct ipc_link *link = role_link(store->run, watch->role);
+    if (wire_send(link, WIRE_MBOX_CHANGED, &changed))
+        ipc_link_close(link);
+}
+
+void watches_tell_rights(struct store *store, struct slot *slot, uint64_t mailbox, const struct acl *acl)
+{
+    LIST_EACH(&slot->watching, node)
+    {
+        struct watch *w = CONTAINER_OF(node, struct watch, node);
+        if (w->mailbox != mailbox || w->gone)
+            continue;
+        LIST_EACH(&w->readers, at)
+        {
+            const struct watch_reader *r = CONTAINER_OF(at, struct watch_reader, node);
+            if (!(acl_rights(acl, slot->address, slice_make(r->account, r->len)) & RIGHT_READ))
+                tell_lost(store, w, r);
+        }
+    }
+}
+
 void watches_start(struct store *store)
 {
     store->watches.by_id = idmap_new(WATCHES_MAX);
@@ -63,8 +135,13 @@ void watches_stop(struct store *store)
         return;
     size_t at = 0;
     struct watch *w;
-    while ((w = idmap_next(store->watches.by_id, &at, NULL)))
+    while ((w = idmap_next(store->watches.by_id, &at, NULL))) {
+        LIST_EACH(&w->readers, node)
+        {
+            free_reader(CONTAINER_OF(node, struct watch_reader, node));
+        }
         free(w);
+    }
     idmap_free(&store->watches.by_id);
 }
 
@@ -92,6 +169,7 @@ struct watch *watch_get(struct store *store, enum role role, struct slot *slot, 
         free(w);
         return NULL;
     }
+    list_init(&w->readers);
     list_push_back(&slot->watching, &w->node);
     slot->watches++;
     return w;
@@ -104,6 +182,10 @@ struct watch *watch_find(struct store *store, uint64_t id)
 
 static void remove_watch(struct store *store, struct watch *watch)
 {
+    LIST_EACH(&watch->readers, node)
+    {
+        free_reader(CONTAINER_OF(node, struct watch_reader, node));
+    }
     (void)idmap_remove(store->watches.by_id, watch->id);
     list_remove(&watch->node);
     watch->slot->watches--;

@@ -23,6 +23,9 @@ enum {
     MAILBOX_NONEXISTENT = 4 /* subscribed, but there is none (RFC 5258) */
 };
 
+/* Mailboxes of other accounts that share them with this one: below OWNER with its address as one level. */
+#define MAILBOX_OTHERS "Other Users"
+
 /* Names are UTF-8 with '/' between the levels; "INBOX" in this spelling. */
 struct mailbox_row {
     uint64_t id; /* 0 when nonexistent */
@@ -31,6 +34,7 @@ struct mailbox_row {
     uint32_t uidvalidity, uidnext;
     uint64_t modseq; /* HIGHESTMODSEQ */
     uint64_t messages, unseen, recent, deleted, bytes;
+    uint32_t rights; /* of who asks: bits of grammar/imap_acl.h */
     struct slice name;
 };
 

@@ -58,6 +58,7 @@ struct wire_mbox_selected {
     uint32_t uidvalidity;
     uint32_t uidnext;
     uint32_t recent_from; /* messages from this UID on are \Recent in this session; 0: none */
+    uint32_t rights;      /* the session's, bits of grammar/imap_acl.h */
     struct slice text;
 };
 
@@ -68,11 +69,12 @@ struct wire_mbox_unselect {
 };
 
 /* store -> imap, coalesced. With descriptor 0: the image moved, map this one instead. gone: the mailbox was
- * deleted. */
+ * deleted. lost: only for sessions of this account: it may not read the mailbox any more. */
 struct wire_mbox_changed {
     uint64_t watch;
     uint64_t modseq;
     uint32_t gone;
+    struct slice lost;
 };
 
 /* Message ids as le64 each. Rows come as wire/facts_row.h, in the order asked, in several packets. */
@@ -300,6 +302,34 @@ struct wire_metadata_set {
     struct grant grant;
     struct slice mailbox;
     struct slice changes;
+};
+
+/* Who may do what with a mailbox (RFC 4314). own: only the asker's own rights are wanted. */
+struct wire_acl_get {
+    struct grant grant;
+    uint32_t own;
+    struct slice mailbox;
+};
+
+/* rights: the asker's; bits of grammar/imap_acl.h. owner: the address whose mailbox it is. entries: for each
+ * identifier a string and the bits as a varint. */
+struct wire_acl {
+    uint32_t err;
+    uint32_t code;
+    uint32_t rights;
+    struct slice owner;
+    struct slice entries;
+    struct slice text;
+};
+
+enum acl_mode { ACL_REPLACE, ACL_ADD, ACL_REMOVE, ACL_DELETE };
+
+struct wire_acl_set {
+    struct grant grant;
+    uint32_t mode; /* enum acl_mode */
+    uint32_t rights;
+    struct slice mailbox;
+    struct slice identifier;
 };
 
 #endif

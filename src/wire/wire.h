@@ -141,6 +141,9 @@ enum wire_type {
     WIRE_METADATA_GET,
     WIRE_METADATA_ROWS,
     WIRE_METADATA_SET,
+    WIRE_ACL_GET,
+    WIRE_ACL,
+    WIRE_ACL_SET,
 
     /* keys and rewritten addresses: queue -> auth, and back */
     WIRE_DKIM_KEYS,

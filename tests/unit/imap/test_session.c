@@ -70,8 +70,13 @@ static void make_image(struct fake *f)
 
 static void answer_select(struct fake *f, uint32_t request)
 {
-    const struct wire_mbox_selected m = {
-        .watch = 1, .mailbox = 3, .modseq = f->modseq, .uidvalidity = 7, .uidnext = 51, .recent_from = 40};
+    const struct wire_mbox_selected m = {.watch = 1,
+                                         .mailbox = 3,
+                                         .rights = 2047,
+                                         .modseq = f->modseq,
+                                         .uidvalidity = 7,
+                                         .uidnext = 51,
+                                         .recent_from = 40};
     wire_reply_fds(f->rig->peers[ROLE_STORE], request, WIRE_MBOX_SELECTED, false, &m, &f->image_fd, 1);
 }
 
