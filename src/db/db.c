@@ -77,10 +77,11 @@ static enum err set_up(struct db *db, unsigned flags, struct why *why)
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_limit(db->handle, SQLITE_LIMIT_ATTACHED, 0);
-    db_cache_size(db, DB_CACHE_KIB);
     enum err err = ERR_OK;
-    if (flags & DB_EXCLUSIVE) /* before the first access, or the shared memory file is made all the same */
+    if (flags & DB_EXCLUSIVE) /* before the first access (any other pragma is one), or there are locks and a
+                                 shared memory file all the same */
         err = db_exec(db, "PRAGMA locking_mode=EXCLUSIVE", why);
+    db_cache_size(db, DB_CACHE_KIB);
     if (!err && !(flags & DB_READ_ONLY))
         err =
             db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0", why);
@@ -169,6 +170,18 @@ void db_rollback(struct db *db)
     struct why ignored; /* some failures have rolled back already */
     if (db_in_transaction(db))
         (void)!db_run(db, "ROLLBACK", DB_NO_ARGS, &ignored);
+}
+
+enum err db_read_begin(struct db *db, struct why *why)
+{
+    return db_run(db, "BEGIN", DB_NO_ARGS, why);
+}
+
+void db_read_end(struct db *db)
+{
+    struct why ignored; /* nothing was written: whatever ends it is right */
+    if (db_in_transaction(db) && db_run(db, "COMMIT", DB_NO_ARGS, &ignored))
+        db_rollback(db);
 }
 
 bool db_in_transaction(const struct db *db)

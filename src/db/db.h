@@ -119,6 +119,10 @@ enum err db_commit(struct db *db, struct why *why) MUST_CHECK;
 /* Harmless when no transaction is open. */
 void db_rollback(struct db *db);
 bool db_in_transaction(const struct db *db);
+/* Many reads as one: the cost of beginning and ending is paid once. Nothing may be written in between, and
+ * others wait for it only as long as a short walk. */
+enum err db_read_begin(struct db *db, struct why *why) MUST_CHECK;
+void db_read_end(struct db *db);
 
 /* Checkpoints never happen inside a commit; the owner calls this when idle or when db_wal_bytes() has grown.
  */

@@ -1,38 +1,9 @@
 /* imap_search_match.c: whether a message matches a search program. Input: programs decoded strictly, texts of
  * any origin. Called by store. */
 #include <string.h>
-#include <unicode/uchar.h>
-#include <unicode/utf8.h>
 
+#include "grammar/casefold.h"
 #include "grammar/imap_search.h"
-
-/* The simple case folding of one code point; an octet that is no UTF-8 stands for itself, outside Unicode. */
-static int32_t next_folded(struct slice text, size_t *at)
-{
-    uint8_t octet = text.ptr[*at];
-    if (octet < 0x80) {
-        (*at)++;
-        return ascii_lower(octet);
-    }
-    int32_t i = (int32_t)*at, c;
-    U8_NEXT(text.ptr, i, (int32_t)text.len, c);
-    if (c < 0) {
-        (*at)++;
-        return 0x110000 + octet;
-    }
-    *at = (size_t)i;
-    return u_foldCase(c, U_FOLD_CASE_DEFAULT);
-}
-
-static size_t put_code_point(uint8_t *to, int32_t c)
-{
-    size_t n = 0;
-    if (c >= 0x110000)
-        to[n++] = (uint8_t)(c - 0x110000);
-    else
-        U8_APPEND_UNSAFE(to, n, c);
-    return n;
-}
 
 struct imap_needle imap_needle_in(struct arena *arena, struct slice text)
 {
@@ -41,7 +12,7 @@ struct imap_needle imap_needle_in(struct arena *arena, struct slice text)
     uint8_t *folded = ARENA_ARRAY(arena, uint8_t, 4 * text.len + 1);
     size_t n = 0;
     for (size_t at = 0; at < text.len;)
-        n += put_code_point(folded + n, next_folded(text, &at));
+        n += casefold_put(folded + n, casefold_next(text, &at));
     needle.folded = slice_make(folded, n);
     needle.ascii = slice_is_ascii(needle.folded);
     needle.foreign =
@@ -104,7 +75,7 @@ static bool match_ascii(struct slice needle, struct slice text)
 static bool matches_at(struct slice needle, struct slice text, size_t at)
 {
     for (size_t n = 0; n < needle.len;) {
-        if (at >= text.len || next_folded(text, &at) != next_folded(needle, &n))
+        if (at >= text.len || casefold_next(text, &at) != casefold_next(needle, &n))
             return false;
     }
     return true;
@@ -113,10 +84,10 @@ static bool matches_at(struct slice needle, struct slice text, size_t at)
 static bool match_code_points(struct slice needle, struct slice text)
 {
     size_t n = 0;
-    int32_t first = next_folded(needle, &n);
+    int32_t first = casefold_next(needle, &n);
     for (size_t at = 0; at < text.len;) {
         size_t start = at;
-        if (next_folded(text, &at) == first && matches_at(needle, text, start))
+        if (casefold_next(text, &at) == first && matches_at(needle, text, start))
             return true;
     }
     return false;

@@ -169,12 +169,14 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
     s->open = m;
     uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
     uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
+    err = db_read_begin(account->db, why);
     for (; !err && at < count && m->view->image->entries[at].uid <= s->max_uid; at++) {
         if (++seen % SEARCH_STRIDE == 0 && clock_mono_ns() > end)
             break;
         if (view_alive(m->view, at))
             err = look_at(s, account, at, why);
     }
+    db_read_end(account->db);
     *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
     s->next_uid = *done ? s->max_uid : m->view->image->entries[at].uid;
     s->open = NULL;

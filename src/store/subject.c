@@ -25,6 +25,7 @@ struct subject {
     struct arena *arena;   /* reset for each message */
     struct arena *scratch; /* reset for each value */
     struct charset_set *charsets;
+    struct text_reader *reader;
     struct account *account;
     uint64_t message;
     enum err err;
@@ -42,6 +43,7 @@ struct subject *subject_new(void)
     s->arena = arena_new(SUBJECT_ARENA_MAX);
     s->scratch = arena_new(SUBJECT_SCRATCH_MAX);
     s->charsets = charset_set_new();
+    s->reader = text_reader_new();
     return s;
 }
 
@@ -52,6 +54,7 @@ void subject_free(struct subject **subject)
     arena_free(&(*subject)->arena);
     arena_free(&(*subject)->scratch);
     charset_set_free(&(*subject)->charsets);
+    text_reader_free(&(*subject)->reader);
     free(*subject);
     *subject = NULL;
 }
@@ -83,7 +86,7 @@ static bool need_facts(struct subject *s)
     if (s->has_facts)
         return true;
     s->has_facts = note(s, fetch_message_in(s->account, s->arena, s->message, &s->row, &s->why)) &&
-                   note(s, facts_decode_in(s->arena, s->row.facts, &s->facts, &s->why));
+                   note(s, facts_decode_front(s->row.facts, &s->facts, &s->why));
     return s->has_facts;
 }
 
@@ -97,7 +100,7 @@ static bool need_text(struct subject *s)
         return false;
     enum err bad = ERR_ABSENT;
     if (db_next(&rows))
-        bad = text_unpack_in(s->arena, db_slice(&rows, 0), &s->text, &s->why);
+        bad = text_unpack_in(s->reader, s->arena, db_slice(&rows, 0), &s->text, &s->why);
     s->has_text = note(s, db_end(&rows, bad ? NULL : &s->why)) && note(s, bad);
     return s->has_text;
 }
@@ -196,15 +199,25 @@ bool subject_header(struct subject *s, struct slice name, const struct imap_need
     return need_header(s) && match_fields(s, s->header, name, needle);
 }
 
+/* Unfolding takes out only line ends with a blank behind them: what is found in an unfolded value and not in
+ * the block holds such a blank. */
+static bool has_blank(struct slice text)
+{
+    return slice_find(text, ' ') >= 0 || slice_find(text, '\t') >= 0;
+}
+
 static bool match_block(struct subject *s, struct slice block, const struct imap_needle *needle)
 {
     if (imap_needle_match(needle, block))
         return true;
+    bool spans = has_blank(needle->folded);
+    if (!spans && slice_search(block, SLICE("=?")) < 0 && slice_is_ascii(block))
+        return false;
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
     while (header_next(&iter, &field)) {
         bool coded = slice_search(field.value, SLICE("=?")) >= 0 || !slice_is_ascii(field.value);
-        bool folded = slice_find(slice_trim(field.value), '\n') >= 0;
+        bool folded = spans && slice_find(slice_trim(field.value), '\n') >= 0;
         if ((coded || folded) && match_value(s, field.value, needle))
             return true;
     }
@@ -273,8 +286,11 @@ bool subject_body(struct subject *s, const struct imap_needle *needle)
         return true;
     if (!need_facts(s) || s->facts.flags & FACTS_TEXT_COMPLETE)
         return false;
-    for (size_t i = 0; i < s->facts.part_count; i++) {
-        const struct facts_part *part = &s->facts.parts[i];
+    struct facts whole;
+    if (!note(s, facts_decode_in(s->arena, s->row.facts, &whole, &s->why)))
+        return false;
+    for (size_t i = 0; i < whole.part_count; i++) {
+        const struct facts_part *part = &whole.parts[i];
         if (part->kind == FACTS_LEAF && slice_eq(part->type, SLICE("text")) && match_part(s, part, needle))
             return true;
     }

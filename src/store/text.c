@@ -2,9 +2,11 @@
  * any bytes; our own database. */
 #include "store/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
+#include "base/mem.h"
 #include "wire/facts.h"
 
 enum { TEXT_ZSTD = 1, TEXT_NO_HEADER = 2, TEXT_BITS = 3 };
@@ -41,7 +43,30 @@ static enum err damaged(struct why *why)
     return err_set(why, ERR_INTERNAL, "damaged text of a message");
 }
 
-enum err text_unpack_in(struct arena *arena, struct slice packed, struct text_parts *parts, struct why *why)
+struct text_reader {
+    ZSTD_DCtx *zstd;
+};
+
+struct text_reader *text_reader_new(void)
+{
+    struct text_reader *reader = mem_zero(1, sizeof *reader);
+    reader->zstd = ZSTD_createDCtx();
+    if (!reader->zstd) /* as mem_alloc() would */
+        abort();
+    return reader;
+}
+
+void text_reader_free(struct text_reader **reader)
+{
+    if (!*reader)
+        return;
+    (void)ZSTD_freeDCtx((*reader)->zstd);
+    free(*reader);
+    *reader = NULL;
+}
+
+enum err text_unpack_in(struct text_reader *reader, struct arena *arena, struct slice packed,
+                        struct text_parts *parts, struct why *why)
 {
     uint8_t how;
     uint64_t text, header;
@@ -53,7 +78,7 @@ enum err text_unpack_in(struct arena *arena, struct slice packed, struct text_pa
     if (!room)
         return damaged(why);
     if (how & TEXT_ZSTD) {
-        if (ZSTD_decompress(room, len, packed.ptr, packed.len) != len)
+        if (ZSTD_decompressDCtx(reader->zstd, room, len, packed.ptr, packed.len) != len)
             return damaged(why);
     } else if (packed.len != len) {
         return damaged(why);

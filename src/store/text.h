@@ -18,8 +18,12 @@ struct text_parts {
 
 /* A header over TEXT_HEADER_MAX is left out. */
 void text_pack(struct slice text, struct slice header, struct buf *out);
+/* The decompressor's memory, for who unpacks many. */
+struct text_reader;
+struct text_reader *text_reader_new(void) __attribute__((returns_nonnull));
+void text_reader_free(struct text_reader **reader);
 /* ERR_INTERNAL when damaged. */
-enum err text_unpack_in(struct arena *arena, struct slice packed, struct text_parts *parts,
-                        struct why *why) MUST_CHECK;
+enum err text_unpack_in(struct text_reader *reader, struct arena *arena, struct slice packed,
+                        struct text_parts *parts, struct why *why) MUST_CHECK;
 
 #endif

@@ -195,19 +195,27 @@ static bool take_parts_in(struct arena *arena, struct slice *in, struct facts *f
     return true;
 }
 
-static bool take_record_in(struct arena *arena, struct slice in, struct facts *facts)
+/* Numbers and strings, which need no memory. */
+static bool take_front(struct slice *in, struct facts *facts)
 {
     uint64_t sent;
-    if (!take_u32(&in, FACTS_FLAGS_ALL, &facts->flags) ||
-        !take_u32(&in, UINT32_MAX, &facts->received_count) || !slice_take_varint(&in, &sent))
+    if (!take_u32(in, FACTS_FLAGS_ALL, &facts->flags) || !take_u32(in, UINT32_MAX, &facts->received_count) ||
+        !slice_take_varint(in, &sent))
         return false;
     facts->sent = unzigzag(sent);
     for (size_t i = 0; i < COUNT(numbers); i++)
-        if (!slice_take_varint(&in, member_of(facts, numbers[i])))
+        if (!slice_take_varint(in, member_of(facts, numbers[i])))
             return false;
     for (size_t i = 0; i < COUNT(strings); i++)
-        if (!take_string(&in, strings[i].max, member_of(facts, strings[i].offset)))
+        if (!take_string(in, strings[i].max, member_of(facts, strings[i].offset)))
             return false;
+    return true;
+}
+
+static bool take_record_in(struct arena *arena, struct slice in, struct facts *facts)
+{
+    if (!take_front(&in, facts))
+        return false;
     for (size_t i = 0; i < COUNT(lists); i++)
         if (!take_list_in(arena, &in, member_of(facts, lists[i])))
             return false;
@@ -253,6 +261,16 @@ enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *
         return err_set(why, ERR_BAD, "facts: text of %zu bytes where %llu were announced", bytes.len,
                        (unsigned long long)found.text_len);
     found.text = bytes;
+    *facts = found;
+    return ERR_OK;
+}
+
+enum err facts_decode_front(struct slice bytes, struct facts *facts, struct why *why)
+{
+    struct slice record;
+    struct facts found = {0};
+    if (!take_head(&bytes, &record) || !take_front(&record, &found))
+        return err_set(why, ERR_BAD, "facts: malformed record");
     *facts = found;
     return ERR_OK;
 }

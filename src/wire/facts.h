@@ -141,6 +141,9 @@ void facts_encode(const struct facts *facts, struct buf *out);
 enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *facts,
                          struct why *why) MUST_CHECK;
 
+/* Only numbers and strings, for who looks at many records: no lists, no cuts, no parts, no text. */
+enum err facts_decode_front(struct slice bytes, struct facts *facts, struct why *why) MUST_CHECK;
+
 /* Sizes from the first FACTS_PEEK bytes of an encoding of ours (all of it when there are fewer). */
 #define FACTS_PEEK 64
 bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len) MUST_CHECK;

@@ -123,19 +123,21 @@ static void test_text(void **state)
         bool left_out;
     } rows[] = {
         {0, 0, false}, {10, 10, false}, {5000, 300, false}, {200000, 60000, false}, {100, 100000, true}};
+    struct text_reader *reader = text_reader_new();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         AUTO_BUF struct buf b = buf_new(TEXT_PACKED_MAX);
         AUTO_ARENA struct arena *arena = arena_new(1 << 20);
         struct text_parts parts;
         struct why why;
         text_pack(slice_make(bytes, rows[i].text), slice_make(bytes, rows[i].header), &b);
-        assert_int_equal(text_unpack_in(arena, buf_slice(&b), &parts, &why), ERR_OK);
+        assert_int_equal(text_unpack_in(reader, arena, buf_slice(&b), &parts, &why), ERR_OK);
         assert_true(slice_eq(parts.text, slice_make(bytes, rows[i].text)));
         assert_int_equal(parts.header_left_out, rows[i].left_out);
         assert_int_equal(parts.header.len, rows[i].left_out ? 0 : rows[i].header);
-        assert_int_equal(text_unpack_in(arena, slice_sub(buf_slice(&b), 0, b.len - 1), &parts, &why),
+        assert_int_equal(text_unpack_in(reader, arena, slice_sub(buf_slice(&b), 0, b.len - 1), &parts, &why),
                          ERR_INTERNAL);
     }
+    text_reader_free(&reader);
 }
 
 static void test_paths(void **state)
