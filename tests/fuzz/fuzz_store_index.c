@@ -1,10 +1,12 @@
-/* What the store reads back from an index that may be damaged: packed state, changes, texts. The first byte
- * chooses. What is accepted must be written again as the same values. */
+/* What the store reads back from an index that may be damaged: packed state, changes, texts, sort keys. The
+ * first byte chooses. What is accepted must be written again as the same values. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "store/change.h"
 #include "store/packed.h"
+#include "store/sortkeys.h"
 #include "store/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -58,20 +60,56 @@ static void fuzz_text(struct slice input)
     text_reader_free(&reader);
 }
 
+static bool is_same(enum sortkey column, const struct sortkey_values *a, const struct sortkey_values *b)
+{
+    if (!a->present || !b->present)
+        return a->present == b->present;
+    if (column == SORTKEY_SENT)
+        return a->sent == b->sent;
+    if (column == SORTKEY_THREAD)
+        return a->id == b->id && a->ref_count == b->ref_count &&
+               !memcmp(a->refs, b->refs, a->ref_count * sizeof *a->refs);
+    return slice_eq(a->text[column], b->text[column]) && a->reply == b->reply;
+}
+
+static void fuzz_sortkeys(struct slice input)
+{
+    uint8_t which;
+    if (!slice_take_u8(&input, &which))
+        return;
+    AUTO_ARENA struct arena *arena = arena_new(64u << 20);
+    enum sortkey column = (enum sortkey)(which % SORTKEY_COUNT);
+    struct sortkey_values *a = mem_zero(SORTKEY_CHUNK, sizeof *a), *b = mem_zero(SORTKEY_CHUNK, sizeof *b);
+    if (sortkeys_row_decode_in(arena, column, input, a)) {
+        AUTO_BUF struct buf out = buf_new(SORTKEY_ROW_MAX);
+        sortkeys_row_encode(column, a, &out);
+        if (!sortkeys_row_decode_in(arena, column, buf_slice(&out), b))
+            abort();
+        for (size_t i = 0; i < SORTKEY_CHUNK; i++)
+            if (!is_same(column, &a[i], &b[i]))
+                abort();
+    }
+    free(a);
+    free(b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
     struct slice input = slice_make(data + 1, size - 1);
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0:
         fuzz_packed(input);
         break;
     case 1:
         fuzz_change(input);
         break;
-    default:
+    case 2:
         fuzz_text(input);
+        break;
+    default:
+        fuzz_sortkeys(input);
     }
     return 0;
 }
