@@ -126,7 +126,7 @@ static double arrange(struct account *account, uint64_t mailbox, const struct im
     bool done = false;
     double begun = cpu_ms();
     if (imap_search_encode(&program, &all, &why) ||
-        arrange_new(sort, algorithm, buf_slice(&program), mailbox, UINT32_MAX, 0, &a, &why))
+        arrange_new(sort, algorithm, buf_slice(&program), SLICE_EMPTY, mailbox, UINT32_MAX, 0, &a, &why))
         die("arrange", &why);
     while (!done)
         if (arrange_step(a, account, 10000000, &done, &why))

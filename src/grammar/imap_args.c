@@ -374,6 +374,7 @@ static const struct {
     {"TO", IMAP_SORT_TO},
     {"DISPLAYFROM", IMAP_SORT_DISPLAYFROM},
     {"DISPLAYTO", IMAP_SORT_DISPLAYTO},
+    {"RELEVANCY", IMAP_SORT_RELEVANCY},
 };
 
 static bool scan_sort_key(struct imap_scan *s, struct imap_sort *sort)

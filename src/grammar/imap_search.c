@@ -7,6 +7,9 @@ struct search_parse {
     struct imap_scan *s;
     struct imap_search *search;
     unsigned depth, nodes;
+    unsigned fuzzy; /* FUZZY keys around this one */
+    bool strict;    /* they are to count as if they were not there */
+    bool any_fuzzy;
 };
 
 enum key_form {
@@ -28,6 +31,7 @@ enum key_form {
     KEY_UID_AFTER,
     KEY_UID_BEFORE,
     KEY_MODSEQ,
+    KEY_FUZZY,
     KEY_NEW
 };
 
@@ -84,6 +88,7 @@ static const struct key_row {
     {"UIDBEFORE", KEY_UID_BEFORE, IMAP_SEARCH_UID, 0, 0},
     {"NOT", KEY_NOT, IMAP_SEARCH_NOT, 0, 0},
     {"OR", KEY_OR, IMAP_SEARCH_OR, 0, 0},
+    {"FUZZY", KEY_FUZZY, IMAP_SEARCH_ALL, 0, 0}, /* RFC 6203 */
 };
 
 static struct imap_search_node *scan_key(struct search_parse *p);
@@ -162,6 +167,25 @@ static bool scan_needle(struct search_parse *p, struct imap_needle *needle)
     return true;
 }
 
+/* FUZZY: all words, in any order and anywhere, instead of the text as it stands. */
+static struct imap_search_node *loosen(struct search_parse *p, struct imap_search_node *whole)
+{
+    struct slice rest = whole->needle.text, word;
+    struct imap_search_node *all = new_node(p, IMAP_SEARCH_AND), **next = all ? &all->child : NULL;
+    while (next && slice_token(&rest, ' ', &word)) {
+        if (word.len == 0)
+            continue;
+        struct imap_search_node *node = new_node(p, whole->op);
+        if (!node)
+            return NULL;
+        node->name = whole->name;
+        node->needle = imap_needle_in(p->s->arena, word);
+        *next = node;
+        next = &node->next;
+    }
+    return all && all->child ? all : whole;
+}
+
 static struct imap_search_node *key_text(struct search_parse *p, const struct key_row *row)
 {
     struct imap_search_node *node = new_node(p, row->op);
@@ -173,7 +197,9 @@ static struct imap_search_node *key_text(struct search_parse *p, const struct ke
         return NULL;
     if (row->form == KEY_HEADER && (node->name.len == 0 || node->name.len > IMAP_SEARCH_TEXT_MAX))
         return fail(p, "Invalid header field name");
-    return scan_needle(p, &node->needle) ? node : NULL;
+    if (!scan_needle(p, &node->needle))
+        return NULL;
+    return p->fuzzy && !p->strict ? loosen(p, node) : node;
 }
 
 /* KEYWORD flag-keyword; EMAILID objectid */
@@ -253,6 +279,18 @@ static struct imap_search_node *key_or(struct search_parse *p)
     return either;
 }
 
+/* "FUZZY" SP search-key; other keys than those for text stay exact (RFC 6203 section 5). */
+static struct imap_search_node *key_fuzzy(struct search_parse *p)
+{
+    if (!imap_scan_sp(p->s))
+        return NULL;
+    p->any_fuzzy = true;
+    p->fuzzy++;
+    struct imap_search_node *node = scan_key(p);
+    p->fuzzy--;
+    return node;
+}
+
 static struct imap_search_node *key_by_row(struct search_parse *p, const struct key_row *row)
 {
     switch (row->form) {
@@ -286,6 +324,8 @@ static struct imap_search_node *key_by_row(struct search_parse *p, const struct 
         return imap_scan_sp(p->s) ? negate(p, scan_key(p)) : NULL;
     case KEY_OR:
         return key_or(p);
+    case KEY_FUZZY:
+        return key_fuzzy(p);
     case KEY_NEW:
         return key_new(p);
     }
@@ -346,8 +386,13 @@ static struct imap_search_node *scan_key(struct search_parse *p)
 
 bool imap_scan_search_keys(struct imap_scan *s, struct imap_search *search)
 {
+    struct imap_scan before = *s;
     struct search_parse p = {.s = s, .search = search};
     search->root = scan_keys(&p);
+    if (search->root && p.any_fuzzy) { /* once more, from the same place */
+        struct search_parse strict = {.s = &before, .search = search, .strict = true};
+        search->strict = scan_keys(&strict);
+    }
     return search->root != NULL || imap_scan_fail(s, "Malformed search");
 }
 
@@ -386,8 +431,15 @@ static const struct {
     const char *name;
     uint32_t bit;
 } return_options[] = {
-    {"MIN", IMAP_RETURN_MIN},     {"MAX", IMAP_RETURN_MAX},   {"ALL", IMAP_RETURN_ALL},
-    {"COUNT", IMAP_RETURN_COUNT}, {"SAVE", IMAP_RETURN_SAVE}, {"PARTIAL", IMAP_RETURN_PARTIAL},
+    {"MIN", IMAP_RETURN_MIN},
+    {"MAX", IMAP_RETURN_MAX},
+    {"ALL", IMAP_RETURN_ALL},
+    {"COUNT", IMAP_RETURN_COUNT},
+    {"SAVE", IMAP_RETURN_SAVE},
+    {"PARTIAL", IMAP_RETURN_PARTIAL},
+    {"RELEVANCY", IMAP_RETURN_RELEVANCY},
+    {"UPDATE", IMAP_RETURN_UPDATE},
+    {"CONTEXT", IMAP_RETURN_CONTEXT},
 };
 
 static bool scan_return_option(struct imap_scan *s, struct imap_search *search)

@@ -70,17 +70,21 @@ struct imap_search_node {
     struct imap_set set;
 };
 
-enum imap_search_return { /* RFC 4731, 5182, 9394 */
+enum imap_search_return { /* RFC 4731, 5182, 9394 and as noted */
                           IMAP_RETURN_MIN = 1,
                           IMAP_RETURN_MAX = 2,
                           IMAP_RETURN_ALL = 4,
                           IMAP_RETURN_COUNT = 8,
                           IMAP_RETURN_SAVE = 16,
-                          IMAP_RETURN_PARTIAL = 32
+                          IMAP_RETURN_PARTIAL = 32,
+                          IMAP_RETURN_RELEVANCY = 64, /* RFC 6203 */
+                          IMAP_RETURN_UPDATE = 128,   /* RFC 5267 */
+                          IMAP_RETURN_CONTEXT = 256
 };
 
 struct imap_search {
     struct imap_search_node *root;
+    struct imap_search_node *strict;  /* with FUZZY keys in it: the same program, FUZZY left out; else NULL */
     bool extended;                    /* RETURN was there: answer with ESEARCH */
     uint32_t returns;                 /* bits of enum imap_search_return; RETURN () means ALL */
     int64_t partial_from, partial_to; /* RETURN (PARTIAL 1:100), negative counts from the end */
@@ -147,7 +151,8 @@ enum imap_sort_key {
     IMAP_SORT_SUBJECT,
     IMAP_SORT_TO,
     IMAP_SORT_DISPLAYFROM,
-    IMAP_SORT_DISPLAYTO
+    IMAP_SORT_DISPLAYTO,
+    IMAP_SORT_RELEVANCY /* RFC 6203: the highest score first */
 };
 struct imap_sort {
     struct {

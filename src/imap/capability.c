@@ -38,6 +38,7 @@ static const struct {
     {"QUOTA=RES-STORAGE", CAP_QUOTA, WHEN_IN},
     {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
     {"SEARCHRES", CAP_SEARCHRES, WHEN_IN},                         /* RFC 5182 */
+    {"SEARCH=FUZZY", CAP_SEARCH_FUZZY, WHEN_IN},                   /* RFC 6203 */
     {"PARTIAL", CAP_PARTIAL, WHEN_IN},                             /* RFC 9394 */
     {"SORT", CAP_SORT, WHEN_IN},                                   /* RFC 5256 */
     {"SORT=DISPLAY", CAP_SORT_DISPLAY, WHEN_IN},                   /* RFC 5957 */

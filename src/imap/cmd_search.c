@@ -176,6 +176,11 @@ void imap_cmd_search(struct session *s)
     }
     if (!imap_search_begin(s))
         return;
+    if (search->returns & IMAP_RETURN_RELEVANCY) {
+        static const struct imap_sort unsorted;
+        imap_search_sorted(s, &unsorted);
+        return;
+    }
     struct cost cost = {0};
     (void)imap_search_walk(search->root, add_cost, &cost);
     if (cost.store || cost.nodes * imap_view_exists(&s->selected->view) > LOCAL_MAX)

@@ -6,20 +6,26 @@
 #include "imap/command.h"
 #include "imap/search.h"
 
-/* UIDs of store in place, as the client counts; messages that are not in the view are left out. */
+/* UIDs of store, and their scores, as the client counts; messages that are not in the view are left out. */
 static void take_numbers(struct session *s)
 {
+    bool scored = imap_search_of(s)->strict;
     struct search_work *w = imap_search_work(s);
     const struct imap_view *view = &s->selected->view;
     struct slice rest = buf_slice(&w->list);
-    uint32_t *numbers = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1), uid;
+    uint32_t *numbers = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1), uid, score = 0;
+    uint8_t *scores = ARENA_ARRAY(s->run->arena, uint8_t, scored ? rest.len / 8 + 1 : 1);
     size_t count = 0;
     bool by_uid = s->run->command.uid;
-    while (slice_take_le32(&rest, &uid)) {
+    while (slice_take_le32(&rest, &uid) && (!scored || slice_take_le32(&rest, &score))) {
         uint32_t seq = imap_view_seq_of_uid(view, uid);
-        if (seq)
-            numbers[count++] = by_uid ? uid : seq;
+        if (!seq)
+            continue;
+        if (scored)
+            scores[count] = (uint8_t)score;
+        numbers[count++] = by_uid ? uid : seq;
     }
+    w->scores = scores;
     buf_free(&w->list);
     w->found = (struct search_found){.listed = true, .numbers = numbers, .count = count};
 }
@@ -48,7 +54,9 @@ static bool may_sort(struct session *s)
     for (size_t i = 0; i < sort->count; i++) {
         enum imap_sort_key key = sort->keys[i].key;
         bool display = key == IMAP_SORT_DISPLAYFROM || key == IMAP_SORT_DISPLAYTO;
-        if (!display || imap_capability_has(s, CAP_SORT_DISPLAY))
+        bool relevancy = key == IMAP_SORT_RELEVANCY; /* only of FUZZY searches (RFC 6203 section 6) */
+        if ((!display || imap_capability_has(s, CAP_SORT_DISPLAY)) &&
+            (!relevancy || (imap_capability_has(s, CAP_SEARCH_FUZZY) && imap_search_of(s)->strict)))
             continue;
         imap_session_done(s, "BAD Unknown sort key");
         return false;
@@ -56,12 +64,11 @@ static bool may_sort(struct session *s)
     return true;
 }
 
-void imap_cmd_sort(struct session *s)
+void imap_search_sorted(struct session *s, const struct imap_sort *sort)
 {
-    const struct imap_sort *sort = &s->run->command.search.sort;
-    AUTO_BUF struct buf program = buf_new(WIRE_BLOB_MAX);
+    AUTO_BUF struct buf program = buf_new(WIRE_BLOB_MAX), strict = buf_new(WIRE_STRICT_MAX);
     uint8_t keys[IMAP_SORT_KEYS_MAX];
-    if (!may_sort(s) || !imap_search_begin(s) || !imap_search_program(s, &program))
+    if (!imap_search_program(s, &program) || (imap_search_of(s)->strict && !imap_search_strict(s, &strict)))
         return;
     for (size_t i = 0; i < sort->count && i < IMAP_SORT_KEYS_MAX; i++)
         keys[i] = (uint8_t)(sort->keys[i].key | (sort->keys[i].reverse ? WIRE_SORT_REVERSE : 0));
@@ -69,6 +76,13 @@ void imap_cmd_sort(struct session *s)
                                       .watch = s->selected->mailbox->watch,
                                       .max_uid = imap_view_last_uid(&s->selected->view),
                                       .keys = slice_make(keys, sort->count),
-                                      .program = buf_slice(&program)};
+                                      .program = buf_slice(&program),
+                                      .strict = buf_slice(&strict)};
     imap_session_ask(s, ROLE_STORE, WIRE_SORT, &message, on_sorted);
+}
+
+void imap_cmd_sort(struct session *s)
+{
+    if (may_sort(s) && imap_search_begin(s))
+        imap_search_sorted(s, &s->run->command.search.sort);
 }

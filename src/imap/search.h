@@ -43,6 +43,8 @@ struct search_work {
     bool begun;              /* with the item, the run */
     struct slice tokens;     /* THREAD: not written yet */
     bool number_before;
+    const uint8_t *scores; /* RFC 6203: by place in `found`; NULL: not asked for */
+    uint64_t score_at;
 };
 
 struct search_work *imap_search_work(struct session *s);
@@ -52,6 +54,10 @@ struct imap_search *imap_search_of(struct session *s);
 bool imap_search_begin(struct session *s) MUST_CHECK;
 /* The program for store; false: it was answered. */
 bool imap_search_program(struct session *s, struct buf *program) MUST_CHECK;
+/* The same without FUZZY. */
+bool imap_search_strict(struct session *s, struct buf *program) MUST_CHECK;
+/* The rest of a command whose results have an order or scores: asks store, then answers. */
+void imap_search_sorted(struct session *s, const struct imap_sort *sort);
 /* Adds a message of the view to what was found. */
 void imap_search_add(struct session *s, const struct imap_message *m);
 

@@ -189,13 +189,36 @@ static bool item_count(struct session *s)
     return true;
 }
 
+/* Of the results that are told: those of PARTIAL, or all. */
+static bool item_relevancy(struct session *s)
+{
+    const struct imap_search *search = imap_search_of(s);
+    struct search_work *w = imap_search_work(s);
+    struct buf *out = imap_session_output(s);
+    uint64_t from = 0, end = w->found.count;
+    if (search->returns & IMAP_RETURN_PARTIAL)
+        imap_search_partial(search, w->found.count, &from, &end);
+    if (!w->begun) {
+        buf_add_str(out, " RELEVANCY (");
+        w->score_at = from;
+        w->begun = true;
+    }
+    for (; w->score_at < end && !imap_session_is_full(s); w->score_at++)
+        buf_addf(out, w->score_at > from ? " %u" : "%u", w->scores[w->score_at]);
+    if (w->score_at < end)
+        return false;
+    buf_add_byte(out, ')');
+    return true;
+}
+
 /* Each writes its part, and answers false when it must go on later. */
 static const struct {
     uint32_t bit;
     bool (*write)(struct session *s);
 } items[] = {
-    {IMAP_RETURN_MIN, item_min},         {IMAP_RETURN_MAX, item_max},     {IMAP_RETURN_ALL, item_all},
-    {IMAP_RETURN_PARTIAL, item_partial}, {IMAP_RETURN_COUNT, item_count},
+    {IMAP_RETURN_MIN, item_min},     {IMAP_RETURN_MAX, item_max},
+    {IMAP_RETURN_ALL, item_all},     {IMAP_RETURN_PARTIAL, item_partial},
+    {IMAP_RETURN_COUNT, item_count}, {IMAP_RETURN_RELEVANCY, item_relevancy},
 };
 #define ITEMS (sizeof items / sizeof *items)
 

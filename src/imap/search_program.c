@@ -94,6 +94,12 @@ static const char *wrong_options(const struct session *s, const struct imap_sear
         return "Unknown RETURN option";
     if (search->returns & IMAP_RETURN_PARTIAL && search->returns & IMAP_RETURN_ALL)
         return "PARTIAL and ALL exclude each other"; /* RFC 9394 section 3.1 */
+    if (search->returns & (IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT))
+        return "Unknown RETURN option";
+    if (search->returns & IMAP_RETURN_RELEVANCY && !imap_capability_has(s, CAP_SEARCH_FUZZY))
+        return "Unknown RETURN option";
+    if (search->returns & IMAP_RETURN_RELEVANCY && !search->strict)
+        return "RELEVANCY needs FUZZY"; /* RFC 6203 section 4 */
     return NULL;
 }
 
@@ -103,7 +109,8 @@ static bool may_search(struct session *s)
     const char *wrong = wrong_options(s, search);
     bool saved = false;
     (void)imap_search_walk(search->root, uses_saved, &saved);
-    if (saved && !imap_capability_has(s, CAP_SEARCHRES))
+    if ((saved && !imap_capability_has(s, CAP_SEARCHRES)) ||
+        (search->strict && !imap_capability_has(s, CAP_SEARCH_FUZZY)))
         wrong = "Unknown search key";
     if (search->charset.len > 0 && s->utf8_accept && s->run->command.verb == IMAP_SEARCH)
         wrong = "The charset is UTF-8"; /* RFC 9755 section 3 */
@@ -127,7 +134,8 @@ bool imap_search_begin(struct session *s)
     if (search->has_modseq)
         imap_session_use_condstore(s);
     work_new(s);
-    if (!imap_search_walk(search->root, translate_node, s))
+    if (!imap_search_walk(search->root, translate_node, s) ||
+        !imap_search_walk(search->strict, translate_node, s))
         return false; /* answered */
     if (search->returns & IMAP_RETURN_SAVE)
         imap_saved_clear(s); /* whatever goes wrong from here on is a NO */
@@ -138,11 +146,21 @@ bool imap_search_begin(struct session *s)
     return true;
 }
 
-bool imap_search_program(struct session *s, struct buf *program)
+static bool encode(struct session *s, const struct imap_search_node *root, struct buf *program)
 {
     struct why why;
-    if (imap_search_encode(program, imap_search_of(s)->root, &why) == ERR_OK)
+    if (imap_search_encode(program, root, &why) == ERR_OK)
         return true;
     imap_session_done(s, "NO [LIMIT] The search is too long");
     return false;
+}
+
+bool imap_search_program(struct session *s, struct buf *program)
+{
+    return encode(s, imap_search_of(s)->root, program);
+}
+
+bool imap_search_strict(struct session *s, struct buf *program)
+{
+    return encode(s, imap_search_of(s)->strict, program);
 }

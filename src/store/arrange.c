@@ -13,6 +13,7 @@
 struct found {
     uint64_t message;
     uint32_t uid, size, date;
+    bool strict; /* matches the program without FUZZY */
 };
 
 struct arrange {
@@ -21,6 +22,8 @@ struct arrange {
     enum imap_thread_algorithm algorithm;
     uint64_t mailbox;
     struct search *search; /* NULL: done */
+    struct search *strict; /* for scores; NULL: none, or done */
+    bool scored;
     uint64_t modseq;
     struct found *found; /* by UID */
     uint64_t *ids;       /* of the same, ascending */
@@ -30,7 +33,8 @@ struct arrange {
 };
 
 enum err arrange_new(const struct imap_sort *sort, enum imap_thread_algorithm algorithm, struct slice program,
-                     uint64_t mailbox, uint32_t max_uid, int64_t now, struct arrange **out, struct why *why)
+                     struct slice strict, uint64_t mailbox, uint32_t max_uid, int64_t now,
+                     struct arrange **out, struct why *why)
 {
     struct arrange *a = mem_zero(1, sizeof *a);
     a->threads = !sort;
@@ -39,7 +43,10 @@ enum err arrange_new(const struct imap_sort *sort, enum imap_thread_algorithm al
     a->algorithm = algorithm;
     a->mailbox = mailbox;
     a->result = buf_new(THREAD_TOKENS_MAX);
+    a->scored = strict.len > 0;
     enum err err = search_new(program, mailbox, max_uid, now, &a->search, why);
+    if (!err && a->scored)
+        err = search_new(strict, mailbox, max_uid, now, &a->strict, why);
     if (err)
         arrange_free(&a);
     else
@@ -53,6 +60,7 @@ void arrange_free(struct arrange **arrange)
     if (!a)
         return;
     search_free(&a->search);
+    search_free(&a->strict);
     free(a->found);
     free(a->ids);
     buf_free(&a->result);
@@ -123,6 +131,28 @@ static enum err gather(struct arrange *a, struct account *account, struct why *w
     return ERR_OK;
 }
 
+static void mark_strict(struct arrange *a)
+{
+    struct slice pairs = buf_slice(search_found(a->strict));
+    uint32_t first, last;
+    size_t i = 0;
+    while (wire_range_take(&pairs, &first, &last)) {
+        for (; i < a->count && a->found[i].uid < first; i++)
+            ;
+        for (; i < a->count && a->found[i].uid <= last; i++)
+            a->found[i].strict = true;
+    }
+    search_free(&a->strict);
+}
+
+/* RFC 6203 section 4: 51 to 100 for what has the texts as they stand, 1 to 50 for what has their words;
+ * within both the newer ones have more. */
+static uint32_t score_of(const struct arrange *a, size_t index)
+{
+    uint32_t age = a->count > 1 ? (uint32_t)(49 * index / (a->count - 1)) : 49;
+    return (a->found[index].strict ? 51 : 1) + age;
+}
+
 /* ---- keys ---- */
 
 /* The column of a sort key; SORTKEY_COUNT: the image has it. */
@@ -136,7 +166,8 @@ static enum sortkey column_of(enum imap_sort_key key)
                                            [IMAP_SORT_SUBJECT] = SORTKEY_SUBJECT,
                                            [IMAP_SORT_TO] = SORTKEY_TO,
                                            [IMAP_SORT_DISPLAYFROM] = SORTKEY_DISPLAYFROM,
-                                           [IMAP_SORT_DISPLAYTO] = SORTKEY_DISPLAYTO};
+                                           [IMAP_SORT_DISPLAYTO] = SORTKEY_DISPLAYTO,
+                                           [IMAP_SORT_RELEVANCY] = SORTKEY_COUNT};
     return columns[key];
 }
 
@@ -160,9 +191,10 @@ static int64_t sent_date(const struct sortkeys *keys, const struct found *f)
     return sent == SORTKEY_NO_DATE ? (int64_t)f->date : sent;
 }
 
-static uint64_t key_value(const struct sortkeys *keys, const uint32_t *ranks, enum imap_sort_key key,
-                          const struct found *f)
+static uint64_t key_value(const struct arrange *a, const struct sortkeys *keys, const uint32_t *ranks,
+                          enum imap_sort_key key, size_t index)
 {
+    const struct found *f = &a->found[index];
     switch (key) {
     case IMAP_SORT_ARRIVAL:
         return f->date;
@@ -170,6 +202,8 @@ static uint64_t key_value(const struct sortkeys *keys, const uint32_t *ranks, en
         return f->size;
     case IMAP_SORT_DATE:
         return sort_signed(sent_date(keys, f));
+    case IMAP_SORT_RELEVANCY:
+        return 100 - score_of(a, index);
     default:
         return ranks[sortkeys_text(keys, column_of(key), f->message)];
     }
@@ -189,13 +223,16 @@ static void sort_found(struct arrange *a, struct sortkeys *keys)
         bool text = column != SORTKEY_SENT && column != SORTKEY_COUNT;
         const uint32_t *ranks = text ? sortkeys_ranks(keys, column) : NULL;
         for (size_t i = 0; i < a->count; i++) {
-            uint64_t value = key_value(keys, ranks, key, &a->found[items[i].index]);
+            uint64_t value = key_value(a, keys, ranks, key, items[i].index);
             items[i].key = a->sort.keys[k].reverse ? ~value : value;
         }
         sort_items(items, items + a->count, a->count);
     }
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         buf_add_le32(&a->result, a->found[items[i].index].uid);
+        if (a->scored)
+            buf_add_le32(&a->result, score_of(a, items[i].index));
+    }
     free(items);
 }
 
@@ -247,8 +284,17 @@ enum err arrange_step(struct arrange *a, struct account *account, uint64_t budge
         err = search_step(a->search, account, budget_ns, &searched, why);
         return err || !searched ? err : gather(a, account, why);
     }
+    if (a->strict) {
+        bool searched;
+        err = search_step(a->strict, account, budget_ns, &searched, why);
+        if (!err && searched)
+            mark_strict(a);
+        return err;
+    }
     if (!account->sortkeys || a->made != account->sortkeys_made)
         a->loaded = 0; /* they were dropped meanwhile: too much memory */
+    if (!wanted_columns(a))
+        a->loaded = a->count;
     if (a->loaded < a->count)
         err = sortkeys_load(account, wanted_columns(a), a->ids, a->count, budget_ns, &a->loaded, why);
     a->made = account->sortkeys_made;

@@ -108,8 +108,8 @@ static void sort_work(struct job *job)
         struct imap_sort sort = {0};
         take_keys(m->keys, &sort);
         state = new_state(job);
-        job->err = arrange_new(&sort, IMAP_THREAD_REFS, m->program, job->mailbox, m->max_uid, clock_unix_s(),
-                               &state->arrange, &job->refusal.why);
+        job->err = arrange_new(&sort, IMAP_THREAD_REFS, m->program, m->strict, job->mailbox, m->max_uid,
+                               clock_unix_s(), &state->arrange, &job->refusal.why);
     }
     arrange_on(job, state);
 }
@@ -120,8 +120,8 @@ static void thread_work(struct job *job)
     struct arrange_state *state = job->state;
     if (!state) {
         state = new_state(job);
-        job->err = arrange_new(NULL, (enum imap_thread_algorithm)m->algorithm, m->program, job->mailbox,
-                               m->max_uid, clock_unix_s(), &state->arrange, &job->refusal.why);
+        job->err = arrange_new(NULL, (enum imap_thread_algorithm)m->algorithm, m->program, SLICE_EMPTY,
+                               job->mailbox, m->max_uid, clock_unix_s(), &state->arrange, &job->refusal.why);
     }
     arrange_on(job, state);
 }
@@ -155,18 +155,20 @@ bool message_on_search(void *ctx, struct ipc_link *link, struct ipc_packet *pack
     return message_start(ctx, link, packet, &m->grant, m->watch, &search_op);
 }
 
-static bool keys_are_known(struct slice keys)
+static bool keys_are_known(struct slice keys, bool scored)
 {
+    uint8_t last = scored ? IMAP_SORT_RELEVANCY : IMAP_SORT_DISPLAYTO;
     for (size_t i = 0; i < keys.len; i++)
-        if ((keys.ptr[i] & ~WIRE_SORT_REVERSE) > IMAP_SORT_DISPLAYTO)
+        if ((keys.ptr[i] & ~WIRE_SORT_REVERSE) > last)
             return false;
-    return keys.len > 0;
+    return keys.len > 0 || scored;
 }
 
 bool message_on_sort(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_sort *m = message;
-    return keys_are_known(m->keys) && message_start(ctx, link, packet, &m->grant, m->watch, &sort_op);
+    return keys_are_known(m->keys, m->strict.len > 0) &&
+           message_start(ctx, link, packet, &m->grant, m->watch, &sort_op);
 }
 
 bool message_on_thread(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

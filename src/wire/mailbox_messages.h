@@ -211,14 +211,17 @@ struct wire_searched {
     struct slice text;
 };
 
-/* The messages a program finds, sorted. keys: one byte each, enum imap_sort_key of grammar/imap_search.h. */
+/* The messages a program finds, sorted. keys: one byte each, enum imap_sort_key of grammar/imap_search.h.
+ * strict: for relevancy, the program without FUZZY; else empty. With it there may be no keys. */
 #define WIRE_SORT_REVERSE 0x80
+#define WIRE_STRICT_MAX   4096u
 struct wire_sort {
     struct grant grant;
     uint64_t watch;
     uint32_t max_uid;
     struct slice keys;
     struct slice program;
+    struct slice strict;
 };
 
 /* The same in threads: enum imap_thread_algorithm. */
@@ -230,9 +233,9 @@ struct wire_thread {
     struct slice program;
 };
 
-/* SORT: UIDs in order, le32 each. THREAD: varints, cut anywhere: WIRE_THREAD_OPEN, WIRE_THREAD_CLOSE, or a
- * UID plus WIRE_THREAD_FIRST, as the numbers and parentheses of the THREAD response stand. Several packets.
- * modseq: as above. */
+/* SORT: UIDs in order, le32 each; with `strict` le32 of the score behind each. THREAD: varints, cut anywhere:
+ * WIRE_THREAD_OPEN, WIRE_THREAD_CLOSE, or a UID plus WIRE_THREAD_FIRST, as the numbers and parentheses of the
+ * THREAD response stand. Several packets. modseq: as above. */
 enum { WIRE_THREAD_OPEN, WIRE_THREAD_CLOSE, WIRE_THREAD_FIRST };
 struct wire_arranged {
     uint32_t err;

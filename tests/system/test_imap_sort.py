@@ -125,6 +125,23 @@ def test_partial(box):
         assert box.cmd(f"SEARCH RETURN ({wrong}) ALL").status == "BAD", wrong
 
 
+def test_fuzzy(box):
+    assert numbers(box.ok("SEARCH FUZZY SUBJECT \"(fwd) plans\""), "SEARCH") == [5]
+    assert numbers(box.ok("SEARCH SUBJECT \"(fwd) plans\""), "SEARCH") == []
+    assert numbers(box.ok("SEARCH FUZZY (TEXT \"other body\" FROM dora) 1:7"), "SEARCH") == [7]
+    assert extended(box.ok("SEARCH RETURN (RELEVANCY ALL) FUZZY SUBJECT plans")).endswith(") ALL 1:2,5 RELEVANCY (51 75 100)")
+    assert extended(box.ok("UID SEARCH RETURN (RELEVANCY MAX) FUZZY OR SUBJECT \"list plans\" SUBJECT other")).endswith(
+        ") UID MAX 8 RELEVANCY (1 100)")
+    assert extended(box.ok("SEARCH RETURN (PARTIAL 2:3 RELEVANCY) FUZZY SUBJECT plans")).endswith(") PARTIAL (2:3 2,5) RELEVANCY (75 100)")
+    assert extended(box.ok("SEARCH RETURN (RELEVANCY) FUZZY SUBJECT none")).endswith(") RELEVANCY ()")
+    assert numbers(box.ok("SORT (RELEVANCY) UTF-8 FUZZY OR SUBJECT \"list plans\" SUBJECT other"), "SORT") == [7, 5]
+    assert extended(box.ok("UID SORT RETURN (RELEVANCY ALL) (REVERSE RELEVANCY) UTF-8 FUZZY SUBJECT plans")).endswith(
+        ") UID ALL 2:3,6 RELEVANCY (51 75 100)")
+    assert "BADCHARSET" in box.cmd("SORT (RELEVANCY) x FUZZY ALL").text
+    for wrong in ("SORT (RELEVANCY) UTF-8 SUBJECT x", "SEARCH RETURN (RELEVANCY) SUBJECT x", "SEARCH FUZZY", "SEARCH FUZZY NONE"):
+        assert box.cmd(wrong).status == "BAD", wrong
+
+
 def saved(box):
     return numbers(box.ok("SEARCH $"), "SEARCH")
 

@@ -142,7 +142,7 @@ static struct buf arranged(struct rig *rig, uint64_t mailbox, const struct imap_
     struct arrange *arrange = NULL;
     assert_int_equal(imap_search_encode(&program, &all, &rig->why), ERR_OK);
     assert_int_equal(
-        arrange_new(sort, IMAP_THREAD_REFS, buf_slice(&program), mailbox, UINT32_MAX, 0, &arrange, &rig->why),
+        arrange_new(sort, IMAP_THREAD_REFS, buf_slice(&program), SLICE_EMPTY, mailbox, UINT32_MAX, 0, &arrange, &rig->why),
         ERR_OK);
     bool done = false;
     while (!done)
