@@ -22,6 +22,7 @@ struct caller_ops {
     enum metric_service metric;
     enum auth_service auth;
     const char *name; /* "imap": in the names of events */
+    bool binds;       /* logins may be bound to their TLS channel */
     /* Store is gone: what it shared is the dead one's. */
     void (*store_gone)(struct caller *caller);
     /* Store takes more, or is gone: whoever waited goes on. May be NULL. */

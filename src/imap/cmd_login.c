@@ -135,7 +135,7 @@ void imap_cmd_authenticate(struct session *s)
     struct slice initial = SLICE_EMPTY;
     if (refuse_insecure(s))
         return;
-    if (!login_offers(s->imap, s->stream, c->authenticate.mechanism)) {
+    if (!login_offers(&s->caller, s->stream, c->authenticate.mechanism)) {
         imap_session_done(s, "NO [CANNOT] Authentication mechanism not supported");
         return;
     }

@@ -239,7 +239,8 @@ void login_begin(struct login *login, struct slice mechanism, bool has_initial, 
     if (!login->user.len)
         login->user = plain_user(mechanism, initial);
     AUTO_BUF struct buf bindings = buf_new(SASL_BINDINGS_MAX);
-    sasl_offer_bindings(login->stream, mechanism, &bindings);
+    if (c->ops->binds)
+        sasl_offer_bindings(login->stream, mechanism, &bindings);
     const struct wire_auth_begin message = {.service = c->ops->auth,
                                             .listener = c->listener,
                                             .tls = login->tls || c->insecure_auth,
@@ -293,9 +294,23 @@ void login_leave(struct login *login)
     login_cancel(login);
 }
 
-bool login_offers(const struct imap *imap, const struct stream *stream, struct slice mechanism)
+bool login_next_mechanism(const struct caller *caller, const struct stream *stream, struct slice *names,
+                          struct slice *mechanism)
 {
-    return sasl_offer_has(slice_make(imap->mechanisms, imap->mechanisms_len), stream, mechanism);
+    while (sasl_offer_next(names, stream, mechanism))
+        if (caller->ops->binds || !slice_ends(*mechanism, SLICE("-PLUS")))
+            return true;
+    return false;
+}
+
+bool login_offers(const struct caller *caller, const struct stream *stream, struct slice mechanism)
+{
+    const struct imap *imap = caller->imap;
+    struct slice names = slice_make(imap->mechanisms, imap->mechanisms_len), name;
+    while (login_next_mechanism(caller, stream, &names, &name))
+        if (slice_ieq(name, mechanism))
+            return true;
+    return false;
 }
 
 bool login_is_hopeless(const struct caller *caller)

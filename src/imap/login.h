@@ -27,8 +27,11 @@ struct login;
 /* One login of a session; lives in the arena. login_leave() must come before that is freed. */
 struct login *login_new_in(struct arena *arena, struct caller *caller, struct stream *stream,
                            login_answered *answered, void *session);
+/* Takes the next mechanism this connection is offered off `names` (imap->mechanisms); false at the end. */
+bool login_next_mechanism(const struct caller *caller, const struct stream *stream, struct slice *names,
+                          struct slice *mechanism) MUST_CHECK;
 /* `mechanism` (any case) is offered on this connection. */
-bool login_offers(const struct imap *imap, const struct stream *stream, struct slice mechanism);
+bool login_offers(const struct caller *caller, const struct stream *stream, struct slice mechanism);
 /* Begins with a mechanism that is offered. */
 void login_begin(struct login *login, struct slice mechanism, bool has_initial, struct slice initial);
 /* Begins with name and password (SASL PLAIN). `answered` may be called before this returns: too long to be

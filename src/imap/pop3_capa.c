@@ -1,14 +1,13 @@
 /* pop3_capa.c: CAPA (RFC 2449), STLS (RFC 2595), UTF8 (RFC 6856). */
 #include "base/log.h"
 #include "imap/pop3.h"
-#include "net/sasl_offer.h"
 
 static void write_logins(const struct pop3 *p, struct buf *out)
 {
     const struct imap *imap = p->caller.imap;
     struct slice names = slice_make(imap->mechanisms, imap->mechanisms_len), name;
     buf_add_str(out, "USER\r\nSASL");
-    while (sasl_offer_next(&names, p->stream, &name)) {
+    while (login_next_mechanism(&p->caller, p->stream, &names, &name)) {
         buf_add_byte(out, ' ');
         buf_add(out, name);
     }

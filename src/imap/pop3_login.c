@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "grammar/base64.h"
 #include "imap/pop3.h"
-#include "net/sasl_offer.h"
 
 #define LOGIN_ARENA (256u << 10) /* bytes of one login: lines, decoded messages */
 
@@ -155,7 +154,7 @@ static void list_mechanisms(struct pop3 *p)
     struct slice names = slice_make(imap->mechanisms, imap->mechanisms_len), name;
     struct buf *out = pop3_output(p);
     pop3_ok(p, "Mechanisms");
-    while (sasl_offer_next(&names, p->stream, &name)) {
+    while (login_next_mechanism(&p->caller, p->stream, &names, &name)) {
         buf_add(out, name);
         buf_add_str(out, "\r\n");
     }
@@ -172,7 +171,7 @@ void pop3_cmd_auth(struct pop3 *p, const struct pop3_command *command)
         list_mechanisms(p);
         return;
     }
-    if (!login_offers(p->caller.imap, p->stream, command->text)) {
+    if (!login_offers(&p->caller, p->stream, command->text)) {
         pop3_err(p, "Authentication mechanism not supported");
         return;
     }
