@@ -89,6 +89,13 @@ struct slot *access_slot(struct store *store, struct slot *own, struct slice nam
 bool store_start_named(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *grant, struct slice name, const struct job_op *op)
 {
+    return store_run_named(store, link, packet, grant, name, op, job_run);
+}
+
+bool store_run_named(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                     const struct grant *grant, struct slice name, const struct job_op *op,
+                     void (*start)(struct job *job))
+{
     struct slot *own, *slot;
     bool absent;
     if (!packet->request || !store_check_grant(store, link, packet, grant, op, &own))
@@ -97,7 +104,7 @@ bool store_start_named(struct store *store, struct ipc_link *link, struct ipc_pa
         return true;
     slot = access_slot(store, own, name, &absent);
     if (slot)
-        job_start(store, slot, op, link, packet, 0, 0);
+        start(job_new(store, slot, op, link, packet, 0, 0));
     else
         access_refuse(store, link, packet, op, absent);
     return true;

@@ -114,6 +114,14 @@ struct job {
  * watch only with the rights it needs; by name only ops that look at job->reader are started so. */
 void job_start(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,
                struct ipc_packet *packet, uint64_t watch, uint64_t mailbox);
+/* The same in two steps, to put something into job->state before it runs. */
+struct job *job_new(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,
+                    struct ipc_packet *packet, uint64_t watch, uint64_t mailbox)
+    __attribute__((returns_nonnull));
+void job_run(struct job *job);
+/* On the loop where nobody else is at the account, otherwise as ever: for work that reads memory alone and
+ * has its answer at once. */
+void job_run_here(struct job *job);
 bool job_asker_is_there(const struct job *job);
 /* From answer(): goes on in another account, as its reader (empty: its owner). */
 void job_move(struct job *job, struct slot *slot, struct slice reader);
@@ -149,6 +157,11 @@ void access_refuse(struct store *store, struct ipc_link *link, struct ipc_packet
 /* Checks the grant and starts a job where the name leads. */
 bool store_start_named(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *grant, struct slice name, const struct job_op *op);
+
+/* The same with job_run_here in place of job_run. */
+bool store_run_named(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
+                     const struct grant *grant, struct slice name, const struct job_op *op,
+                     void (*start)(struct job *job));
 
 /* On the strand, as things are now. The name in the account the job is in, canonical. */
 struct slice job_name(struct job *job, struct slice name);

@@ -257,5 +257,5 @@ static const struct job_op status_op = {.work = status_work, .answer = status_an
 bool mailbox_on_status(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_mbox_name *m = message;
-    return store_start_named(ctx, link, packet, &m->grant, m->name, &status_op);
+    return store_run_named(ctx, link, packet, &m->grant, m->name, &status_op, job_run_here);
 }

@@ -6,6 +6,7 @@
 #include "store/alter.h"
 #include "store/blob.h"
 #include "store/context.h"
+#include "store/copy_across.h"
 #include "store/fetch.h"
 
 #define FETCH_ROWS_FULL (40u * 1024)         /* of a reader's rows: then the packet is sent */
@@ -401,8 +402,7 @@ bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet
     else if (target == w->slot)
         job_start(store, target, &copy_op, link, packet, w->id, w->mailbox);
     else
-        job_answer_now(store, link, packet, &copy_op, ERR_REFUSED, STORE_CODE_CANNOT,
-                       "messages do not move between accounts");
+        copy_across_start(store, link, packet, w, target);
     return true;
 }
 

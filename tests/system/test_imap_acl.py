@@ -350,3 +350,78 @@ def test_who_shares_outlives_a_lost_file(make_server):
     owner, reader = sessions()
     owner.ok(f"DELETEACL Team {bob}")
     assert "[NONEXISTENT]" in reader.cmd(f'SELECT "{OTHERS}/{ann}/Team"').text
+
+
+def bodies(client, count):
+    return [client.ok(f"FETCH {number} BODY.PEEK[]").untagged[0].partition(b"}\r\n")[2] for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("verb", ["COPY", "MOVE"])
+def test_from_ones_own_to_anothers(pair, verb):
+    """And back: the same bytes, the flags there is a right to."""
+    reader, owner = pair.reader, pair.owner
+    for number in range(40):  # more than one step
+        reader.append("INBOX", mail.plain(subject=f"m{number}"), r"\Seen \Flagged word")
+    reader.ok("SELECT INBOX")
+    before = bodies(reader, 40)
+    pair.grant("lriw")
+    answer = reader.ok(f"{verb} 1:40 {pair.team}")
+    copyuid = re.search(r"COPYUID (\d+) (\S+) (\S+)\]", answer.text + b" ".join(answer.untagged).decode())
+    assert copyuid[2] == "1:40" and copyuid[3] == "1:40"
+    assert reader.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES %d" % (0 if verb == "MOVE" else 40))
+    owner.ok("SELECT Team")
+    assert bodies(owner, 40) == before
+    flags = owner.ok("FETCH 40 FLAGS").find(rb"FLAGS \((.*?)\)")[1].split()
+    assert rb"\Flagged" in flags and b"word" in flags and rb"\Seen" not in flags
+    assert owner.ok("SEARCH SUBJECT m39").find(rb"SEARCH 40$") and owner.ok("SEARCH TEXT m39").find(rb"SEARCH 40$")
+    reader.ok(f"SELECT {pair.team}")
+    if verb == "MOVE":
+        answer = reader.cmd("MOVE 1:2 INBOX")
+        assert answer.status == "NO" and "[NOPERM]" in answer.text
+        pair.grant("lrte")
+    reader.ok(f"UID {verb} 1:2,999 INBOX")
+    assert owner.ok("STATUS Team (MESSAGES)").find(rb"MESSAGES %d" % (38 if verb == "MOVE" else 40))
+    assert reader.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES %d" % (2 if verb == "MOVE" else 42))
+
+
+def test_copy_within_anothers(pair):
+    pair.owner.ok("CREATE Other")
+    put(pair.owner, "Team")
+    pair.grant("lr")
+    pair.reader.ok(f"SELECT {pair.team}")
+    for target in (f'"{pair.prefix}/Other"', "Other", f'"{OTHERS}/{pair.bob.address}/INBOX"', f'"{OTHERS}/nobody@example.test/Other"'):
+        assert "[TRYCREATE]" in pair.reader.cmd(f"COPY 1 {target}").text, target
+    pair.grant("li", "Other")
+    pair.reader.ok(f'COPY 1 "{pair.prefix}/Other"')
+    assert pair.owner.ok("STATUS Other (MESSAGES)").find(rb"MESSAGES 1")
+    pair.reader.ok("CREATE Other")
+    pair.reader.ok("COPY 1 Other")  # one's own of the same name
+    assert pair.owner.ok("STATUS Other (MESSAGES)").find(rb"MESSAGES 1")
+    assert pair.reader.ok("STATUS Other (MESSAGES)").find(rb"MESSAGES 1")
+
+
+def test_a_copy_that_does_not_fit_leaves_nothing(pair):
+    for number in range(40):
+        put(pair.reader)
+    pair.reader.ok("SELECT INBOX")
+    pair.grant("lri")
+    pair.owner.ok('SETQUOTA "User quota" (MESSAGE 35)')  # the first step fits, the second does not
+    for verb in ("COPY", "MOVE"):
+        answer = pair.reader.cmd(f"{verb} 1:40 {pair.team}")
+        assert answer.status == "NO" and "[OVERQUOTA]" in answer.text
+        assert pair.owner.ok("STATUS Team (MESSAGES)").find(rb"MESSAGES 0")
+        assert pair.reader.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 40")
+
+
+def test_replace_stays_in_one_account(pair):
+    put(pair.owner, "Team", subject="old")
+    pair.grant("lriste")
+    pair.reader.ok(f"SELECT {pair.team}")
+    answer = pair.reader.cmd("REPLACE 1 INBOX ", mail.plain(subject="new").encode() if isinstance(mail.plain(), str) else mail.plain(subject="new"))
+    assert answer.status == "NO" and "[CANNOT]" in answer.text
+    pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="new").encode() if isinstance(mail.plain(), str) else mail.plain(subject="new"))
+    pair.owner.ok("SELECT Team")
+    assert pair.owner.ok("SEARCH SUBJECT new").find(rb"SEARCH 1$")
+    pair.grant("lris")
+    answer = pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="x").encode() if isinstance(mail.plain(), str) else mail.plain(subject="x"))
+    assert answer.status == "NO" and "[NOPERM]" in answer.text
