@@ -54,9 +54,17 @@ static bool is_below(struct slice name, struct slice parent)
     return name.len > parent.len && slice_starts(name, parent) && name.ptr[parent.len] == '/';
 }
 
-/* Whether a row below row `i` has one of `flags` (0: exists). Its descendants stand right behind it, but
- * INBOX's may stand apart. */
-static bool has_below(const struct list_work *w, size_t i, uint32_t flags)
+static bool matches(const struct list_work *w, struct slice name)
+{
+    for (size_t i = 0; i < w->pattern_count; i++)
+        if (imap_pattern_match(w->patterns[i], name, '/'))
+            return true;
+    return false;
+}
+
+/* Whether a row below row `i` has one of `flags` (0: exists), and is not shown itself where it must be
+ * `hidden`. Its descendants stand right behind it, but INBOX's may stand apart. */
+static bool has_below(const struct list_work *w, size_t i, uint32_t flags, bool hidden)
 {
     struct slice name = w->rows[i].name;
     bool inbox = imap_mailbox_is_inbox(name);
@@ -67,17 +75,10 @@ static bool has_below(const struct list_work *w, size_t i, uint32_t flags)
                 continue;
             return false;
         }
-        if (flags ? row->flags & flags : !(row->flags & MAILBOX_NONEXISTENT))
+        bool has = flags ? row->flags & flags : !(row->flags & MAILBOX_NONEXISTENT);
+        if (has && !(hidden && matches(w, row->name)))
             return true;
     }
-    return false;
-}
-
-static bool matches(const struct list_work *w, struct slice name)
-{
-    for (size_t i = 0; i < w->pattern_count; i++)
-        if (imap_pattern_match(w->patterns[i], name, '/'))
-            return true;
     return false;
 }
 
@@ -119,7 +120,7 @@ static void write_attributes(struct session *s, size_t i)
     struct buf *out = imap_session_output(s);
     bool lsub = s->run->command.verb == IMAP_LSUB;
     const char *use = imap_status_special_use(row->special_use);
-    buf_add_str(out, has_below(w, i, 0) ? "\\HasChildren" : "\\HasNoChildren");
+    buf_add_str(out, has_below(w, i, 0, false) ? "\\HasChildren" : "\\HasNoChildren");
     if (row->flags & MAILBOX_NONEXISTENT)
         buf_add_str(out, lsub ? " \\Noselect" : " \\NonExistent");
     else if (row->flags & MAILBOX_NOSELECT)
@@ -156,7 +157,8 @@ static void list_row(struct session *s, size_t i)
     const struct imap_list_args *a = args_of(s);
     const struct mailbox_row *row = &w->rows[i];
     bool subscribed = row->flags & MAILBOX_SUBSCRIBED;
-    bool below = (a->select & IMAP_LIST_RECURSIVE) && has_below(w, i, MAILBOX_SUBSCRIBED);
+    /* Who is not subscribed is shown for the sake of somebody below who is not (RFC 9051 section 6.3.9.6). */
+    bool below = (a->select & IMAP_LIST_RECURSIVE) && has_below(w, i, MAILBOX_SUBSCRIBED, !subscribed);
     bool chosen =
         a->select & IMAP_LIST_SUBSCRIBED ? subscribed || below : !(row->flags & MAILBOX_NONEXISTENT);
     if ((a->select & IMAP_LIST_SPECIAL_USE) && !imap_status_special_use(row->special_use))

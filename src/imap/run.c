@@ -238,8 +238,13 @@ void imap_session_keywords(struct buf *list, const struct imap_flags *flags)
 
 void imap_session_use_condstore(struct session *s)
 {
-    if (imap_capability_has(s, CAP_CONDSTORE))
-        s->condstore = true;
+    enum imap_verb verb = s->run->command.verb;
+    if (s->condstore || !imap_capability_has(s, CAP_CONDSTORE))
+        return;
+    s->condstore = true;
+    if (s->selected && verb != IMAP_SELECT && verb != IMAP_EXAMINE)
+        buf_addf(imap_session_output(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n",
+                 (unsigned long long)s->selected->view.modseq);
 }
 
 bool imap_session_resolve(struct session *s, struct imap_set *set)

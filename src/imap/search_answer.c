@@ -170,7 +170,9 @@ static bool item_partial(struct session *s)
     uint64_t from, end;
     if (!w->begun) {
         imap_search_partial(search, w->found.count, &from, &end);
-        buf_addf(out, " PARTIAL (%lld:%lld ", (long long)search->partial_from, (long long)search->partial_to);
+        int64_t a = search->partial_from, b = search->partial_to; /* 4:2 and 2:4 are the same range */
+        bool turned = a < 0 ? a < b : a > b;
+        buf_addf(out, " PARTIAL (%lld:%lld ", (long long)(turned ? b : a), (long long)(turned ? a : b));
         if (from == end)
             buf_add_str(out, "NIL");
         w->runs = imap_search_runs(&w->found, from, end);

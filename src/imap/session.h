@@ -159,7 +159,8 @@ bool imap_session_take_pairs(const struct imap_set *set, size_t *at, struct buf 
 bool imap_session_pairs_in(struct arena *arena, struct slice pairs, struct imap_set *set) MUST_CHECK;
 /* Keywords as wire_strings. */
 void imap_session_keywords(struct buf *list, const struct imap_flags *flags);
-/* Sets `condstore` when the client uses it for the first time (RFC 7162 section 3.1). */
+/* Sets `condstore` when the client uses it for the first time, and tells where the selected mailbox stands
+ * (RFC 7162 section 3.1). */
 void imap_session_use_condstore(struct session *s);
 
 /* What a command that takes long has done of what there is to do: told to the client now and then

@@ -11,14 +11,15 @@
 #include "grammar/header.h"
 #include "grammar/subject.h"
 
-#define MERGED_MAX     16          /* fields of one name that are read together */
-#define VALUE_MAX      (16 * 1024) /* of one field for search; what is behind is not indexed */
-#define SUBJECT_MAX    2000        /* bytes of a decoded subject */
-#define SORT_MAX       255         /* bytes of a sort key */
-#define ID_MAX         998         /* bytes of a message id (HEADER_MSGID_MAX) */
-#define FROM_MAX       64          /* addresses of From that are checked */
-#define ENVELOPE_MAX   (128 * 1024)
-#define REFERENCES_TOP 64 /* of too many references the first ones that stay; the others are the last */
+#define MERGED_MAX           16          /* fields of one name that are read together */
+#define VALUE_MAX            (16 * 1024) /* of one field for search; what is behind is not indexed */
+#define SUBJECT_MAX          2000        /* bytes of a decoded subject */
+#define SORT_MAX             255         /* bytes of a sort key */
+#define ID_MAX               998         /* bytes of a message id (HEADER_MSGID_MAX) */
+#define SEARCH_ADDRESSES_MAX 200         /* of one field that are made plain for search */
+#define FROM_MAX             64          /* addresses of From that are checked */
+#define ENVELOPE_MAX         (128 * 1024)
+#define REFERENCES_TOP       64 /* of too many references the first ones that stay; the others are the last */
 
 /* Tried in this order until the text fits. */
 static const struct envelope_limits envelope_limits[] = {{ADDRESS_LIST_MAX, 32 * 1024}, {32, 1024}};
@@ -136,6 +137,36 @@ static struct slice clean_in(struct reader *r, struct slice raw, size_t max)
     for (size_t i = 0; i < text.len; i++)
         if (text.data[i] < ' ' || text.data[i] == 0x7f)
             text.data[i] = ' ';
+    return arena_dup(r->arena, buf_slice(&text));
+}
+
+/* Comments and blanks inside an address, or escapes, hide it from who looks for it as it is. */
+static bool hides_addresses(struct slice text)
+{
+    return slice_find(text, '(') >= 0 || slice_find(text, '\\') >= 0 ||
+           slice_search(text, SLICE(" @")) >= 0 || slice_search(text, SLICE("@ ")) >= 0;
+}
+
+/* SEARCH FROM looks into the envelope's field (RFC 9051 section 6.4.4): the text as it was written, and the
+ * addresses in it that are not to be found there letter by letter. */
+static struct slice address_text_in(struct reader *r, enum slot slot)
+{
+    const struct values *v = &r->values[slot];
+    struct slice written = slot_text_in(r, slot, VALUE_MAX);
+    if (!hides_addresses(written))
+        return written;
+    AUTO_BUF struct buf text = buf_new(VALUE_MAX);
+    buf_add(&text, written);
+    for (size_t i = 0; i < v->count; i++) {
+        struct address_list list;
+        address_list_parse_in(r->arena, slice_sub(v->at[i], 0, VALUE_MAX), SEARCH_ADDRESSES_MAX, &list);
+        for (size_t k = 0; k < list.count; k++) {
+            struct slice address = clean_in(r, address_item_text_in(r->arena, &list.items[k]), SORT_MAX);
+            bool fits = list.items[k].kind == ADDRESS_MAILBOX && text.max - text.len > address.len + 2;
+            if (fits && slice_isearch(written, address) < 0)
+                buf_addf(&text, ", %.*s", SLICE_ARG(address));
+        }
+    }
     return arena_dup(r->arena, buf_slice(&text));
 }
 
@@ -292,10 +323,10 @@ void header_facts_in(struct arena *arena, struct charset_set *set, struct slice 
     read_delivered(&r, facts);
     facts->message_id = first_id_in(&r, SLOT_MESSAGE_ID);
     facts->in_reply_to = first_id_in(&r, SLOT_IN_REPLY_TO);
-    facts->search_from = slot_text_in(&r, SLOT_FROM, VALUE_MAX);
-    facts->search_to = slot_text_in(&r, SLOT_TO, VALUE_MAX);
-    facts->search_cc = slot_text_in(&r, SLOT_CC, VALUE_MAX);
-    facts->search_bcc = slot_text_in(&r, SLOT_BCC, VALUE_MAX);
+    facts->search_from = address_text_in(&r, SLOT_FROM);
+    facts->search_to = address_text_in(&r, SLOT_TO);
+    facts->search_cc = address_text_in(&r, SLOT_CC);
+    facts->search_bcc = address_text_in(&r, SLOT_BCC);
     read_sort_keys(&r, SLOT_FROM, &facts->sort_from, &facts->sort_display_from);
     read_sort_keys(&r, SLOT_TO, &facts->sort_to, &facts->sort_display_to);
     read_sort_keys(&r, SLOT_CC, &facts->sort_cc, NULL);
