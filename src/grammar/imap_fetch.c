@@ -157,6 +157,17 @@ static bool scan_bracket(struct imap_scan *s, struct imap_section *section)
            (section->form == IMAP_FORM_BINARY_SIZE || scan_partial(s, section));
 }
 
+bool imap_section_parse_in(struct arena *arena, struct slice text, struct imap_section *section)
+{
+    struct slice bracketed = arena_printf(arena, "[%.*s]", SLICE_ARG(text));
+    struct imap_scan s = imap_scan_new(arena, bracketed, true);
+    struct imap_section parsed = {.form = IMAP_FORM_BODY};
+    if (!scan_bracket(&s, &parsed) || s.at != s.end || parsed.partial)
+        return false;
+    *section = parsed;
+    return true;
+}
+
 static bool add_section(struct fetch_parse *p, const struct imap_section *section)
 {
     struct imap_fetch *f = p->fetch;

@@ -33,12 +33,24 @@ struct append {
     enum err refused; /* not ERR_OK: what comes is read and dropped; `refusal` is the answer */
     const char *refusal;
     uint32_t replaces; /* REPLACE: the UID */
+    /* CATENATE: the part a URL names */
+    bool target_known;    /* the mailbox is there */
+    int part_fd;          /* -1: none under way */
+    uint64_t part_offset; /* what is to be sent of it */
+    uint64_t part_left;
 };
 
 struct append *imap_append_of(const struct session *s);
 /* Octets of the message begun last to store; `last`: no more will come, imap_append_whole() is called when
  * scan has read it. False: store takes no more for now. */
 bool imap_append_send(struct session *s, struct slice octets, bool last) MUST_CHECK;
+/* The URL of the step being done: asks for its file; imap_append_part() when it is there or there is none. */
+void imap_catenate_begin(struct session *s);
+/* Goes on with store's answer about the step being done. */
+void imap_append_part(struct session *s);
+/* Sends the part to store; false: store takes no more for now. */
+bool imap_catenate_send(struct session *s) MUST_CHECK;
+void imap_catenate_end(struct append *append);
 /* The answer to the last octets: ERR_OK, or why the message cannot be taken. */
 void imap_append_whole(struct session *s, enum err err);
 /* Notes why there will be no message (text: a constant or of the command's arena); what comes is dropped. */

@@ -22,6 +22,7 @@ static const struct {
     {"UIDPLUS", CAP_UIDPLUS, WHEN_IN},                       /* RFC 4315 */
     {"MULTIAPPEND", CAP_MULTIAPPEND, WHEN_IN},               /* RFC 3502 */
     {"REPLACE", CAP_REPLACE, WHEN_IN},                       /* RFC 8508 */
+    {"CATENATE", CAP_CATENATE, WHEN_IN},                     /* RFC 4469 */
     {"BINARY", CAP_BINARY, WHEN_IN},                         /* RFC 3516 */
     {"MOVE", CAP_MOVE, WHEN_IN},                             /* RFC 6851 */
     {"UNSELECT", CAP_UNSELECT, WHEN_IN},                     /* RFC 3691 */

@@ -117,7 +117,7 @@ void imap_append_refuse(struct session *s, enum err err, const char *text)
     imap_append_drop(s);
 }
 
-static void begin_message(struct session *s, const struct imap_append_step *step)
+static bool begin_message(struct session *s, const struct imap_append_step *step)
 {
     struct append *a = imap_append_of(s);
     if (a->count > 0 && !imap_capability_has(s, CAP_MULTIAPPEND))
@@ -126,14 +126,15 @@ static void begin_message(struct session *s, const struct imap_append_step *step
         imap_append_refuse(s, ERR_BAD, "Only one message can replace another");
     else if (a->count == APPEND_ROWS_MAX)
         imap_append_refuse(s, ERR_REFUSED, "[LIMIT] Too many messages at once");
-    else if (step->message->catenate)
+    else if (step->message->catenate && !imap_capability_has(s, CAP_CATENATE))
         imap_append_refuse(s, ERR_BAD, "Expected the message as a literal");
     if (a->refused)
-        return;
+        return true;
     a->messages[a->count++] = (struct append_message){.args = step->message, .body = ++s->imap->next_body};
     a->size = 0;
     a->sent = false;
     a->at++;
+    return true;
 }
 
 /* NULL, or why these octets will not be taken; `*err` says how to answer. */
@@ -142,8 +143,6 @@ static const char *fault_of(const struct session *s, uint64_t octets, enum err *
     const struct append *a = imap_append_of(s);
     uint64_t limit = role_settings(s->imap->run)->limits.message_size;
     *err = ERR_REFUSED;
-    if (octets == 0 && !a->piece->message->catenate) /* RFC 3502 section 3: also how a client gives up */
-        return "[CANNOT] A message of no octets cannot be stored";
     if (octets > limit || a->size > limit - octets)
         return "[TOOBIG] The message is too large";
     if (a->total + octets > APPEND_SIZES * limit)
@@ -154,29 +153,71 @@ static const char *fault_of(const struct session *s, uint64_t octets, enum err *
     return ipc_link_is_up(role_link(s->imap->run, ROLE_STORE)) ? NULL : "The mail store is away";
 }
 
-static void begin_literal(struct session *s, const struct imap_append_step *step)
+/* So many octets more of the message begun last. False: they are too many, or cannot be taken now. */
+static bool count_octets(struct session *s, uint64_t octets)
 {
     struct append *a = imap_append_of(s);
     enum err err;
-    const char *fault = fault_of(s, step->octets, &err);
-    if (fault) {
+    const char *fault = fault_of(s, octets, &err);
+    if (fault)
         imap_append_refuse(s, err, fault);
-        return;
-    }
-    a->left = step->octets;
-    a->size += step->octets;
-    a->total += step->octets;
-    a->at++;
-    if (a->sync)
-        buf_add_str(imap_session_output(s), "+ OK\r\n");
-    if (a->left == 0)
-        imap_framer_after_message(&s->framer);
+    a->size += octets;
+    a->total += octets;
+    return !fault;
 }
 
-static void end_message(struct session *s, const struct imap_append_step *step)
+#define NO_OCTETS "[CANNOT] A message of no octets cannot be stored"
+
+static bool begin_literal(struct session *s, const struct imap_append_step *step)
+{
+    struct append *a = imap_append_of(s);
+    if (step->octets == 0 &&
+        !a->piece->message->catenate) /* RFC 3502 section 3: also how a client gives up */
+        imap_append_refuse(s, ERR_REFUSED, NO_OCTETS);
+    else if (count_octets(s, step->octets)) {
+        a->left = step->octets;
+        a->at++;
+        if (a->sync)
+            buf_add_str(imap_session_output(s), "+ OK\r\n");
+        if (a->left == 0)
+            imap_framer_after_message(&s->framer);
+    }
+    return true;
+}
+
+static bool begin_url(struct session *s, const struct imap_append_step *step)
 {
     (void)step;
-    imap_append_of(s)->at++;
+    struct append *a = imap_append_of(s);
+    if (a->part_fd < 0)
+        imap_catenate_begin(s);
+    else if (!imap_catenate_send(s))
+        return false;
+    else
+        a->at++;
+    return true;
+}
+
+void imap_append_part(struct session *s)
+{
+    struct append *a = imap_append_of(s);
+    if (a->part_fd >= 0 && !count_octets(s, a->part_left))
+        imap_catenate_end(a);
+    go_on(s);
+    imap_session_pump(s);
+}
+
+static bool end_message(struct session *s, const struct imap_append_step *step)
+{
+    (void)step;
+    struct append *a = imap_append_of(s);
+    if (a->size == 0)
+        imap_append_refuse(s, ERR_REFUSED, NO_OCTETS);
+    else if (!a->sent && !imap_append_send(s, SLICE_EMPTY, true))
+        return false;
+    else
+        a->at++;
+    return true;
 }
 
 void imap_append_whole(struct session *s, enum err err)
@@ -190,16 +231,18 @@ void imap_append_whole(struct session *s, enum err err)
     imap_session_pump(s);
 }
 
-static void do_step(struct session *s)
+/* False: store takes no more for now; role.c pumps again when it does. */
+static bool do_step(struct session *s)
 {
-    static void (*const steps[])(struct session *, const struct imap_append_step *) = {
+    static bool (*const steps[])(struct session *, const struct imap_append_step *) = {
         [IMAP_APPEND_MESSAGE] = begin_message,
+        [IMAP_APPEND_URL] = begin_url,
         [IMAP_APPEND_LITERAL] = begin_literal,
         [IMAP_APPEND_END] = end_message,
     };
     const struct append *a = imap_append_of(s);
     const struct imap_append_step *step = &a->piece->steps[a->at];
-    steps[step->kind](s, step);
+    return steps[step->kind](s, step);
 }
 
 /* The literal at the end of this piece, when it was not begun. */
@@ -238,10 +281,11 @@ static void drop_literal(struct session *s, uint64_t octets, bool sync)
 static void go_on(struct session *s)
 {
     struct append *a = imap_append_of(s);
-    while (!a->waits && !a->refused && a->left == 0 && a->at < a->piece->count)
-        do_step(s);
+    bool stuck = false;
+    while (!stuck && !a->waits && !a->refused && a->left == 0 && a->at < a->piece->count)
+        stuck = !do_step(s);
     s->run->input = a->waits ? NULL : read_input;
-    if (a->waits || a->left > 0)
+    if (a->waits || stuck || a->left > 0)
         return;
     const struct imap_append_step *ahead = a->refused ? literal_ahead(a) : NULL;
     if (ahead)
@@ -328,19 +372,29 @@ static void read_rest(struct session *s)
 
 static void read_input(struct session *s)
 {
-    if (imap_append_of(s)->left > 0)
+    const struct append *a = imap_append_of(s);
+    if (a->left > 0)
         read_literal(s);
+    else if (!a->refused && a->at < a->piece->count)
+        go_on(s);
     else
         read_rest(s);
 }
 
 /* ---- the beginning ---- */
 
+static void close_part(void *arg)
+{
+    imap_catenate_end(arg);
+}
+
 static struct append *begin(struct session *s, bool sync)
 {
     struct append *a = ARENA_NEW(s->run->arena, struct append);
     a->piece = &s->run->command.append.pieces;
     a->sync = sync;
+    a->part_fd = -1;
+    arena_defer(s->run->arena, close_part, a);
     s->run->state = a;
     s->run->stop = imap_append_drop;
     return a;

@@ -13,6 +13,7 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/fetch.h"
+#include "imap/fetch_section.h"
 #include "imap/vanished.h"
 #include "wire/facts_row.h"
 
@@ -251,23 +252,6 @@ static bool move_facts(struct session *s)
 
 /* ---- files ---- */
 
-/* Facts longer than a packet come in a memfd. */
-static bool keep_facts(struct fetch_slot *slot, struct slice facts, int fd)
-{
-    struct stat st;
-    size_t got = 0;
-    if (fd < 0) {
-        slot->facts = (uint8_t *)mem_dup(facts.ptr, facts.len);
-        slot->facts_len = facts.len;
-        return true;
-    }
-    if (io_fstat(fd, &st, NULL) != ERR_OK || st.st_size <= 0 || st.st_size > FACTS_MAX_ENCODED)
-        return false;
-    slot->facts = mem_alloc((size_t)st.st_size);
-    slot->facts_len = (size_t)st.st_size;
-    return io_pread(fd, slot->facts, slot->facts_len, 0, &got, NULL) == ERR_OK && got == slot->facts_len;
-}
-
 static void on_file(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     struct fetch *f = fetch_of(s);
@@ -285,7 +269,8 @@ static void on_file(struct session *s, void *arg, enum err err, struct ipc_packe
         slot->size = file.size;
         slot->block_len = file.header_len;
         slot->failed =
-            slot->fd < 0 || !keep_facts(slot, file.facts, packet->fd_count > 1 ? packet->fds[1] : -1);
+            slot->fd < 0 || !fetch_take_facts(file.facts, packet->fd_count > 1 ? packet->fds[1] : -1,
+                                              &slot->facts, &slot->facts_len);
         f->some_failed = f->some_failed || slot->failed;
     }
     advance(s);

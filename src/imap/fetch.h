@@ -13,7 +13,6 @@
 #define FETCH_BATCHES    2  /* of facts, asked for at once */
 #define FETCH_OPENS      16 /* messages whose files are asked for at once */
 #define FETCH_MARKED     64 /* messages set \Seen at once, before their files are asked for */
-#define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
 
 /* One message to be written: what is known of it. */
 struct fetch_message {

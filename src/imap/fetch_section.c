@@ -2,9 +2,11 @@
  * at the facts' offsets; base64 and quoted-printable are undone, nothing is parsed. */
 #include "imap/fetch_section.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/io.h"
+#include "base/mem.h"
 #include "grammar/base64.h"
 
 #define PIECE 65536 /* octets read at once */
@@ -203,5 +205,102 @@ enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint6
     }
     if (err)
         io_close(fd);
+    return err;
+}
+
+/* ---- header fields ---- */
+
+static bool wanted(const struct imap_section *section, struct slice name)
+{
+    for (size_t i = 0; i < section->field_count; i++)
+        if (slice_ieq(section->fields[i], name))
+            return section->text == IMAP_SECTION_FIELDS;
+    return section->text == IMAP_SECTION_FIELDS_NOT;
+}
+
+void fetch_filter_fields(struct buf *out, const struct imap_section *section, struct slice header)
+{
+    bool take = false;
+    while (header.len > 0) {
+        ptrdiff_t lf = slice_find(header, '\n');
+        struct slice line = slice_sub(header, 0, lf < 0 ? header.len : (size_t)lf + 1);
+        header = slice_from(header, line.len);
+        if (line.ptr[0] == '\r' || line.ptr[0] == '\n')
+            return;
+        if (line.ptr[0] != ' ' && line.ptr[0] != '\t') {
+            ptrdiff_t colon = slice_find(line, ':');
+            take = wanted(section, slice_trim(slice_sub(line, 0, colon < 0 ? 0 : (size_t)colon)));
+        }
+        if (take)
+            buf_add(out, line);
+    }
+}
+
+/* The fields and the blank line behind them, as a memfd. */
+static enum err open_fields(const struct fetch_file *file, const struct imap_section *section,
+                            const struct fetch_range *range, int *fd, uint64_t *len, struct why *why)
+{
+    AUTO_BUF struct buf header = buf_new(FETCH_HEADER_MAX), fields = buf_new(FETCH_HEADER_MAX + 2);
+    size_t want = range->len < FETCH_HEADER_MAX ? (size_t)range->len : FETCH_HEADER_MAX, got = 0;
+    uint8_t *room = buf_reserve(&header, want);
+    enum err err = room ? io_pread(file->fd, room, want, range->offset, &got, why)
+                        : err_set(why, ERR_INTERNAL, "no room for a header");
+    if (err)
+        return err;
+    fetch_filter_fields(&fields, section, slice_make(room, got));
+    buf_add_str(&fields, "\r\n");
+    *len = fields.len;
+    err = io_memfd("section", fd, why);
+    if (!err)
+        err = io_write_all(*fd, buf_slice(&fields), why);
+    if (err)
+        io_close(fd);
+    return err;
+}
+
+/* ---- as descriptors ---- */
+
+bool fetch_take_facts(struct slice facts, int fd, uint8_t **bytes, size_t *len)
+{
+    struct stat st;
+    size_t got = 0;
+    if (fd < 0) {
+        *bytes = (uint8_t *)mem_dup(facts.ptr, facts.len);
+        *len = facts.len;
+        return true;
+    }
+    if (io_fstat(fd, &st, NULL) != ERR_OK || st.st_size <= 0 || st.st_size > FACTS_MAX_ENCODED)
+        return false;
+    *bytes = mem_alloc((size_t)st.st_size);
+    *len = (size_t)st.st_size;
+    return io_pread(fd, *bytes, *len, 0, &got, NULL) == ERR_OK && got == *len;
+}
+
+enum err fetch_section_open(const struct fetch_file *file, const struct imap_section *section, bool clean,
+                            int *fd, uint64_t *offset, uint64_t *len, struct why *why)
+{
+    struct fetch_range range = fetch_section_range(file, section);
+    int made = -1;
+    enum err err = ERR_OK;
+    *fd = -1;
+    if (!range.there)
+        return ERR_OK;
+    clean = clean && file->facts->flags & FACTS_HAS_NUL;
+    if (section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT) {
+        err = open_fields(file, section, &range, &made, &range.len, why);
+        range.offset = 0;
+    }
+    fetch_section_cut(section, &range.offset, &range.len);
+    const struct fetch_file source = {.fd = made < 0 ? file->fd : made};
+    if (!err && clean) {
+        err = fetch_without_nul(&source, range.offset, range.len, fd, why);
+        range.offset = 0;
+        io_close(&made);
+    } else if (!err) {
+        *fd = made >= 0 ? made : fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+        err = *fd >= 0 ? ERR_OK : err_set(why, ERR_LATER, "no descriptor left");
+    }
+    *offset = range.offset;
+    *len = range.len;
     return err;
 }

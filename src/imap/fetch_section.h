@@ -7,6 +7,8 @@
 #include "grammar/imap_fetch.h"
 #include "wire/facts.h"
 
+#define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
+
 /* A message whose file and facts are there. */
 struct fetch_file {
     const struct facts *facts;
@@ -47,5 +49,15 @@ enum err fetch_decode(const struct fetch_file *file, const struct fetch_range *r
  * memfd. */
 enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint64_t len, int *fd,
                            struct why *why) MUST_CHECK;
+
+/* Facts longer than a packet come in a memfd (`fd`, or -1). A copy of them, to be freed. */
+bool fetch_take_facts(struct slice facts, int fd, uint8_t **bytes, size_t *len) MUST_CHECK;
+/* The content of a section with its partial, whatever it takes, as a run of a descriptor: -1 when there is no
+ * such section. `clean`: 0x80 for each NUL. */
+enum err fetch_section_open(const struct fetch_file *file, const struct imap_section *section, bool clean,
+                            int *fd, uint64_t *offset, uint64_t *len, struct why *why) MUST_CHECK;
+/* HEADER.FIELDS and HEADER.FIELDS.NOT: copies the chosen fields of a header, each whole with its folded
+ * lines. A blank line ends the header. */
+void fetch_filter_fields(struct buf *out, const struct imap_section *section, struct slice header);
 
 #endif

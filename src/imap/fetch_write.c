@@ -56,33 +56,6 @@ static struct fetch_file file_of(const struct fetch_message *m)
 
 /* ---- header fields ---- */
 
-static bool wanted(const struct imap_section *section, struct slice name)
-{
-    for (size_t i = 0; i < section->field_count; i++)
-        if (slice_ieq(section->fields[i], name))
-            return section->text == IMAP_SECTION_FIELDS;
-    return section->text == IMAP_SECTION_FIELDS_NOT;
-}
-
-/* Copies the chosen fields of a header, each whole with its folded lines. A blank line ends the header. */
-static void filter_fields(struct buf *out, const struct imap_section *section, struct slice header)
-{
-    bool take = false;
-    while (header.len > 0) {
-        ptrdiff_t lf = slice_find(header, '\n');
-        struct slice line = slice_sub(header, 0, lf < 0 ? header.len : (size_t)lf + 1);
-        header = slice_from(header, line.len);
-        if (line.ptr[0] == '\r' || line.ptr[0] == '\n')
-            return;
-        if (line.ptr[0] != ' ' && line.ptr[0] != '\t') {
-            ptrdiff_t colon = slice_find(line, ':');
-            take = wanted(section, slice_trim(slice_sub(line, 0, colon < 0 ? 0 : (size_t)colon)));
-        }
-        if (take)
-            buf_add(out, line);
-    }
-}
-
 static void write_content(struct buf *out, const struct imap_section *section, struct slice content)
 {
     uint64_t offset = 0, len = content.len;
@@ -104,8 +77,8 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
     AUTO_BUF struct buf fields = buf_new(FETCH_HEADER_MAX + 2);
     const struct fetch_file file = file_of(m);
     if (m->fd < 0) {
-        filter_fields(&fields, section, m->block);
-        filter_fields(&fields, section, m->facts.headers);
+        fetch_filter_fields(&fields, section, m->block);
+        fetch_filter_fields(&fields, section, m->facts.headers);
     } else {
         struct fetch_range range = fetch_section_range(&file, section);
         if (!range.there) {
@@ -117,7 +90,7 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
         uint8_t *at = buf_reserve(&header, len);
         if (!at || io_pread(m->fd, at, len, range.offset, &got, NULL) != ERR_OK)
             return false;
-        filter_fields(&fields, section, slice_make(at, got));
+        fetch_filter_fields(&fields, section, slice_make(at, got));
     }
     replace_nul(&fields);
     buf_add_str(&fields, "\r\n");

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "grammar/imap_url.h"
 #include "imap/capability.h"
 #include "imap/search.h"
 #include "imap/session.h"
@@ -259,4 +260,13 @@ bool imap_session_resolve(struct session *s, struct imap_set *set)
     else
         imap_session_done(s, "BAD Message number out of range");
     return false;
+}
+
+bool imap_session_owns_url(const struct session *s, const struct imap_url *url)
+{
+    struct slice account = imap_session_account(s);
+    ptrdiff_t at = slice_rfind(account, '@');
+    bool here = slice_ieq(url->host, role_settings(s->caller.imap->run)->hostname) ||
+                (at >= 0 && slice_ieq(url->host, slice_from(account, (size_t)at + 1)));
+    return here && imap_url_is_of(url, account);
 }

@@ -182,6 +182,10 @@ struct imap_search_node *imap_limit_search(struct session *s, struct imap_search
 /* "[MESSAGELIMIT 1000 4711] " of the running command. */
 void imap_limit_write_code(const struct session *s, struct buf *out);
 
+/* An absolute URL names this server and the session's own account. */
+struct imap_url;
+bool imap_session_owns_url(const struct session *s, const struct imap_url *url);
+
 /* ---- the selected mailbox ---- */
 
 /* Begins to tell the news; imap_sync_step() goes on while the output has room; true when all is told. */

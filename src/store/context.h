@@ -344,6 +344,10 @@ bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet
                    const struct grant *grant, uint64_t id, const struct job_op *op);
 store_handler metadata_on_get, metadata_on_set;
 store_handler acl_on_get, acl_on_set;
+store_handler url_on_open;
+/* On the strand: the message's file and facts for the answer WIRE_BODY_FILE; and that answer. */
+void message_open(struct job *job, uint64_t message);
+void message_answer_open(struct job *job);
 /* The account's slot of a grant, or an answer: true with NULL means answered; false: taken over. */
 bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *name, const struct job_op *op, struct slot **slot);

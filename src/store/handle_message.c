@@ -126,20 +126,19 @@ static enum err facts_aside(struct open_state *state, struct why *why)
     return err ? err : io_seal(state->fds[1], why);
 }
 
-static void open_work(struct job *job)
+void message_open(struct job *job, uint64_t message)
 {
-    const struct wire_body_open *m = job->message;
     struct open_state *state = ARENA_NEW(job->arena, struct open_state);
     state->fds[0] = state->fds[1] = -1;
     arena_defer(job->arena, close_files, state);
     uint64_t at = 0;
-    if (job->reader.len && !access_holds(job, m->message, &at))
+    if (job->reader.len && !access_holds(job, message, &at))
         job->err = err_set(&job->refusal.why, ERR_ABSENT, "the message is gone");
     else
-        job->err = fetch_message_in(job->account, job->arena, m->message, &state->message, &job->refusal.why);
+        job->err = fetch_message_in(job->account, job->arena, message, &state->message, &job->refusal.why);
     if (!job->err)
-        job->err = blob_open(&job->account->root, job->account->folder, m->message, &state->fds[0],
-                             &job->refusal.why);
+        job->err =
+            blob_open(&job->account->root, job->account->folder, message, &state->fds[0], &job->refusal.why);
     if (!job->err && state->message.facts.len > WIRE_BLOB_MAX)
         job->err = facts_aside(state, &job->refusal.why);
     if (job->err == ERR_ABSENT)
@@ -147,7 +146,7 @@ static void open_work(struct job *job)
     job->state = state;
 }
 
-static void open_answer(struct job *job)
+void message_answer_open(struct job *job)
 {
     struct wire_body_file file = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
     const struct open_state *state = job->state;
@@ -162,7 +161,12 @@ static void open_answer(struct job *job)
                    state->fds[1] < 0 ? 1 : 2);
 }
 
-static const struct job_op open_op = {.work = open_work, .answer = open_answer};
+static void open_work(struct job *job)
+{
+    message_open(job, ((const struct wire_body_open *)job->message)->message);
+}
+
+static const struct job_op open_op = {.work = open_work, .answer = message_answer_open};
 
 /* ---- flags ---- */
 

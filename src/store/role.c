@@ -70,6 +70,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_MBOX_UNSELECT, mailbox_on_unselect},
     {WIRE_FACTS_GET, message_on_facts},
     {WIRE_BODY_OPEN, message_on_open},
+    {WIRE_URL_OPEN, url_on_open},
     {WIRE_FLAGS_STORE, message_on_flags},
     {WIRE_EXPUNGE, message_on_expunge},
     {WIRE_COPY, message_on_copy},

@@ -335,4 +335,13 @@ struct wire_acl_set {
     struct slice identifier;
 };
 
+/* The file of the message with this UID, whoever has its mailbox open: answered by WIRE_BODY_FILE.
+ * uidvalidity: 0 is any. */
+struct wire_url_open {
+    struct grant grant;
+    uint32_t uidvalidity;
+    uint32_t uid;
+    struct slice mailbox;
+};
+
 #endif

@@ -256,6 +256,8 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_QUOTA, STORE, IMAP | HTTP, wire_quota, U32(wire_quota, err), U32(wire_quota, code),
         U64(wire_quota, used_bytes), U64(wire_quota, limit_bytes), U64(wire_quota, used_messages),
         U64(wire_quota, limit_messages), BYTES(wire_quota, text, WIRE_TEXT_MAX)),
+    ROW(WIRE_URL_OPEN, IMAP, STORE, wire_url_open, GRANT(wire_url_open), U32(wire_url_open, uidvalidity),
+        U32(wire_url_open, uid), BYTES(wire_url_open, mailbox, WIRE_MAILBOX_MAX)),
     ROW(WIRE_QUOTA_SET, IMAP | HTTP, STORE, wire_quota_set, GRANT(wire_quota_set), U64(wire_quota_set, bytes),
         U64(wire_quota_set, messages)),
     ROW(WIRE_METADATA_GET, IMAP | HTTP, STORE, wire_metadata_get, GRANT(wire_metadata_get),

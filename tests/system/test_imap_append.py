@@ -266,3 +266,157 @@ def test_replace_and_quota(make_server):
     assert replace(client, 1, big).status == "OK"
     assert replace(client, 1, big + b"y\r\n" * 2000).text.startswith("[OVERQUOTA]")
     assert bodies(client) == [big]
+
+
+# ---- CATENATE (RFC 4469) ----
+
+def catenate(client, *parts, mailbox="INBOX", how="+", flags="", before="APPEND"):
+    """parts: bytes are TEXT, str are URLs; URLs with a leading "!" go as literals."""
+    tag = client.tag()
+    line = tag + f' {before} "{mailbox}" {flags}CATENATE ('.encode()
+    for number, part in enumerate(parts):
+        line += b" " if number else b""
+        if isinstance(part, str) and not part.startswith("!"):
+            line += f'URL "{part}"'.encode()
+            continue
+        data, word = (part, b"TEXT") if isinstance(part, bytes) else (part[1:].encode(), b"URL")
+        line += word + b" {%d%s}\r\n" % (len(data), how.encode())
+        if not how:
+            client.send(line)
+            first = client.response()
+            if not first.startswith(b"+"):
+                client.buffer = first + b"\r\n" + client.buffer
+                return client.until(tag)
+            line = b""
+        line += data
+    client.send(line + b")\r\n")
+    return client.until(tag)
+
+
+@pytest.fixture
+def parts(imap, user):
+    """A session with a multipart message as UID 1 of INBOX and a small one as UID 2."""
+    client = imap(user)
+    client.whole, client.small = mail.multipart("the parts"), mail.plain(subject="small", body="small body\r\n")
+    assert multi(client, "INBOX", [client.whole, client.small]).status == "OK"
+    client.validity = client.ok("SELECT INBOX").find(rb"UIDVALIDITY (\d+)")[1].decode()
+    return client
+
+
+def last(client, mailbox="INBOX"):
+    client.ok(f"SELECT {mailbox}")
+    return client.ok("FETCH * (BODY.PEEK[])").untagged[0].partition(b"}\r\n")[2][:-1]
+
+
+@pytest.mark.parametrize("how", ["", "+"])
+def test_catenate(parts, user, how):
+    head, _, text = parts.whole.partition(b"\r\n\r\n")
+    head += b"\r\n\r\n"
+    small = parts.small.partition(b"\r\n\r\n")[2]
+    one = parts.ok("FETCH 1 BODY.PEEK[1.1]").untagged[0].partition(b"}\r\n")[2][:-1]
+    mime = parts.ok("FETCH 1 BODY.PEEK[1.2.MIME]").untagged[0].partition(b"}\r\n")[2][:-1]
+    field = parts.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]").untagged[0].partition(b"}\r\n")[2][:-1]
+    local, domain = user.address.split("@")
+    escaped = user.address.replace("@", "%40")
+    cases = [
+        ([f"/INBOX;UIDVALIDITY={parts.validity}/;UID=1/;section=HEADER", b"new text\r\n"], head + b"new text\r\n"),
+        (["/INBOX/;UID=1"], parts.whole),
+        (["/inbox;uid=1"], parts.whole),
+        ([";UID=2"], parts.small),
+        (["/INBOX/;UID=1/;SECTION=TEXT"], text),
+        ([b"A: b\r\n", b"", b"\r\n", "/INBOX/;UID=2/;SECTION=TEXT", b"end"], b"A: b\r\n\r\n" + small + b"end"),
+        ([b"A: b\r\n\r\n", "!/INBOX/;UID=1/;SECTION=1.1", "!/INBOX/;UID=2/;SECTION=1"], b"A: b\r\n\r\n" + one + small),
+        (["/INBOX/;UID=1/;SECTION=1.2.MIME", b"x"], mime + b"x"),
+        (["/INBOX/;UID=1/;SECTION=HEADER.FIELDS%20(SUBJECT)", b"x"], field + b"x"),
+        (["/INBOX/;UID=1/;PARTIAL=5.20", b"x"], parts.whole[5:25] + b"x"),
+        (["/INBOX/;UID=1/;SECTION=TEXT/;PARTIAL=10"], text[10:]),
+        (["/INBOX/;UID=1/;PARTIAL=100000.1", b"x"], b"x"),
+        ([f"imap://{escaped}@mail.example.test/INBOX/;UID=2"], parts.small),
+        ([f"imap://{local}@{domain}/INBOX;UIDVALIDITY={parts.validity}/;UID=2"], parts.small),
+        (["/%49NBOX/;UID=2"], parts.small),
+    ]
+    for list_of_parts, wanted in cases:
+        answer = catenate(parts, *list_of_parts, mailbox="Drafts", how=how, flags="(\\Seen) ")
+        assert answer.status == "OK" and "APPENDUID" in answer.text, (list_of_parts, answer)
+        assert last(parts, "Drafts") == wanted, list_of_parts
+        parts.ok("SELECT INBOX")
+    parts.ok("SELECT Drafts")
+    structure = parts.ok("FETCH 2 (BODYSTRUCTURE)").untagged[0]
+    parts.ok("SELECT INBOX")
+    assert structure == parts.ok("FETCH 1 (BODYSTRUCTURE)").untagged[0].replace(b"* 1 ", b"* 2 "), "scanned like any other"
+
+
+def test_catenate_in_several_and_replacing(parts):
+    tag = parts.tag()
+    parts.send(tag + b' APPEND INBOX CATENATE (URL "/INBOX/;UID=1") (\\Flagged) CATENATE (TEXT {3+}\r\nabc URL ";UID=2") {3+}\r\nxyz\r\n')
+    answer = parts.until(tag)
+    assert "3:5]" in answer.text, answer
+    parts.ok("NOOP")
+    assert bodies(parts)[2:] == [parts.whole, b"abc" + parts.small, b"xyz"]
+    answer = catenate(parts, "/INBOX/;UID=2/;SECTION=HEADER", b"changed\r\n", before="REPLACE 2")
+    assert answer.status == "OK" and answer.find(rb"2 EXPUNGE"), answer
+    assert last(parts) == parts.small.partition(b"\r\n\r\n")[0] + b"\r\n\r\nchanged\r\n"
+    assert parts.cmd('APPEND INBOX CATENATE (URL "/INBOX/;UID=1") CATENATE (URL "/INBOX/;UID=99")').text.startswith("[BADURL")
+    assert count(parts) == 5
+
+
+@pytest.mark.parametrize("how", ["", "+"])
+@pytest.mark.parametrize("url", [
+    "/INBOX/;UID=99", "/INBOX;UIDVALIDITY=1/;UID=1", "/Nowhere/;UID=1", "/INBOX/;UID=0", "/INBOX", "", "x", "/INBOX/;UID=1/;SECTION=9",
+    "/INBOX/;UID=1/;SECTION=X", "/INBOX/;UID=1/;PARTIAL=0.0", "/INBOX/;UID=1junk", "imap://bob@example.test/INBOX/;UID=1",
+    "imap://mail.example.test/INBOX/;UID=1", "/INBOX/;UID=1;URLAUTH=anonymous", "/IN%00BOX/;UID=1", "/INBOX/;UID=1/;SECTION=1.2.HEADER",
+    "/../../INBOX/;UID=1", "http://example.test/INBOX/;UID=1",
+])
+def test_bad_urls(parts, url, how):
+    for list_of_parts in ([url], [b"a", url], [url, b"abc"], [b"a", url, b"abc", "/INBOX/;UID=1", b"d"]):
+        answer = catenate(parts, *list_of_parts, how=how)
+        assert answer.status == "NO" and answer.text.startswith(f"[BADURL {url}]"), answer
+        parts.ok("NOOP")
+    answer = catenate(parts, b"a", url, b"abc", mailbox="Absent", how=how)
+    assert answer.text.startswith("[TRYCREATE]"), answer
+    assert count(parts) == 2
+
+
+def test_no_url_reaches_another_account(parts, imap, new_user):
+    other = new_user()
+    client = imap(other)
+    client.append("INBOX", mail.plain())
+    escaped = other.address.replace("@", "%40")
+    for url in (f"imap://{escaped}@mail.example.test/INBOX/;UID=1", f"imap://{other.address}/INBOX/;UID=1",
+                f"imap://{escaped};AUTH=*@mail.example.test:143/INBOX/;UID=1"):
+        assert catenate(parts, url).text.startswith("[BADURL"), url
+
+
+def test_catenate_refusals(parts):
+    assert catenate(parts).status == "BAD"
+    assert parts.cmd('APPEND INBOX CATENATE (URL "/INBOX/;UID=1"').status == "BAD"
+    assert parts.cmd('APPEND INBOX CATENATE (LINK "/INBOX/;UID=1")').status == "BAD"
+    assert catenate(parts, b"").text.startswith("[CANNOT]")
+    assert catenate(parts, "/INBOX/;UID=1/;PARTIAL=900000.5").text.startswith("[CANNOT]")
+    parts.send(b"a APPEND INBOX CATENATE (TEXT {3+}\r\nabc URL nonsense TEXT {4+}\r\nabcd TEXT {5+}\r\nabcde)\r\nb NOOP\r\n")
+    assert parts.until(b"a").text.startswith("[BADURL nonsense]") and parts.until(b"b").status == "OK"
+    parts.send(b"c APPEND INBOX CATENATE (TEXT {3+}\r\nabc TEXT {3+}\r\nabc\r\nd NOOP\r\n")
+    assert parts.until(b"c").status == "BAD" and parts.until(b"d").status == "OK"
+    assert count(parts) == 2
+
+
+def test_catenate_too_big(make_server):
+    server = make_server(listeners=["imap"], limits={"message_size": "100k"}).start()
+    client = Imap(server.ports["imap"])
+    client.login("t8@example.test", "pw-8")
+    assert client.append("INBOX", mail.plain(body="x" * 70 + "\r\n" + "y\r\n" * 20000)).status == "OK"
+    client.ok("SELECT INBOX")
+    assert catenate(client, "/INBOX/;UID=1", "/INBOX/;UID=1").text.startswith("[TOOBIG]")
+    assert catenate(client, "/INBOX/;UID=1", b"z" * 60000).text.startswith("[TOOBIG]")
+    assert catenate(client, b"z" * 60000, "/INBOX/;UID=1", b"z" * 60000).text.startswith("[TOOBIG]")
+    assert catenate(client, b"z" * 60000, b"z" * 60000, how="").text.startswith("[TOOBIG]")
+    assert catenate(client, "/INBOX/;UID=1", b"z" * 30000).status == "OK"
+    assert count(client) == 2
+
+
+def test_catenate_of_a_large_message(imap, user):
+    client = imap(user)
+    big = mail.plain(body="0123456789abcdef" * 4 + "\r\n" + "line of text\r\n" * 1_000_000)
+    assert client.append("INBOX", big).status == "OK"
+    assert catenate(client, b"X-New: 1\r\n", "/INBOX/;UID=1").status == "OK"
+    assert last(client) == b"X-New: 1\r\n" + big
