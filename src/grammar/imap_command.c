@@ -50,9 +50,10 @@ static const struct verb_row {
     [IMAP_MOVE] = {"MOVE", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_copy}, /* RFC 6851 */
     [IMAP_SORT] = {"SORT", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_sort}, /* RFC 5256 */
     [IMAP_THREAD] = {"THREAD", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_thread},
-    [IMAP_COMPRESS] = {"COMPRESS", AUTH, FORM_PLAIN, imap_args_compress},          /* RFC 4978 */
-    [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none},  /* RFC 8437 */
-    [IMAP_GETMETADATA] = {"GETMETADATA", AUTH, FORM_PLAIN, imap_args_getmetadata}, /* RFC 5464 */
+    [IMAP_COMPRESS] = {"COMPRESS", AUTH, FORM_PLAIN, imap_args_compress},                      /* RFC 4978 */
+    [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none},              /* RFC 8437 */
+    [IMAP_CANCELUPDATE] = {"CANCELUPDATE", IMAP_SELECTED, FORM_PLAIN, imap_args_cancelupdate}, /* RFC 5267 */
+    [IMAP_GETMETADATA] = {"GETMETADATA", AUTH, FORM_PLAIN, imap_args_getmetadata},             /* RFC 5464 */
     [IMAP_SETMETADATA] = {"SETMETADATA", AUTH, FORM_PLAIN, imap_args_setmetadata},
     [IMAP_SETACL] = {"SETACL", AUTH, FORM_PLAIN, imap_args_setacl}, /* RFC 4314 */
     [IMAP_DELETEACL] = {"DELETEACL", AUTH, FORM_PLAIN, imap_args_identifier},

@@ -17,6 +17,7 @@
 #define IMAP_ID_PAIRS_MAX  30         /* RFC 2971 section 3.3 */
 #define IMAP_ENABLE_MAX    32         /* names in one ENABLE */
 #define IMAP_QUOTA_MAX     8          /* resources in one SETQUOTA */
+#define IMAP_UPDATES_MAX   32         /* tags in one CANCELUPDATE */
 #define IMAP_ENTRIES_MAX   64         /* annotations named in one command */
 #define IMAP_ENTRY_MAX     255        /* octets of an annotation's name */
 #define IMAP_COMMAND_ARENA (2u << 20) /* bytes the parsed form of one command may take */
@@ -67,6 +68,7 @@ enum imap_verb {
     IMAP_GETACL,
     IMAP_LISTRIGHTS,
     IMAP_MYRIGHTS,
+    IMAP_CANCELUPDATE,
     IMAP_VERB_COUNT
 };
 
@@ -214,6 +216,10 @@ struct imap_command {
             struct imap_set set; /* only for UID EXPUNGE */
         } expunge;
         struct imap_search_args search;
+        struct {
+            struct slice tags[IMAP_UPDATES_MAX];
+            size_t count;
+        } cancel; /* CANCELUPDATE */
         struct imap_metadata_args metadata;
         struct imap_acl_args acl;
         struct {

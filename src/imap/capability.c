@@ -40,6 +40,8 @@ static const struct {
     {"QUOTA=RES-MESSAGE", CAP_QUOTA, WHEN_IN},
     {"SEARCHRES", CAP_SEARCHRES, WHEN_IN},                         /* RFC 5182 */
     {"SEARCH=FUZZY", CAP_SEARCH_FUZZY, WHEN_IN},                   /* RFC 6203 */
+    {"CONTEXT=SEARCH", CAP_CONTEXT_SEARCH, WHEN_IN},               /* RFC 5267 */
+    {"CONTEXT=SORT", CAP_CONTEXT_SORT, WHEN_IN},                   /* RFC 5267 */
     {"PARTIAL", CAP_PARTIAL, WHEN_IN},                             /* RFC 9394 */
     {"SORT", CAP_SORT, WHEN_IN},                                   /* RFC 5256 */
     {"SORT=DISPLAY", CAP_SORT_DISPLAY, WHEN_IN},                   /* RFC 5957 */

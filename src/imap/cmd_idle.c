@@ -1,5 +1,6 @@
 /* cmd_idle.c: IDLE (RFC 2177): news as they happen until the client says DONE. */
 #include "imap/command.h"
+#include "imap/context.h"
 
 #define DONE_MAX 100 /* octets of the line that ends it */
 #define ROUNDS   3   /* then others get their turn; the next notice of store goes on */
@@ -15,7 +16,7 @@ static void tell_news(struct session *s)
     /* What changes while it is told is told in the next round; when the output is full, `resume` goes on. */
     for (int round = 0; round < ROUNDS; round++) {
         imap_sync_begin(s, true);
-        if (!imap_sync_step(s) || !imap_sync_is_pending(s))
+        if (!imap_sync_step(s) || !imap_context_step(s) || !imap_sync_is_pending(s))
             break;
     }
     stream_flush(s->stream);

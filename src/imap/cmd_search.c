@@ -1,13 +1,11 @@
 /* cmd_search.c: SEARCH and UID SEARCH (RFC 9051 section 6.4.4, RFC 4731 ESEARCH, RFC 7162 MODSEQ). What the
  * mailbox image can answer is answered here; the rest goes to store as a program over UIDs. */
-#include "base/clock.h"
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/search.h"
 
 #define LOCAL_MAX                                                                                            \
     4000000 /* messages times keys evaluated here at once; more goes to store, which has threads */
-#define DAY 86400
 
 /* ---- the answer ---- */
 
@@ -27,75 +25,20 @@ static void found(struct session *s)
     imap_search_answer(s);
 }
 
-/* ---- here ---- */
-
-struct local {
-    struct session *session;
-    struct imap_message message;
-    struct image_state state;
-};
-
-static enum imap_truth local_flag(void *ctx, uint32_t bit)
-{
-    return ((struct local *)ctx)->state.flags & bit ? IMAP_YES : IMAP_NO; /* the five bits are the same */
-}
-
-static enum imap_truth local_keyword(void *ctx, struct slice keyword)
-{
-    struct local *l = ctx;
-    const struct image *image = l->session->selected->view.live->image;
-    uint64_t bits = l->state.flags >> IMAGE_KEYWORD_SHIFT;
-    for (unsigned k = 0; bits; k++, bits >>= 1)
-        if ((bits & 1) && slice_ieq(image_keyword(image, k), keyword))
-            return IMAP_YES;
-    return IMAP_NO;
-}
-
-static const struct image_entry *local_entry(const struct local *l)
-{
-    return imap_view_entry(&l->session->selected->view, l->message.index);
-}
-
-static bool local_size(void *ctx, uint64_t *octets)
-{
-    *octets = local_entry(ctx)->size;
-    return true;
-}
-
-static bool local_date(void *ctx, int64_t *seconds, int64_t *days)
-{
-    *seconds = local_entry(ctx)->date;
-    *days = *seconds / DAY;
-    return true;
-}
-
-static bool local_modseq(void *ctx, uint64_t *modseq)
-{
-    *modseq = ((struct local *)ctx)->state.modseq;
-    return true;
-}
-
 static void search_here(struct session *s)
 {
     const struct imap_search_node *root = imap_search_of(s)->root;
     const struct imap_view *view = &s->selected->view;
     struct search_work *w = imap_search_work(s);
-    struct imap_search_subject subject = {.now = clock_unix_s(),
-                                          .flag = local_flag,
-                                          .keyword = local_keyword,
-                                          .size = local_size,
-                                          .internal_date = local_date,
-                                          .modseq = local_modseq};
-    struct local l = {.session = s};
     struct imap_range all = {1, UINT32_MAX};
     struct imap_set set = {.ranges = &all, .count = 1};
-    for (struct imap_view_walk walk = imap_view_walk(view, &set, true); imap_view_next(&walk, &l.message);) {
-        l.state = imap_view_state(view, l.message.index);
-        subject.uid = l.message.uid;
-        if (imap_search_match(root, &subject, &l) != IMAP_YES)
+    struct imap_message m;
+    for (struct imap_view_walk walk = imap_view_walk(view, &set, true); imap_view_next(&walk, &m);) {
+        if (!imap_search_matches(s, root, &m))
             continue;
-        imap_search_add(s, &l.message);
-        w->modseq = l.state.modseq > w->modseq ? l.state.modseq : w->modseq;
+        imap_search_add(s, &m);
+        uint64_t modseq = imap_view_state(view, m.index).modseq;
+        w->modseq = modseq > w->modseq ? modseq : w->modseq;
     }
     found(s);
 }
@@ -138,35 +81,6 @@ static void search_at_store(struct session *s)
     imap_session_ask(s, ROLE_STORE, WIRE_SEARCH, &message, on_searched);
 }
 
-struct cost {
-    uint64_t nodes;
-    bool store;
-};
-
-static bool add_cost(struct imap_search_node *node, void *ctx)
-{
-    struct cost *cost = ctx;
-    cost->nodes++;
-    switch (node->op) {
-    case IMAP_SEARCH_HEADER:
-    case IMAP_SEARCH_BODY:
-    case IMAP_SEARCH_TEXT:
-    case IMAP_SEARCH_SENTBEFORE:
-    case IMAP_SEARCH_SENTON:
-    case IMAP_SEARCH_SENTSINCE:
-    case IMAP_SEARCH_SAVEDBEFORE:
-    case IMAP_SEARCH_SAVEDON:
-    case IMAP_SEARCH_SAVEDSINCE:
-    case IMAP_SEARCH_EMAILID:
-    case IMAP_SEARCH_THREADID:
-        cost->store = true;
-        break;
-    default:
-        break;
-    }
-    return true;
-}
-
 void imap_cmd_search(struct session *s)
 {
     struct imap_search *search = imap_search_of(s);
@@ -181,9 +95,8 @@ void imap_cmd_search(struct session *s)
         imap_search_sorted(s, &unsorted);
         return;
     }
-    struct cost cost = {0};
-    (void)imap_search_walk(search->root, add_cost, &cost);
-    if (cost.store || cost.nodes * imap_view_exists(&s->selected->view) > LOCAL_MAX)
+    uint64_t keys = imap_search_local_keys(search->root);
+    if (!keys || keys * imap_view_exists(&s->selected->view) > LOCAL_MAX)
         search_at_store(s);
     else
         search_here(s);

@@ -8,6 +8,7 @@
 #include "grammar/imap_acl.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/context.h"
 #include "imap/mailbox_open.h"
 #include "imap/vanished.h"
 #include "imap/status.h"
@@ -22,6 +23,7 @@ void imap_session_unselect(struct session *s)
     s->selected = NULL;
     list_remove(&sel->node);
     imap_sync_free(&sel->sync);
+    imap_contexts_free(sel);
     if (sel->saved)
         imap_set_builder_free(sel->saved);
     free(sel->saved);

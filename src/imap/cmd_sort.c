@@ -6,6 +6,18 @@
 #include "imap/command.h"
 #include "imap/search.h"
 
+/* In the order of the mailbox, for context.c. */
+static void gather_uids(struct session *s, const uint32_t *order, size_t count)
+{
+    struct imap_set set = {.ranges = ARENA_ARRAY(s->run->arena, struct imap_range, count + 1),
+                           .count = count};
+    for (size_t i = 0; i < count; i++)
+        set.ranges[i] = (struct imap_range){order[i], order[i]};
+    imap_set_normalise(&set, UINT32_MAX);
+    for (size_t i = 0; i < set.count; i++)
+        imap_set_builder_add_range(&imap_search_work(s)->uids, set.ranges[i].lo, set.ranges[i].hi);
+}
+
 /* UIDs of store, and their scores, as the client counts; messages that are not in the view are left out. */
 static void take_numbers(struct session *s)
 {
@@ -14,6 +26,7 @@ static void take_numbers(struct session *s)
     const struct imap_view *view = &s->selected->view;
     struct slice rest = buf_slice(&w->list);
     uint32_t *numbers = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1), uid, score = 0;
+    uint32_t *order = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1);
     uint8_t *scores = ARENA_ARRAY(s->run->arena, uint8_t, scored ? rest.len / 8 + 1 : 1);
     size_t count = 0;
     bool by_uid = s->run->command.uid;
@@ -23,9 +36,13 @@ static void take_numbers(struct session *s)
             continue;
         if (scored)
             scores[count] = (uint8_t)score;
+        order[count] = uid;
         numbers[count++] = by_uid ? uid : seq;
     }
     w->scores = scores;
+    w->order = order;
+    if (imap_search_of(s)->returns & IMAP_RETURN_UPDATE)
+        gather_uids(s, order, count);
     buf_free(&w->list);
     w->found = (struct search_found){.listed = true, .numbers = numbers, .count = count};
 }
@@ -64,18 +81,24 @@ static bool may_sort(struct session *s)
     return true;
 }
 
+size_t imap_search_sort_keys(const struct imap_sort *sort, uint8_t keys[IMAP_SORT_KEYS_MAX])
+{
+    size_t count = sort->count < IMAP_SORT_KEYS_MAX ? sort->count : IMAP_SORT_KEYS_MAX;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = (uint8_t)(sort->keys[i].key | (sort->keys[i].reverse ? WIRE_SORT_REVERSE : 0));
+    return count;
+}
+
 void imap_search_sorted(struct session *s, const struct imap_sort *sort)
 {
     AUTO_BUF struct buf program = buf_new(WIRE_BLOB_MAX), strict = buf_new(WIRE_STRICT_MAX);
     uint8_t keys[IMAP_SORT_KEYS_MAX];
     if (!imap_search_program(s, &program) || (imap_search_of(s)->strict && !imap_search_strict(s, &strict)))
         return;
-    for (size_t i = 0; i < sort->count && i < IMAP_SORT_KEYS_MAX; i++)
-        keys[i] = (uint8_t)(sort->keys[i].key | (sort->keys[i].reverse ? WIRE_SORT_REVERSE : 0));
     const struct wire_sort message = {.grant = s->grant,
                                       .watch = s->selected->mailbox->watch,
                                       .max_uid = imap_view_last_uid(&s->selected->view),
-                                      .keys = slice_make(keys, sort->count),
+                                      .keys = slice_make(keys, imap_search_sort_keys(sort, keys)),
                                       .program = buf_slice(&program),
                                       .strict = buf_slice(&strict)};
     imap_session_ask(s, ROLE_STORE, WIRE_SORT, &message, on_sorted);

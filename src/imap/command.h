@@ -39,6 +39,7 @@ void imap_cmd_close(struct session *s);
 void imap_cmd_unselect(struct session *s);
 void imap_cmd_expunge(struct session *s);
 void imap_cmd_search(struct session *s);
+void imap_cmd_cancelupdate(struct session *s);
 void imap_cmd_sort(struct session *s);
 void imap_cmd_thread(struct session *s);
 void imap_cmd_fetch(struct session *s);
@@ -47,11 +48,11 @@ void imap_cmd_copy(struct session *s);
 void imap_cmd_unauthenticate(struct session *s);
 void imap_cmd_compress(struct session *s);
 
-/* APPEND and REPLACE: the first piece was parsed by session.c. With `sync` the client waits for "+ " before it sends the
- * literal this piece ends with. */
+/* APPEND and REPLACE: the first piece was parsed by session.c. With `sync` the client waits for "+ " before
+ * it sends the literal this piece ends with. */
 void imap_cmd_append_begin(struct session *s, bool sync);
-/* The command is no good APPEND or REPLACE: what it announced is read and dropped where it comes anyway, then `text`
- * is the answer. */
+/* The command is no good APPEND or REPLACE: what it announced is read and dropped where it comes anyway, then
+ * `text` is the answer. */
 struct append_announcement {
     uint64_t octets;
     bool sync;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "grammar/imap_url.h"
 #include "imap/capability.h"
+#include "imap/context.h"
 #include "imap/search.h"
 #include "imap/session.h"
 
@@ -197,6 +198,8 @@ void imap_session_ending(struct session *s)
 {
     if (!imap_sync_step(s))
         return; /* the output is full: on_writable comes back here */
+    if (s->run->sync != SYNC_NONE && !imap_context_step(s))
+        return; /* it comes back here when store has answered */
     write_answer(s);
     imap_run_free(s);
     if (s->selected && s->selected->gone)

@@ -36,6 +36,8 @@ struct search_work {
     struct imap_set_builder numbers;  /* the same in the client's numbers, unless those are UIDs */
     struct buf list;                  /* SORT, THREAD: what store said, see struct wire_arranged */
     uint64_t modseq;                  /* the highest of those found */
+    uint64_t begun_modseq;            /* of the mailbox when the command began */
+    const uint32_t *order;            /* SORT: UIDs */
     struct search_found found;
     struct search_runs runs; /* the answer under way */
     struct imap_range run;   /* plain numbers: what is left of one */
@@ -58,6 +60,13 @@ bool imap_search_program(struct session *s, struct buf *program) MUST_CHECK;
 bool imap_search_strict(struct session *s, struct buf *program) MUST_CHECK;
 /* The rest of a command whose results have an order or scores: asks store, then answers. */
 void imap_search_sorted(struct session *s, const struct imap_sort *sort);
+/* Keys for wire_sort; how many. */
+size_t imap_search_sort_keys(const struct imap_sort *sort, uint8_t keys[IMAP_SORT_KEYS_MAX]);
+/* How many keys the program has when the image can answer all of them, else 0; and whether a message matches
+ * such a program. Expunged ones never do. */
+uint64_t imap_search_local_keys(struct imap_search_node *root);
+bool imap_search_matches(struct session *s, const struct imap_search_node *root,
+                         const struct imap_message *m);
 /* Adds a message of the view to what was found. */
 void imap_search_add(struct session *s, const struct imap_message *m);
 

@@ -2,6 +2,7 @@
  * section 7.3.4, RFC 5256) or ESEARCH with its items (RFC 4731, 5267, 9394). Written as the output takes it.
  */
 #include "grammar/imap_write.h"
+#include "imap/context.h"
 #include "imap/search.h"
 
 struct search_work *imap_search_work(struct session *s)
@@ -100,7 +101,8 @@ static uint64_t modseq_of(struct session *s, uint32_t number)
 static uint64_t told_modseq(struct session *s)
 {
     const struct search_work *w = imap_search_work(s);
-    uint32_t returns = imap_search_of(s)->returns & ~(uint32_t)IMAP_RETURN_SAVE;
+    uint32_t returns =
+        imap_search_of(s)->returns & ~(uint32_t)(IMAP_RETURN_SAVE | IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT);
     uint64_t low = 0, high = 0;
     if (returns & ~(uint32_t)(IMAP_RETURN_MIN | IMAP_RETURN_MAX))
         return w->modseq;
@@ -226,6 +228,8 @@ static const struct {
 
 static void finish(struct session *s)
 {
+    if (imap_search_of(s)->returns & IMAP_RETURN_UPDATE)
+        imap_context_add(s);
     imap_session_done(s, "OK %s completed", imap_verb_name(s->run->command.verb));
 }
 
@@ -291,7 +295,8 @@ void imap_search_answer(struct session *s)
         imap_session_done(s, "NO [NOTSAVED] The result is too large to be kept");
         return;
     }
-    if (search->extended && search->returns == IMAP_RETURN_SAVE) { /* RFC 5182 section 1: no answer but OK */
+    uint32_t told = search->returns & ~(uint32_t)(IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT);
+    if (search->extended && told == IMAP_RETURN_SAVE) { /* RFC 5182 section 1: no answer but OK */
         finish(s);
         return;
     }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "imap/capability.h"
+#include "imap/context.h"
 #include "imap/search.h"
 
 static void work_free(void *arg)
@@ -94,8 +95,11 @@ static const char *wrong_options(const struct session *s, const struct imap_sear
         return "Unknown RETURN option";
     if (search->returns & IMAP_RETURN_PARTIAL && search->returns & IMAP_RETURN_ALL)
         return "PARTIAL and ALL exclude each other"; /* RFC 9394 section 3.1 */
-    if (search->returns & (IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT))
+    uint64_t context = sorts ? CAP_CONTEXT_SORT : CAP_CONTEXT_SEARCH;
+    if (search->returns & (IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT) && !imap_capability_has(s, context))
         return "Unknown RETURN option";
+    if (search->returns & IMAP_RETURN_UPDATE && imap_context_has(s, s->run->command.tag))
+        return "Tag reuse"; /* RFC 5267 section 4.3 */
     if (search->returns & IMAP_RETURN_RELEVANCY && !imap_capability_has(s, CAP_SEARCH_FUZZY))
         return "Unknown RETURN option";
     if (search->returns & IMAP_RETURN_RELEVANCY && !search->strict)
@@ -134,6 +138,7 @@ bool imap_search_begin(struct session *s)
     if (search->has_modseq)
         imap_session_use_condstore(s);
     work_new(s);
+    imap_search_work(s)->begun_modseq = s->selected->view.modseq;
     if (!imap_search_walk(search->root, translate_node, s) ||
         !imap_search_walk(search->strict, translate_node, s))
         return false; /* answered */

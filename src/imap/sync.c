@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "grammar/imap_acl.h"
 #include "grammar/imap_flags.h"
-#include "imap/session.h"
+#include "imap/context.h"
 
 /* ---- flags as text ---- */
 
@@ -279,6 +279,7 @@ void imap_sync_begin(struct session *s, bool expunge)
     if (expunge)
         find_expunged(&sel->view, y);
     y->fresh_at = y->fresh_count;
+    imap_context_expunged(s, y->fresh, y->fresh_count);
 }
 
 /* Between the expunges and the flags: what the client knows now is what it was told. */

@@ -1,0 +1,101 @@
+/* search_here.c: search keys the mailbox image can answer. Input: programs parsed and translated. Called by
+ * SEARCH and context.c. */
+#include "base/clock.h"
+#include "imap/search.h"
+
+#define DAY 86400
+
+struct local {
+    struct session *session;
+    struct imap_message message;
+    struct image_state state;
+};
+
+static enum imap_truth local_flag(void *ctx, uint32_t bit)
+{
+    return ((struct local *)ctx)->state.flags & bit ? IMAP_YES : IMAP_NO; /* the five bits are the same */
+}
+
+static enum imap_truth local_keyword(void *ctx, struct slice keyword)
+{
+    struct local *l = ctx;
+    const struct image *image = l->session->selected->view.live->image;
+    uint64_t bits = l->state.flags >> IMAGE_KEYWORD_SHIFT;
+    for (unsigned k = 0; bits; k++, bits >>= 1)
+        if ((bits & 1) && slice_ieq(image_keyword(image, k), keyword))
+            return IMAP_YES;
+    return IMAP_NO;
+}
+
+static const struct image_entry *local_entry(const struct local *l)
+{
+    return imap_view_entry(&l->session->selected->view, l->message.index);
+}
+
+static bool local_size(void *ctx, uint64_t *octets)
+{
+    *octets = local_entry(ctx)->size;
+    return true;
+}
+
+static bool local_date(void *ctx, int64_t *seconds, int64_t *days)
+{
+    *seconds = local_entry(ctx)->date;
+    *days = *seconds / DAY;
+    return true;
+}
+
+static bool local_modseq(void *ctx, uint64_t *modseq)
+{
+    *modseq = ((struct local *)ctx)->state.modseq;
+    return true;
+}
+
+bool imap_search_matches(struct session *s, const struct imap_search_node *root, const struct imap_message *m)
+{
+    struct imap_search_subject subject = {.now = clock_unix_s(),
+                                          .uid = m->uid,
+                                          .flag = local_flag,
+                                          .keyword = local_keyword,
+                                          .size = local_size,
+                                          .internal_date = local_date,
+                                          .modseq = local_modseq};
+    struct local l = {.session = s, .message = *m, .state = imap_view_state(&s->selected->view, m->index)};
+    return !(l.state.flags & IMAGE_EXPUNGED) && imap_search_match(root, &subject, &l) == IMAP_YES;
+}
+
+struct cost {
+    uint64_t nodes;
+    bool store;
+};
+
+static bool add_cost(struct imap_search_node *node, void *ctx)
+{
+    struct cost *cost = ctx;
+    cost->nodes++;
+    switch (node->op) {
+    case IMAP_SEARCH_HEADER:
+    case IMAP_SEARCH_BODY:
+    case IMAP_SEARCH_TEXT:
+    case IMAP_SEARCH_SENTBEFORE:
+    case IMAP_SEARCH_SENTON:
+    case IMAP_SEARCH_SENTSINCE:
+    case IMAP_SEARCH_SAVEDBEFORE:
+    case IMAP_SEARCH_SAVEDON:
+    case IMAP_SEARCH_SAVEDSINCE:
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID:
+        cost->store = true;
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+uint64_t imap_search_local_keys(struct imap_search_node *root)
+{
+    struct cost cost = {0};
+    (void)imap_search_walk(root, add_cost, &cost);
+    return cost.store ? 0 : cost.nodes;
+}
