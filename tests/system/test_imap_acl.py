@@ -417,11 +417,11 @@ def test_replace_stays_in_one_account(pair):
     put(pair.owner, "Team", subject="old")
     pair.grant("lriste")
     pair.reader.ok(f"SELECT {pair.team}")
-    answer = pair.reader.cmd("REPLACE 1 INBOX ", mail.plain(subject="new").encode() if isinstance(mail.plain(), str) else mail.plain(subject="new"))
+    answer = pair.reader.cmd("REPLACE 1 INBOX ", mail.plain(subject="new"))
     assert answer.status == "NO" and "[CANNOT]" in answer.text
-    pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="new").encode() if isinstance(mail.plain(), str) else mail.plain(subject="new"))
+    pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="new"))
     pair.owner.ok("SELECT Team")
     assert pair.owner.ok("SEARCH SUBJECT new").find(rb"SEARCH 1$")
     pair.grant("lris")
-    answer = pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="x").encode() if isinstance(mail.plain(), str) else mail.plain(subject="x"))
+    answer = pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="x"))
     assert answer.status == "NO" and "[NOPERM]" in answer.text
