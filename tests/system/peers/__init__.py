@@ -11,6 +11,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[3]
 ROOT = Path(os.environ.get("ROCKDOVE_PEERS", TOP / ".peers" / "root"))
+CLIENTS = Path(os.environ.get("ROCKDOVE_CLIENTS", TOP / ".peers" / "clients"))
 PRIVATE_SH = Path(__file__).with_name("private.sh")
 
 
@@ -24,6 +25,18 @@ def library_env():
     """The environment for a program started straight from .peers/root."""
     multiarch = next((ROOT / "usr/lib").glob("*-linux-gnu"), ROOT / "usr/lib")
     return dict(os.environ, LD_LIBRARY_PATH=f"{multiarch}:{ROOT}/usr/lib")
+
+
+def clients_missing_reason():
+    """None when the unpacked mail programs are there, else a text for pytest.skip."""
+    there = all((CLIENTS / "usr/bin" / name).exists() for name in ("thunderbird", "neomutt", "offlineimap"))
+    return None if there else "no mail programs in .peers/clients: ./dev test --clients fetches them"
+
+
+def clients_env():
+    """The environment for a program started straight from .peers/clients."""
+    folders = [*(CLIENTS / "usr/lib").glob("*-linux-gnu"), CLIENTS / "usr/lib", CLIENTS / "usr/lib/thunderbird"]
+    return dict(os.environ, LD_LIBRARY_PATH=":".join(map(str, folders)), PYTHONPATH=str(CLIENTS / "usr/lib/python3/dist-packages"))
 
 
 _private = None
