@@ -91,6 +91,31 @@ def test_folders(browser, imap, user):
     assert imap(user).ok('LIST "" "Proj*"').find(rb"Projets &AOk-t&AOk- &- co")
 
 
+def test_sharing_a_folder(browser, roundcube, imap, new_user, user):
+    """The acl plugin on both sides: the owner shares, the other sees the folder and reads."""
+    owner, other = imap(user), new_user()
+    owner.ok("CREATE Team")
+    owner.append("Team", mail.plain(subject="for the team"))
+    page = browser.page("settings", _action="edit-folder", _mbox="Team")
+    assert "acl-table" in page or "acltable" in page
+    answer = browser._open({"_task": "settings", "_action": "plugin.acl", "_act": "save", "_remote": 1},
+                           {"_token": browser.token, "_remote": 1, "_mbox": "Team", "_user": other.address, "_acl": "lrswite", "_old": ""}, ajax=True)
+    assert "acl_update" in answer, answer
+    assert owner.ok("GETACL Team").find(rb"%s lrswited$" % other.address.encode())
+    reader = Browser(roundcube)
+    reader.login(other.address, other.password)
+    shared = f"Other Users/{user.address}/Team"
+    assert shared in reader.page("settings", _action="folders").replace("\\/", "/")
+    assert reader.uids(shared) == [1]
+    assert "for the team" in reader.page("mail", _action="show", _uid=1, _mbox=shared)
+    reader.change("move", _uid="1", _mbox=shared, _target_mbox="Archive")
+    assert reader.uids("Archive") == [1] and reader.uids(shared) == []
+    answer = browser._open({"_task": "settings", "_action": "plugin.acl", "_act": "delete", "_remote": 1},
+                           {"_token": browser.token, "_remote": 1, "_mbox": "Team", "_user": other.address}, ajax=True)
+    assert "acl_remove_row" in answer, answer
+    assert shared not in reader.page("settings", _action="folders").replace("\\/", "/")
+
+
 def test_wrong_password(roundcube, user):
     with pytest.raises(Exception):
         Browser(roundcube).login(user.address, "wrong")
