@@ -23,7 +23,7 @@ static void enable_rev2(struct session *s)
 {
     s->utf8 = s->rev2 = true;
     if (s->selected)
-        s->selected->view.recent_from = 0;
+        imap_recent_leave(s->selected);
 }
 
 /* RFC 9586: numbers of messages are neither said nor understood any more. */

@@ -22,6 +22,7 @@ void imap_session_unselect(struct session *s)
         return;
     s->selected = NULL;
     list_remove(&sel->node);
+    imap_recent_leave(sel);
     imap_sync_free(&sel->sync);
     imap_contexts_free(sel);
     if (sel->saved)
@@ -80,7 +81,8 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
     sel->rights = reply->rights;
     sel->read_only = read_only || !(reply->rights & RIGHT_CHANGES);
     sel->mailbox_id = reply->mailbox;
-    imap_view_open(&sel->view, mailbox->live, s->rev2 ? 0 : reply->recent_from);
+    imap_view_open(&sel->view, mailbox->live);
+    imap_recent_enter(sel, reply);
     list_push_back(&mailbox->sessions, &sel->node);
     s->selected = sel;
     imap_session_set_state(s, SESSION_SELECTED);

@@ -26,8 +26,9 @@ uint32_t imap_map_count(const struct imap_map *map);
 /* An open mailbox of this role's link to store: `watch` is its name there. */
 struct imap_mailbox {
     uint64_t watch;
-    struct imap_map *live; /* the newest image */
-    struct list sessions;  /* of struct selected, see session.h */
+    struct imap_map *live;   /* the newest image */
+    struct list sessions;    /* of struct selected, see session.h */
+    struct selected *recent; /* whose new messages are \Recent; NULL: nobody's */
     unsigned uses;
 };
 

@@ -13,7 +13,7 @@ void pop3_drop_open(struct pop3 *p, struct imap_mailbox *mailbox, uint32_t uidva
     drop->mailbox = mailbox;
     drop->uidvalidity = uidvalidity;
     drop->body.fd = -1;
-    imap_view_open(&drop->view, mailbox->live, 0);
+    imap_view_open(&drop->view, mailbox->live);
     drop->count = imap_view_exists(&drop->view);
     for (uint32_t number = 1; number <= drop->count; number++)
         drop->octets += pop3_drop_entry(drop, number)->size;

@@ -44,9 +44,10 @@ static void to_uids(struct session *s, struct imap_search_node *node, const stru
 static void recent_to_uids(struct session *s, struct imap_search_node *node)
 {
     const struct imap_view *v = &s->selected->view;
-    node->op = v->recent_from ? IMAP_SEARCH_UID : IMAP_SEARCH_NONE;
+    uint32_t last = v->recent_to ? v->recent_to - 1 : UINT32_MAX;
+    node->op = v->recent_from && v->recent_from <= last ? IMAP_SEARCH_UID : IMAP_SEARCH_NONE;
     node->set = (struct imap_set){.ranges = ARENA_NEW(s->run->arena, struct imap_range), .count = 1};
-    node->set.ranges[0] = (struct imap_range){v->recent_from, UINT32_MAX};
+    node->set.ranges[0] = (struct imap_range){v->recent_from, last};
 }
 
 static bool translate_node(struct imap_search_node *node, void *ctx)

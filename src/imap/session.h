@@ -207,6 +207,10 @@ void imap_write_new_keywords(struct session *s);
 void imap_session_unselect(struct session *s);
 struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailbox, struct slice name,
                                    bool read_only, const struct wire_mbox_selected *reply);
+/* Which of the sessions of a mailbox calls messages \Recent (recent.c): at the beginning; and when it ends or
+ * wants no more of them. */
+void imap_recent_enter(struct selected *sel, const struct wire_mbox_selected *reply);
+void imap_recent_leave(struct selected *sel);
 /* Resolves the command's set against the view; false (and the command is over) when it is out of range. */
 bool imap_session_resolve(struct session *s, struct imap_set *set) MUST_CHECK;
 

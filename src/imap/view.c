@@ -23,9 +23,9 @@ static void collect_gone(struct imap_view *v)
     }
 }
 
-void imap_view_open(struct imap_view *v, struct imap_map *map, uint32_t recent_from)
+void imap_view_open(struct imap_view *v, struct imap_map *map)
 {
-    *v = (struct imap_view){.recent_from = recent_from};
+    *v = (struct imap_view){0};
     v->map = imap_map_ref(map);
     v->live = imap_map_ref(map);
     v->modseq = atomic_load_explicit(&map->image->modseq, memory_order_acquire);
@@ -69,8 +69,10 @@ uint32_t imap_view_recent(const struct imap_view *v)
 {
     if (v->recent_from == 0)
         return 0;
-    uint32_t from = find_uid(v, v->recent_from);
-    return v->known - from - (v->gone_count - imap_indexes_below(v->gone, v->gone_count, from));
+    uint32_t from = find_uid(v, v->recent_from), to = v->recent_to ? find_uid(v, v->recent_to) : v->known;
+    uint32_t gone =
+        imap_indexes_below(v->gone, v->gone_count, to) - imap_indexes_below(v->gone, v->gone_count, from);
+    return to - from - gone;
 }
 
 /* The index i with i - (gone below i) = seq - 1 that is not gone itself: gone[k] - k grows, so the number of
@@ -140,7 +142,7 @@ uint64_t imap_view_live_modseq(const struct imap_view *v)
 
 bool imap_view_is_recent(const struct imap_view *v, uint32_t uid)
 {
-    return v->recent_from != 0 && uid >= v->recent_from;
+    return v->recent_from != 0 && uid >= v->recent_from && (!v->recent_to || uid < v->recent_to);
 }
 
 void imap_view_own(struct imap_view *v, uint64_t modseq)

@@ -22,12 +22,13 @@ struct imap_view {
     uint64_t modseq;             /* all changes up to this one were told */
     uint64_t own[IMAP_VIEW_OWN]; /* changes this session made and has answered already, the last ones */
     unsigned own_at;
-    uint32_t recent_from; /* messages from this UID on are \Recent here; 0: none */
+    uint32_t recent_from; /* messages from this UID on are \Recent here; 0: none (recent.c) */
+    uint32_t recent_to;   /* but not this one and those behind it; 0: all */
     unsigned keywords;    /* how many keywords of the image the client was told of */
 };
 
 /* Everything that is in the image now. */
-void imap_view_open(struct imap_view *view, struct imap_map *map, uint32_t recent_from);
+void imap_view_open(struct imap_view *view, struct imap_map *map);
 void imap_view_close(struct imap_view *view);
 
 uint32_t imap_view_exists(const struct imap_view *view);

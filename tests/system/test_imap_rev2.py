@@ -206,3 +206,52 @@ def test_unauthenticate(server, imap, user, new_user):
     client.send(f"p1 UNAUTHENTICATE\r\np2 AUTHENTICATE PLAIN {blob}\r\np3 SELECT INBOX\r\n")
     assert client.until(b"p1").status == "OK" and client.until(b"p2").status == "OK"
     assert client.until(b"p3").find(rb"^\* 1 EXISTS"), "nothing was expunged"
+
+
+def test_recent_belongs_to_one_session(imap, user):
+    first, second, third = imap(user), imap(user), imap(user)
+    put(first, 1)
+    looks = imap(user)
+    assert looks.ok("EXAMINE INBOX").find(rb"^\* 1 RECENT"), "EXAMINE takes nothing"
+    assert first.ok("SELECT INBOX").find(rb"^\* 1 RECENT")
+    assert second.ok("SELECT INBOX").find(rb"^\* 0 RECENT")
+    put(third, 2)
+    assert third.ok("STATUS INBOX (RECENT)").find(rb"RECENT 0")
+    told = second.ok("NOOP")
+    assert told.find(rb"^\* 3 EXISTS") and not told.find(rb"RECENT")
+    assert not looks.ok("NOOP").find(rb"RECENT")
+    assert first.ok("NOOP").find(rb"^\* 3 RECENT")
+    assert not second.ok("FETCH 1:* FLAGS").find(rb"Recent")
+    assert first.ok("SEARCH RECENT").find(rb"^\* SEARCH 1 2 3$") and second.ok("SEARCH RECENT").find(rb"^\* SEARCH$")
+    assert looks.ok("SEARCH RECENT").find(rb"^\* SEARCH 1$")
+    put(third, 1)
+    first.ok("CLOSE")  # nobody was told of the fourth yet
+    assert second.ok("NOOP").find(rb"^\* 1 RECENT")
+    assert second.ok("SEARCH RECENT").find(rb"^\* SEARCH 4$")
+    put(second, 1)
+    assert second.ok("FETCH 1:* FLAGS").all(rb"Recent")[0].string.startswith(b"* 4 ")
+    assert first.ok("SELECT INBOX").find(rb"^\* 0 RECENT")
+    second.ok("ENABLE IMAP4rev2")
+    put(third, 1)
+    assert first.ok("NOOP").find(rb"^\* 1 RECENT"), "who speaks revision 2 wants none"
+
+
+def test_the_first_use_of_condstore_tells_the_highest_modseq(imap, user):
+    client = imap(user)
+    put(client, 1)
+    client.ok("SELECT INBOX")
+    for command, told in (("FETCH 1 MODSEQ", True), ("FETCH 1 MODSEQ", False)):
+        assert bool(client.ok(command).find(rb"^\* OK \[HIGHESTMODSEQ \d+\]")) == told, "RFC 7162 section 3.1"
+
+
+def test_childinfo_is_told_only_where_it_says_something(imap, user):
+    client = imap(user)
+    for name in ("m/t7/t7", "m/t8/t8", "m/t8/t9"):
+        client.ok(f"CREATE {name}")
+        client.ok(f"SUBSCRIBE {name}")
+    answer = client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" *t7')
+    assert not answer.find(rb"CHILDINFO") and answer.find(rb"m/t7/t7$"), "RFC 9051 section 6.3.9.6"
+    answer = client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" *t8')
+    assert answer.find(rb'm/t8 \("CHILDINFO" \("SUBSCRIBED"\)\)$') and answer.find(rb"m/t8/t8$")
+    assert len(client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" (m/t7 m/t7/t7)').untagged) == 1
+    assert client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" (m/t7)').find(rb"CHILDINFO")

@@ -98,7 +98,8 @@ static void test_against_model(void **state)
         struct image *image = make_image(expunged, MESSAGES);
         struct imap_map map = map_of(image);
         struct imap_view v;
-        imap_view_open(&v, &map, 2 * 150 + 1);
+        imap_view_open(&v, &map);
+        v.recent_from = 2 * 150 + 1;
         check_against_model(&v, uids, count);
         check_walk(&v, uids, count, false);
         check_walk(&v, uids, count, true);
@@ -130,8 +131,8 @@ static void test_resolve(void **state)
     struct image *full = make_image(none, 10), *empty = make_image(none, 0);
     struct imap_map full_map = map_of(full), empty_map = map_of(empty);
     struct imap_view v, nothing;
-    imap_view_open(&v, &full_map, 0);
-    imap_view_open(&nothing, &empty_map, 0);
+    imap_view_open(&v, &full_map);
+    imap_view_open(&nothing, &empty_map);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena AUTO_ARENA = arena_new(10000);
         struct imap_set set, again;
@@ -161,7 +162,7 @@ static void test_moved_image(void **state)
     fresh->entries[5].flags = IMAGE_FLAGGED;
     struct imap_map old_map = map_of(old), fresh_map = map_of(fresh);
     struct imap_view v;
-    imap_view_open(&v, &old_map, 0);
+    imap_view_open(&v, &old_map);
     imap_map_unref(&v.live);
     v.live = imap_map_ref(&fresh_map);
     assert_int_equal(imap_view_exists(&v), 10);
