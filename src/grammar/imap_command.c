@@ -60,6 +60,7 @@ static const struct verb_row {
     [IMAP_GETACL] = {"GETACL", AUTH, FORM_PLAIN, imap_args_acl},
     [IMAP_LISTRIGHTS] = {"LISTRIGHTS", AUTH, FORM_PLAIN, imap_args_identifier},
     [IMAP_MYRIGHTS] = {"MYRIGHTS", AUTH, FORM_PLAIN, imap_args_acl},
+    [IMAP_NOTIFY] = {"NOTIFY", AUTH, FORM_PLAIN, imap_args_notify}, /* RFC 5465 */
 };
 
 const char *imap_verb_name(enum imap_verb verb)

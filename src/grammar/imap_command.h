@@ -10,6 +10,7 @@
 #include "grammar/imap_flags.h"
 #include "grammar/imap_frame.h"
 #include "grammar/imap_list.h"
+#include "grammar/imap_notify.h"
 #include "grammar/imap_search.h"
 #include "grammar/imap_set.h"
 
@@ -69,6 +70,7 @@ enum imap_verb {
     IMAP_LISTRIGHTS,
     IMAP_MYRIGHTS,
     IMAP_CANCELUPDATE,
+    IMAP_NOTIFY,
     IMAP_VERB_COUNT
 };
 
@@ -222,6 +224,7 @@ struct imap_command {
         } cancel; /* CANCELUPDATE */
         struct imap_metadata_args metadata;
         struct imap_acl_args acl;
+        struct imap_notify_args notify;
         struct {
             struct imap_set set;
             struct imap_fetch items;

@@ -273,6 +273,13 @@ static bool scan_modifiers(struct imap_scan *s, struct imap_fetch *fetch)
     return imap_scan_byte(s, ')', "Malformed FETCH modifiers");
 }
 
+bool imap_scan_fetch_items(struct imap_scan *s, struct imap_fetch *fetch)
+{
+    *fetch = (struct imap_fetch){0};
+    struct fetch_parse p = {.s = s, .fetch = fetch};
+    return scan_items(&p);
+}
+
 /* fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att)
  * ")") [fetch-modifiers] */
 bool imap_scan_fetch(struct imap_scan *s, struct imap_fetch *fetch)

@@ -60,6 +60,8 @@ bool imap_is_atom_char(uint8_t c);
 
 /* The parsers of whole arguments, each in its file: behind "FETCH set SP", and behind "SEARCH SP". */
 bool imap_scan_fetch(struct imap_scan *s, struct imap_fetch *fetch) MUST_CHECK;
+/* The items alone: "(" fetch-att *(SP fetch-att) ")" and its kin. */
+bool imap_scan_fetch_items(struct imap_scan *s, struct imap_fetch *fetch) MUST_CHECK;
 bool imap_scan_search(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
 /* The keys alone, as in SORT and THREAD. */
 bool imap_scan_search_keys(struct imap_scan *s, struct imap_search *search) MUST_CHECK;
@@ -100,6 +102,7 @@ bool imap_args_identifier(struct imap_scan *s, struct imap_command *c);
 bool imap_args_acl(struct imap_scan *s, struct imap_command *c);
 bool imap_args_getmetadata(struct imap_scan *s, struct imap_command *c);
 bool imap_args_setmetadata(struct imap_scan *s, struct imap_command *c);
+bool imap_args_notify(struct imap_scan *s, struct imap_command *c);
 /* "(" entry *(SP entry) ")" or one entry alone: names of annotations (RFC 5464), lower case. */
 bool imap_scan_entries(struct imap_scan *s, struct slice **entries, size_t *count) MUST_CHECK;
 

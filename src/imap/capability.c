@@ -58,6 +58,7 @@ static const struct {
     {"METADATA", CAP_METADATA, WHEN_IN},                           /* RFC 5464 */
     {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN},             /* RFC 5464 */
     {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},                 /* RFC 9590 */
+    {"NOTIFY", CAP_NOTIFY, WHEN_IN},                               /* RFC 5465 */
     {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},                       /* RFC 9585 */
     {"UIDONLY", CAP_UIDONLY, WHEN_IN},                             /* RFC 9586 */
     {"COMPRESS=DEFLATE", CAP_COMPRESS, WHEN_IN},                   /* RFC 4978 */

@@ -5,6 +5,7 @@
 #include "imap/append.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/notify.h"
 
 #define CHUNK 32768 /* octets of one WIRE_BODY_CHUNK */
 
@@ -67,6 +68,8 @@ static void on_appended(struct session *s, void *arg, enum err err, struct ipc_p
         imap_session_refused(s, err ? err : appended.err, appended.code, appended.text);
         return;
     }
+    imap_notify_own(s, appended.uidvalidity, appended.uid,
+                    appended.uid + (uint32_t)imap_append_of(s)->count - 1);
     if (imap_append_of(s)->replaces)
         answer_replaced(s, &appended);
     else

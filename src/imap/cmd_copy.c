@@ -1,6 +1,7 @@
 /* cmd_copy.c: COPY and MOVE (RFC 9051 sections 6.4.7 and 6.4.8, COPYUID of RFC 4315). */
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/notify.h"
 
 static bool write_copyuid(struct session *s, const struct wire_copied *copied, struct buf *out)
 {
@@ -26,6 +27,10 @@ static void on_copied(struct session *s, void *arg, enum err err, struct ipc_pac
         imap_session_refused(s, err ? err : copied.err, copied.code, copied.text);
         return;
     }
+    struct slice made = copied.target;
+    uint32_t first, last;
+    while (wire_range_take(&made, &first, &last))
+        imap_notify_own(s, copied.uidvalidity, first, last);
     AUTO_BUF struct buf code = buf_new(4 * WIRE_BLOB_MAX);
     bool told =
         copied.source.len > 0 && imap_capability_has(s, CAP_UIDPLUS) && write_copyuid(s, &copied, &code);

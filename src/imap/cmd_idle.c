@@ -1,6 +1,7 @@
 /* cmd_idle.c: IDLE (RFC 2177): news as they happen until the client says DONE. */
 #include "imap/command.h"
 #include "imap/context.h"
+#include "imap/notify.h"
 
 #define DONE_MAX 100 /* octets of the line that ends it */
 #define ROUNDS   3   /* then others get their turn; the next notice of store goes on */
@@ -14,12 +15,15 @@ static void tell_news(struct session *s)
         return;
     }
     /* What changes while it is told is told in the next round; when the output is full, `resume` goes on. */
-    for (int round = 0; round < ROUNDS; round++) {
+    bool told = true;
+    for (int round = 0; round < ROUNDS && told; round++) {
         imap_sync_begin(s, true);
-        if (!imap_sync_step(s) || !imap_context_step(s) || !imap_sync_is_pending(s))
+        told = imap_sync_step(s) && imap_context_step(s);
+        if (!imap_sync_is_pending(s))
             break;
     }
-    stream_flush(s->stream);
+    if (!told || !imap_notify_fetch(s))
+        stream_flush(s->stream);
 }
 
 static void read_done(struct session *s)

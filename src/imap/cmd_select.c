@@ -9,6 +9,7 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/context.h"
+#include "imap/notify.h"
 #include "imap/mailbox_open.h"
 #include "imap/vanished.h"
 #include "imap/status.h"
@@ -86,6 +87,7 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
     list_push_back(&mailbox->sessions, &sel->node);
     s->selected = sel;
     imap_session_set_state(s, SESSION_SELECTED);
+    imap_notify_selected(s);
     return sel;
 }
 

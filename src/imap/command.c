@@ -41,6 +41,7 @@ static const struct command_row {
     [IMAP_MYRIGHTS] = {imap_cmd_getacl, SYNC_ALL, SYNC_NONE, CAP_ACL},
     [IMAP_GETMETADATA] = {imap_cmd_getmetadata, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_SETMETADATA] = {imap_cmd_setmetadata, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_NOTIFY] = {imap_cmd_notify, SYNC_ALL, SYNC_NONE, CAP_NOTIFY},
     [IMAP_CHECK] = {imap_cmd_noop, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_CLOSE] = {imap_cmd_close, SYNC_NONE, SYNC_NONE, 0},
     [IMAP_UNSELECT] = {imap_cmd_unselect, SYNC_NONE, SYNC_NONE, CAP_UNSELECT},

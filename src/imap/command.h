@@ -45,6 +45,7 @@ void imap_cmd_thread(struct session *s);
 void imap_cmd_fetch(struct session *s);
 void imap_cmd_store(struct session *s);
 void imap_cmd_copy(struct session *s);
+void imap_cmd_notify(struct session *s);
 void imap_cmd_unauthenticate(struct session *s);
 void imap_cmd_compress(struct session *s);
 

@@ -8,11 +8,11 @@
 
 #define FETCH_BATCH 256 /* messages asked for at once, at most */
 #define FETCH_BATCH_SIZE                                                                                     \
-    1000000                 /* octets of answers one batch should not exceed, going by the ones before       \
-                             */
-#define FETCH_BATCHES    2  /* of facts, asked for at once */
-#define FETCH_OPENS      16 /* messages whose files are asked for at once */
-#define FETCH_MARKED     64 /* messages set \Seen at once, before their files are asked for */
+    1000000              /* octets of answers one batch should not exceed, going by the ones before          \
+                          */
+#define FETCH_BATCHES 2  /* of facts, asked for at once */
+#define FETCH_OPENS   16 /* messages whose files are asked for at once */
+#define FETCH_MARKED  64 /* messages set \Seen at once, before their files are asked for */
 
 /* One message to be written: what is known of it. */
 struct fetch_message {

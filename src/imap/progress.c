@@ -38,7 +38,7 @@ static void tell(struct session *s)
 static bool is_waiting(const struct session *s)
 {
     const struct run *run = s->run;
-    return run && !run->ending && !run->input && !run->resume && !s->closing;
+    return run && !run->internal && !run->ending && !run->input && !run->resume && !s->closing;
 }
 
 static bool may_hear(const struct session *s)

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "imap/imap.h"
 #include "imap/pop3.h"
+#include "imap/notify.h"
 #include "imap/session.h"
 
 /* ---- connections per account and address ---- */
@@ -139,6 +140,8 @@ static void tell_session(struct selected *sel, bool gone)
         s->run->changed(s);
     else if (gone && !s->run)
         imap_session_bye(s, "The selected mailbox was deleted");
+    else if (s->notify)
+        imap_notify_news(s);
     imap_session_leave(s);
 }
 
@@ -175,6 +178,18 @@ static bool on_mbox_changed(void *ctx, struct ipc_link *link, struct ipc_packet 
     return true;
 }
 
+static bool on_mbox_events(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    (void)link;
+    (void)packet;
+    struct imap *imap = ctx;
+    const struct wire_mbox_events *events = message;
+    struct ear *ear = idmap_get(imap->ears, events->watch);
+    if (ear)
+        imap_notify_hear(ear, events);
+    return true;
+}
+
 static bool on_store_state(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     (void)link;
@@ -204,6 +219,7 @@ static bool on_bans(void *ctx, struct ipc_link *link, struct ipc_packet *packet,
 
 static const struct role_dispatch dispatch[] = {
     {WIRE_MBOX_CHANGED, on_mbox_changed},
+    {WIRE_MBOX_EVENTS, on_mbox_events},
     {WIRE_STORE_STATE, on_store_state},
     {WIRE_AUTH_MECHANISMS, on_mechanisms},
     {WIRE_BAN_LIST, on_bans},
@@ -298,6 +314,7 @@ static void role_free(void *ctx)
     imap_mailboxes_sweep(imap);
     loop_timer_free(&imap->progress);
     idmap_free(&imap->mailboxes);
+    idmap_free(&imap->ears);
     map_free(&imap->users);
     map_free(&imap->addresses);
     free(imap);
@@ -313,6 +330,7 @@ static void *load(struct role_run *run, struct why *why)
     imap->loop = role_loop(run);
     service_init(&imap->service, imap->loop, &service_ops, imap);
     imap->mailboxes = idmap_new(IMAP_MAILBOXES_MAX);
+    imap->ears = idmap_new(IMAP_USERS_MAX);
     imap->users = map_new(IMAP_USERS_MAX);
     imap->addresses = map_new(IMAP_USERS_MAX);
     imap->mechanisms_len = strlen("PLAIN LOGIN"); /* until auth has told */

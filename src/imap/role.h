@@ -23,6 +23,7 @@ struct imap {
     struct loop *loop;
     struct service service;
     struct idmap *mailboxes; /* watch → struct imap_mailbox */
+    struct idmap *ears;      /* watch → struct ear (notify.h) */
     unsigned selects;        /* SELECTs without an answer: a mailbox may still be named by it */
     struct map *users;
     struct map *addresses; /* sessions per client address; struct user too */

@@ -10,6 +10,7 @@
 #include "imap/capability.h"
 #include "imap/context.h"
 #include "imap/search.h"
+#include "imap/notify.h"
 #include "imap/session.h"
 
 #define STRING_OF(x) #x
@@ -21,7 +22,7 @@ void imap_run_free(struct session *s)
     struct run *run = s->run;
     if (!run)
         return;
-    s->run = NULL;
+    s->run = run->outer;
     for (size_t i = 0; run->calls && i < IMAP_CALLS; i++)
         if (run->calls[i].request)
             ipc_cancel(run->calls[i].link, run->calls[i].request);
@@ -194,19 +195,40 @@ static void write_answer(struct session *s)
     metric_observe(METRIC_IMAP_COMMAND_SECONDS, 0, clock_mono_ns() - run->started_ns);
 }
 
+/* A FETCH of our own is done: IDLE goes on, or whatever the client sends. */
+static void end_internal(struct session *s)
+{
+    imap_run_free(s);
+    if (s->run && s->run->changed)
+        s->run->changed(s);
+    else if (s->selected && s->selected->gone)
+        imap_session_bye(s, "The selected mailbox was deleted");
+    else
+        imap_notify_news(s);
+    if (s->closing)
+        return;
+    stream_flush(s->stream);
+    imap_session_pump(s);
+}
+
 void imap_session_ending(struct session *s)
 {
     if (!imap_sync_step(s))
         return; /* the output is full: on_writable comes back here */
+    if (s->run->internal) {
+        end_internal(s);
+        return;
+    }
     if (s->run->sync != SYNC_NONE && !imap_context_step(s))
         return; /* it comes back here when store has answered */
+    imap_notify_flush(s);
     write_answer(s);
     imap_run_free(s);
     if (s->selected && s->selected->gone)
         imap_session_bye(s, "The selected mailbox was deleted");
     else if (s->imap->service.draining)
         imap_session_bye(s, "[UNAVAILABLE] The server is going down");
-    else
+    else if (!imap_notify_fetch(s))
         imap_session_pump(s);
 }
 

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "imap/capability.h"
 #include "imap/command.h"
+#include "imap/notify.h"
 
 #define INPUT_SLACK 4096 /* of the input buffer above what a command may take */
 
@@ -70,10 +71,11 @@ static void log_end(const struct session *s)
 
 static void destroy(struct session *s)
 {
-    if (s->run && s->run->stop)
-        s->run->stop(s);
-    imap_run_free(s);
+    for (; s->run; imap_run_free(s))
+        if (s->run->stop)
+            s->run->stop(s);
     imap_session_unselect(s);
+    imap_notify_free(s);
     log_end(s);
     caller_logout(&s->caller, &s->grant);
     caller_leave(&s->caller);
@@ -85,6 +87,7 @@ void imap_session_forget_user(struct session *s)
 {
     const struct settings *settings = role_settings(s->imap->run);
     imap_session_unselect(s);
+    imap_notify_free(s);
     caller_logout(&s->caller, &s->grant);
     free(s->account);
     s->account = NULL;
@@ -259,6 +262,12 @@ static bool feed_run(struct session *s)
     return !s->closing && (s->run != run || stream_input(s->stream).len != before);
 }
 
+/* Told without a command (NOTIFY) and not to the end yet: numbers are between two states. */
+static bool is_telling(const struct session *s)
+{
+    return s->selected && s->selected->sync.phase != SYNC_IDLE;
+}
+
 void imap_session_pump(struct session *s)
 {
     if (s->pumping || s->closing)
@@ -270,7 +279,7 @@ void imap_session_pump(struct session *s)
         if (s->run)
             more = feed_run(s);
         else
-            more = !imap_session_is_full(s) && next_command(s);
+            more = !imap_session_is_full(s) && !is_telling(s) && next_command(s);
     }
     s->pumping = false;
     /* Nothing more will come, and what came is answered or waits for what will not come. */
@@ -296,6 +305,10 @@ static void on_writable(void *ctx, struct stream *stream)
         imap_session_ending(s);
     else if (s->run && s->run->resume)
         s->run->resume(s);
+    if (!s->closing)
+        imap_notify_flush(s);
+    if (!s->closing)
+        imap_notify_news(s);
     if (!s->closing)
         imap_session_pump(s);
     imap_session_leave(s);
@@ -333,6 +346,7 @@ static struct session *session_of(struct caller *caller)
 static void store_gone(struct caller *caller)
 {
     struct session *s = session_of(caller);
+    imap_notify_lost(s);
     if (s->selected)
         imap_session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
 }

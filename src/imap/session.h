@@ -75,7 +75,9 @@ struct run {
     void (*input)(struct session *s);  /* the command reads what comes (APPEND, AUTHENTICATE, IDLE) */
     void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
     void (*changed)(struct session *s); /* the selected mailbox changed. May be NULL. */
+    struct run *outer;                  /* IDLE, interrupted by a FETCH of our own (internal) */
     struct call *calls;      /* IMAP_CALLS of them; NULL before the first: most sessions are in IDLE */
+    bool internal;           /* no client's command: it gets no answer (notify_selected.c) */
     bool ending;             /* imap_session_done() was called */
     uint32_t progress, goal; /* of a long command; 0: not known */
     uint32_t limit_uid;      /* MESSAGELIMIT left out the messages of the set below this UID; 0: none */
@@ -103,6 +105,7 @@ struct session {
     struct grant grant;
     char *account;
     struct selected *selected;
+    struct notify *notify; /* NULL before the first NOTIFY */
     struct run *run;
 };
 

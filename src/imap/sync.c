@@ -8,6 +8,7 @@
 #include "grammar/imap_acl.h"
 #include "grammar/imap_flags.h"
 #include "imap/context.h"
+#include "imap/notify.h"
 
 /* ---- flags as text ---- */
 
@@ -270,10 +271,10 @@ void imap_sync_begin(struct session *s, bool expunge)
 {
     struct selected *sel = s->selected;
     struct sync *y = &sel->sync;
-    if (y->phase != SYNC_IDLE || !imap_sync_is_pending(s))
+    if (y->phase != SYNC_IDLE || imap_notify_mutes(s) || !imap_sync_is_pending(s))
         return;
     *y = (struct sync){.phase = SYNC_EXPUNGES, .expunge = expunge};
-    y->with_uid = s->rev2 || (s->run && s->run->command.uid); /* RFC 9051 appendix E, 21 */
+    y->with_uid = s->rev2 || s->notify || (s->run && s->run->command.uid); /* RFC 9051 appendix E, 21 */
     y->modseq = imap_view_live_modseq(&sel->view);
     y->target = imap_map_ref(expunge ? sel->view.live : sel->view.map);
     if (expunge)
@@ -296,7 +297,7 @@ static void take_over(struct session *s, struct sync *y)
     if (imap_view_recent(v) != recent)
         buf_addf(imap_session_output(s), "* %u RECENT\r\n", imap_view_recent(v));
     imap_write_new_keywords(s);
-    y->cursor = v->modseq == y->modseq ? y->end : 0;
+    y->cursor = v->modseq == y->modseq || imap_notify_mutes_flags(s) ? y->end : 0;
     y->phase = SYNC_FLAGS;
 }
 

@@ -88,6 +88,7 @@ static const char *const imap_commands[] = {"capability",
                                             "unauthenticate",
                                             "getmetadata",
                                             "setmetadata",
+                                            "notify",
                                             "other",
                                             NULL};
 static const char *const pop3_commands[] = {"apop", "auth", "capa", "dele",  "lang", "list", "noop",

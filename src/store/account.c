@@ -224,15 +224,36 @@ bool account_fits(const struct account *account, uint64_t messages, uint64_t byt
            (!limits.messages || (uint64_t)total.messages + messages <= limits.messages);
 }
 
-void account_note_change(struct account *account, struct mailbox *mailbox)
+static struct account_event *event_of(struct account *account, const struct mailbox *mailbox)
 {
-    if (mailbox->changed || !mailbox->watches)
+    for (size_t i = account->events.len; mailbox->changed && i-- > 0;) {
+        struct account_event *event = VEC_AT(&account->events, struct account_event, i);
+        if (event->mailbox == mailbox->id && !event->gone)
+            return event;
+    }
+    return vec_push(&account->events);
+}
+
+void account_note_change(struct account *account, struct mailbox *mailbox, uint32_t what)
+{
+    if (!mailbox->watches && !account->listeners)
         return;
-    struct account_event *event = vec_push(&account->events);
+    struct account_event *event = event_of(account, mailbox);
     if (!event) /* cannot be: there are fewer mailboxes */
         return;
-    *event = (struct account_event){.mailbox = mailbox->id, .image = -1};
+    if (!mailbox->changed)
+        *event = (struct account_event){.mailbox = mailbox->id, .image = -1};
+    event->what |= what;
     mailbox->changed = true;
+}
+
+void account_hear(struct account *account, const struct event_row *row)
+{
+    if (!account->listeners)
+        return;
+    if (!account->heard.max)
+        account->heard = buf_new(ACCOUNT_HEARD_MAX);
+    event_row_add(&account->heard, row);
 }
 
 void account_note_gone(struct account *account, uint64_t mailbox)
@@ -251,6 +272,11 @@ static void fill_event(struct account *account, struct account_event *event)
         return;
     m->changed = false;
     event->modseq = m->modseq;
+    if (event->what && account->listeners) {
+        struct event_row row = {.what = event->what, .row = mailbox_row_of(m)};
+        row.row.flags |= map_get(account->subscriptions, m->name) ? MAILBOX_SUBSCRIBED : 0;
+        account_hear(account, &row);
+    }
     struct why why;
     if (m->moved && (m->view || !load_view(account, m, &why))) {
         event->image = fcntl(m->view->fd, F_DUPFD_CLOEXEC, 0);
@@ -258,14 +284,19 @@ static void fill_event(struct account *account, struct account_event *event)
     }
 }
 
-struct account_event *account_take_events(struct account *account, size_t *count)
+struct account_news account_take_news(struct account *account)
 {
     for (size_t i = 0; i < account->events.len; i++)
         fill_event(account, VEC_AT(&account->events, struct account_event, i));
-    struct account_event *events = account->events.items;
-    *count = account->events.len;
+    struct account_news news = {.events = account->events.items,
+                                .count = account->events.len,
+                                .lost = account->heard.max && !buf_ok(&account->heard)};
+    if (account->heard.len && !news.lost)
+        news.heard = buf_take(&account->heard, &news.heard_len);
+    buf_free(&account->heard);
+    account->heard = (struct buf){0};
     account->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
-    return events;
+    return news;
 }
 
 bool account_upkeep_due(const struct account *account, int64_t now, bool idle)

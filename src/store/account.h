@@ -14,6 +14,7 @@
 #include "store/blank.h"
 #include "store/mailbox.h"
 #include "store/paths.h"
+#include "wire/event_row.h"
 #include "wire/wire.h"
 
 #define ACCOUNT_MAILBOXES_MAX 20000 /* mailboxes of one account */
@@ -44,7 +45,18 @@ struct account_event {
     uint64_t modseq;
     int image; /* a new image to map, to be closed by whoever takes the event; -1: the old one still holds */
     bool gone; /* the mailbox was deleted */
+    uint32_t what; /* bits of enum mailbox_event: what happened to its messages */
 };
+
+/* All that happened since it was taken last. */
+struct account_news {
+    struct account_event *events; /* to be freed, as is `heard` */
+    size_t count;
+    uint8_t *heard; /* event rows, when somebody listens to the whole account */
+    size_t heard_len;
+    bool lost; /* more than fitted */
+};
+#define ACCOUNT_HEARD_MAX (WIRE_BLOB_MAX - 64) /* bytes of event rows of one job */
 
 /* 0: no limit. */
 struct account_limits {
@@ -72,6 +84,8 @@ struct account {
     uint64_t strays;      /* files without a row that no crash explains: an older index was put back? */
     struct vec suspects;  /* uint64_t: see account_settle() */
     struct vec events;    /* struct account_event */
+    unsigned listeners;   /* sessions that want to hear of every mailbox */
+    struct buf heard;     /* event rows for them */
     struct account_limits limits; /* the administrator's */
     size_t acl_entries;           /* identifiers in the lists of all mailboxes */
     struct account_limits own;    /* the account's own (SETQUOTA) */
@@ -122,9 +136,10 @@ enum err account_set_own_limits(struct account *account, struct account_limits o
 /* Would this much more stay within the limits? */
 bool account_fits(const struct account *account, uint64_t messages, uint64_t bytes);
 
-/* Takes the events since the last call: an array the caller frees. */
-struct account_event *account_take_events(struct account *account, size_t *count);
-void account_note_change(struct account *account, struct mailbox *mailbox);
+struct account_news account_take_news(struct account *account);
+void account_note_change(struct account *account, struct mailbox *mailbox, uint32_t what);
+/* For those who listen to the whole account; nothing where there are none. */
+void account_hear(struct account *account, const struct event_row *row);
 void account_note_gone(struct account *account, uint64_t mailbox);
 
 /* The upkeep: is something due at this time, and do a piece of it. */

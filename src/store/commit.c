@@ -66,12 +66,16 @@ static void forget_items(struct commit *commit)
     vec_free(&commit->items);
 }
 
-static enum err apply(struct commit_item *item, struct why *why)
+static enum err apply(struct commit_item *item, uint32_t *what, struct why *why)
 {
+    static const uint32_t whats[] = {[CHANGE_ADD] = MAILBOX_EVENT_NEW,
+                                     [CHANGE_FLAGS] = MAILBOX_EVENT_FLAGS,
+                                     [CHANGE_EXPUNGE] = MAILBOX_EVENT_EXPUNGE};
     struct change change;
     size_t count = 0;
     struct entry *entries = NULL;
     enum err err = change_decode(slice_make(item->bytes, item->len), &change, why);
+    *what = err ? 0 : whats[change.kind];
     if (!err && change.kind == CHANGE_ADD) {
         err = packed_count(change.entries, &count, why);
         entries = err ? NULL : mem_zero(count, sizeof *entries);
@@ -91,14 +95,15 @@ static void apply_all(struct commit *commit)
     for (size_t i = 0; i < commit->items.len; i++) {
         struct commit_item *item = VEC_AT(&commit->items, struct commit_item, i);
         struct why why;
-        if (apply(item, &why)) {
+        uint32_t what;
+        if (apply(item, &what, &why)) {
             view_free(&item->mailbox->view);
             item->mailbox->moved = true;
         }
         item->mailbox->keywords_saved = item->mailbox->keyword_count;
         account->log_rows++;
         account->log_bytes += item->len;
-        account_note_change(account, item->mailbox);
+        account_note_change(account, item->mailbox, what);
     }
     account->modseq = commit->modseq;
 }

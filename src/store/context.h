@@ -105,8 +105,7 @@ struct job {
     enum err err;
     struct refusal refusal;
     bool again; /* work() has a piece for answer() and wants to go on */
-    struct account_event *events;
-    size_t event_count;
+    struct account_news news;
 };
 
 /* Copies the message and queues the job on the account's strand. `packet` NULL: nobody asks. When the slot is
@@ -301,9 +300,9 @@ struct watch {
     uint64_t id;
     enum role role;
     struct slot *slot;
-    uint64_t mailbox;
+    uint64_t mailbox; /* 0: all of the account, for who listens */
     unsigned uses, takers;
-    bool gone, pending;
+    bool gone, pending, lost;
     uint64_t modseq, told_ms;
 };
 struct watches {
@@ -320,8 +319,8 @@ struct watch *watch_find(struct store *store, uint64_t id);
 /* One use less; the strand is told. */
 void watch_drop_use(struct store *store, struct watch *watch, bool taker);
 void watches_link_down(struct store *store, enum role role);
-/* What a job has changed. Takes the array. */
-void watches_tell(struct store *store, struct slot *slot, struct account_event *events, size_t count);
+/* What a job has changed, and whose it was (NULL: nobody's alone). Takes what the news hold. */
+void watches_tell(struct store *store, struct slot *slot, struct account_news *news, const struct grant *by);
 /* Readers: accounts the mailbox is not their own. False: it has not selected it. */
 void watch_add_reader(struct watch *watch, struct slice account);
 bool watch_has_reader(const struct watch *watch, struct slice account);
@@ -342,7 +341,7 @@ store_handler message_on_facts, message_on_open, message_on_flags, message_on_ex
 /* Starts a job for a request under a grant and a watch. */
 bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                    const struct grant *grant, uint64_t id, const struct job_op *op);
-store_handler metadata_on_get, metadata_on_set;
+store_handler metadata_on_get, metadata_on_set, listen_on_listen;
 store_handler acl_on_get, acl_on_set;
 store_handler url_on_open;
 /* On the strand: the message's file and facts for the answer WIRE_BODY_FILE; and that answer. */

@@ -16,8 +16,7 @@ struct removal {
     struct ipc_link *link;
     uint64_t epoch;
     uint32_t request;
-    struct account_event *events;
-    size_t event_count;
+    struct account_news news;
     enum err err;
     struct why why;
 };
@@ -43,7 +42,7 @@ static void remove_work(void *arg)
     struct account *account = r->slot->account;
     if (account) {
         note_all_gone(account);
-        r->events = account_take_events(account, &r->event_count);
+        r->news = account_take_news(account);
         db_close(&account->db); /* nothing of it is folded: it goes */
         account_free(&r->slot->account);
     }
@@ -53,7 +52,7 @@ static void remove_work(void *arg)
 static void remove_done(void *arg)
 {
     struct removal *r = arg;
-    watches_tell(r->store, r->slot, r->events, r->event_count);
+    watches_tell(r->store, r->slot, &r->news, NULL);
     if (r->err)
         log_error("store.remove", LOG_STR("account", r->slot->address), LOG_WHY(&r->why));
     else

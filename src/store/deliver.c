@@ -27,6 +27,7 @@ struct delivery {
     enum wire_type type; /* WIRE_DELIVER or WIRE_APPEND */
     struct arena *arena;
     struct slice session;
+    struct grant by; /* of APPEND */
     uint64_t begun_ms;
     struct body **bodies;   /* held, one for each addition; none: from the queue's file */
     bool foreign;           /* into another's mailbox: its account is not made by this */
@@ -115,8 +116,7 @@ struct batch {
     struct slot *slot;
     struct delivery *deliveries[ADD_GROUP_MAX];
     size_t count;
-    struct account_event *events;
-    size_t event_count;
+    struct account_news news;
     bool opened;
 };
 
@@ -193,7 +193,7 @@ static void batch_work(void *arg)
         return;
     batch->opened = true;
     add_commit(account, additions, count);
-    batch->events = account_take_events(account, &batch->event_count);
+    batch->news = account_take_news(account);
 }
 
 static void schedule(struct slot *slot);
@@ -204,7 +204,7 @@ static void batch_done(void *arg)
     struct slot *slot = batch->slot;
     slot->opened = slot->opened || batch->opened;
     slot->committing = false;
-    watches_tell(slot->store, slot, batch->events, batch->event_count);
+    watches_tell(slot->store, slot, &batch->news, batch->count == 1 ? &batch->deliveries[0]->by : NULL);
     schedule(slot);
     for (size_t i = 0; i < batch->count; i++)
         end_delivery(batch->deliveries[i]);
@@ -414,6 +414,7 @@ static void fill_append(struct delivery *d, const struct append_request *r, uint
     d->foreign = !slice_eq(by, d->slot->address);
     uint32_t now = (uint32_t)clock_unix_s();
     d->unlist = true;
+    d->by = r->message->grant;
     for (size_t i = 0; i < d->count; i++) {
         const struct append_row *row = &r->rows[i];
         struct addition *a = &d->additions[i];

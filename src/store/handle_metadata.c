@@ -5,6 +5,7 @@
 #include "store/acl.h"
 #include "store/context.h"
 #include "store/metadata.h"
+#include "store/names.h"
 
 #define ROWS_MAX    (METADATA_BYTES_MAX * 2u) /* all values of an account, with names of mailboxes */
 #define ROWS_PACKET (WIRE_BLOB_MAX - 1024u)
@@ -176,6 +177,25 @@ static uint32_t rights_to_set(struct slice changes)
     return rights;
 }
 
+/* Those who listen to the account are told the names (RFC 5465 sections 5.6 and 5.7). */
+static void hear_changes(struct job *job, uint64_t mailbox, struct slice changes)
+{
+    const struct mailbox *m = mailbox ? account_mailbox_by_id(job->account, mailbox) : NULL;
+    if (!job->account->listeners)
+        return;
+    AUTO_BUF struct buf entries = buf_new(WIRE_BLOB_MAX);
+    struct slice entry, value;
+    while (wire_strings_take(&changes, &entry) && wire_strings_take(&changes, &value))
+        if (!job->reader.len || slice_starts(entry, SLICE("/shared"))) /* private ones of others are theirs */
+            wire_strings_add(&entries, entry);
+    if (!entries.len)
+        return;
+    struct event_row row = {.what = MAILBOX_EVENT_METADATA, .entries = buf_slice(&entries)};
+    if (m)
+        row.row = names_row(job->account, m);
+    account_hear(job->account, &row);
+}
+
 static void set_work(struct job *job)
 {
     const struct wire_metadata_set *m = job->message;
@@ -183,6 +203,10 @@ static void set_work(struct job *job)
     if (find_mailbox(job, m->mailbox, rights_to_set(m->changes), &mailbox) &&
         (m->mailbox.len || may_set(job, m->changes)))
         job->err = metadata_set(job->account, mailbox, job->reader, m->changes, &job->refusal);
+    else
+        return;
+    if (!job->err)
+        hear_changes(job, mailbox, m->changes);
 }
 
 static const struct job_op set_op = {.work = set_work, .answer = job_answer_result};

@@ -58,7 +58,7 @@ static void work(void *arg)
     job->account->limits = job->limits;
     if (!job->watch || access_watch(job))
         job->op->work(job);
-    job->events = account_take_events(job->account, &job->event_count);
+    job->news = account_take_news(job->account);
 }
 
 static void done(void *arg);
@@ -85,10 +85,10 @@ static void done(void *arg)
 {
     struct job *job = arg;
     job->slot->opened = job->slot->opened || job->account;
-    struct account_event *events = job->events;
-    job->events = NULL;
-    watches_tell(job->store, job->slot, events,
-                 job->event_count); /* a moved image before the answer that needs it */
+    struct account_news news = job->news;
+    job->news = (struct account_news){0};
+    const struct grant *by = job->message ? wire_grant(job->type, job->message) : NULL;
+    watches_tell(job->store, job->slot, &news, by); /* a moved image before the answer that needs it */
     if (job_asker_is_there(job) || !job->request) {
         job->op->answer(job);
     } else {

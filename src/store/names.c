@@ -140,6 +140,29 @@ static bool use_taken(const struct account *account, enum special_use use)
     return false;
 }
 
+/* ---- for those who listen to the account (RFC 5465 section 5.4) ---- */
+
+static void hear(struct account *account, enum mailbox_event what, struct slice name, struct slice old)
+{
+    const struct mailbox *m = account_mailbox(account, name);
+    if (!account->listeners)
+        return;
+    bool subscribed = map_get(account->subscriptions, name) != NULL;
+    struct event_row row = {.what = what, .children = has_children(account, name, NULL), .old = old};
+    row.row = m ? names_row(account, m)
+                : (struct mailbox_row){.name = name,
+                                       .flags = MAILBOX_NONEXISTENT | (subscribed ? MAILBOX_SUBSCRIBED : 0u)};
+    account_hear(account, &row);
+}
+
+/* A name came or went: its parent has changed too. */
+static void hear_name(struct account *account, struct slice name)
+{
+    hear(account, MAILBOX_EVENT_NAME, name, SLICE_EMPTY);
+    if (parent_of(name).len)
+        hear(account, MAILBOX_EVENT_NAME, parent_of(name), SLICE_EMPTY);
+}
+
 static enum err finish_made(struct account *account, struct commit *commit, struct vec *made, enum err err,
                             struct refusal *refusal)
 {
@@ -153,6 +176,8 @@ static enum err finish_made(struct account *account, struct commit *commit, stru
         struct mailbox *m = *VEC_AT(made, struct mailbox *, i);
         if (err || !load_adopt(account, m)) /* the number was checked before */
             mailbox_free(&m);
+        else
+            hear_name(account, m->name);
     }
     made->len = 0;
     if (err)
@@ -182,6 +207,8 @@ static enum err create_path(struct account *account, struct slice name, enum spe
     if (err && old) {
         old->flags |= MAILBOX_NOSELECT;
         acl_drop(account, old);
+    } else if (old) {
+        hear_name(account, old->name);
     }
     vec_free(&made);
     return err;
@@ -285,10 +312,13 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
     acl_drop(account, m);
     if (m->watches)
         account_note_gone(account, m->id);
+    AUTO_BUF struct buf name = buf_new(WIRE_MAILBOX_MAX);
+    buf_add(&name, m->name);
     if (keep_name)
         empty_mailbox(m);
     else
         forget_mailbox(account, m);
+    hear_name(account, buf_slice(&name));
     return ERR_OK;
 }
 
@@ -382,7 +412,7 @@ static void apply_moving(struct account *account, struct mailbox *const *moving,
 }
 
 static enum err rename_rows(struct account *account, struct mailbox *const *moving, const struct slice *names,
-                            size_t count, struct slice to, struct refusal *refusal)
+                            size_t count, struct slice from, struct slice to, struct refusal *refusal)
 {
     struct commit commit;
     struct vec made = VEC_NEW(struct mailbox *, IMAP_MAILBOX_DEPTH_MAX);
@@ -395,8 +425,10 @@ static enum err rename_rows(struct account *account, struct mailbox *const *movi
         err = db_run(account->db, "UPDATE mailbox SET name = ? WHERE id = ?",
                      DB_ARGS(DB_TEXT(names[i]), DB_U64(moving[i]->id)), &refusal->why);
     err = finish_made(account, &commit, &made, err, refusal);
-    if (!err)
+    if (!err) {
         apply_moving(account, moving, names, count);
+        hear(account, MAILBOX_EVENT_NAME, to, from);
+    }
     vec_free(&made);
     return err;
 }
@@ -412,7 +444,7 @@ static enum err rename_tree(struct account *account, struct slice from, struct s
     size_t count = list_moving(account, arena, old, to, moving, names);
     enum err err = check_moving(account, names, count, refusal);
     if (!err)
-        err = rename_rows(account, moving, names, count, to, refusal);
+        err = rename_rows(account, moving, names, count, old, to, refusal);
     if (!err)
         delete_empty_parents(account, old);
     return err;
@@ -487,6 +519,7 @@ enum err names_subscribe(struct account *account, struct slice name, bool on, st
         (void)!load_subscribe(account, name);
     else
         unsubscribe(account, name);
+    hear(account, MAILBOX_EVENT_SUBSCRIPTION, name, SLICE_EMPTY);
     return ERR_OK;
 }
 

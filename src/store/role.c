@@ -85,6 +85,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_ACL_SET, acl_on_set},
     {WIRE_METADATA_GET, metadata_on_get},
     {WIRE_METADATA_SET, metadata_on_set},
+    {WIRE_MBOX_LISTEN, listen_on_listen},
     {WIRE_CONTROL, store_control_on_command},
     {WIRE_NONE, NULL},
 };

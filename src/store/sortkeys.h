@@ -12,12 +12,13 @@
 #include "grammar/imap_search.h"
 #include "store/account.h"
 
-#define SORTKEY_CHUNK      512u
-#define SORTKEY_REFS_MAX   256u         /* of one message: as many as facts hold */
-#define SORTKEY_TEXT_MAX   1024u        /* bytes of one collation key that count */
-#define SORTKEY_ROW_MAX    (8u << 20)   /* bytes of one row unpacked */
-#define SORTKEY_MEMORY_MAX (256u << 20) /* keys of one account in memory; more are dropped after the answer  \
-                                         */
+#define SORTKEY_CHUNK    512u
+#define SORTKEY_REFS_MAX 256u       /* of one message: as many as facts hold */
+#define SORTKEY_TEXT_MAX 1024u      /* bytes of one collation key that count */
+#define SORTKEY_ROW_MAX  (8u << 20) /* bytes of one row unpacked */
+#define SORTKEY_MEMORY_MAX                                                                                   \
+    (256u << 20) /* keys of one account in memory; more are dropped after the answer                         \
+                  */
 
 /* The columns. Their numbers stand on disk. */
 enum sortkey {

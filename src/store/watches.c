@@ -14,8 +14,22 @@
 /* An image with many expunged entries and nobody looking is not worth keeping. */
 #define VIEW_WASTE_MIN 1000
 
+static void send_events(struct store *store, struct watch *watch, struct slice rows, const struct grant *by)
+{
+    struct wire_mbox_events events = {.watch = watch->id, .lost = watch->lost, .rows = rows};
+    if (by)
+        events.grant = *by;
+    struct ipc_link *link = role_link(store->run, watch->role);
+    watch->lost = wire_send(link, WIRE_MBOX_EVENTS, &events) != ERR_OK;
+    watch->pending = watch->lost; /* a full queue: with the timer */
+}
+
 static void send_notice(struct store *store, struct watch *watch, int image)
 {
+    if (!watch->mailbox) {
+        send_events(store, watch, SLICE_EMPTY, NULL);
+        return;
+    }
     const struct wire_mbox_changed changed = {
         .watch = watch->id, .modseq = watch->modseq, .gone = watch->gone};
     struct ipc_link *link = role_link(store->run, watch->role);
@@ -196,6 +210,8 @@ static void remove_watch(struct store *store, struct watch *watch)
 
 void watch_release_view(struct account *account, uint64_t mailbox, unsigned uses, unsigned takers)
 {
+    if (!mailbox)
+        account->listeners -= uses < account->listeners ? uses : account->listeners;
     struct mailbox *m = account_mailbox_by_id(account, mailbox);
     if (!m)
         return;
@@ -280,9 +296,27 @@ static void tell_one(struct store *store, struct watch *watch, const struct acco
         arm(store);
 }
 
-void watches_tell(struct store *store, struct slot *slot, struct account_event *events, size_t count)
+static void tell_listeners(struct store *store, struct slot *slot, const struct account_news *news,
+                           const struct grant *by)
 {
-    for (size_t i = 0; i < count; i++) {
+    if (!news->heard_len && !news->lost)
+        return;
+    LIST_EACH(&slot->watching, node)
+    {
+        struct watch *w = CONTAINER_OF(node, struct watch, node);
+        if (w->mailbox)
+            continue;
+        w->lost = w->lost || news->lost;
+        send_events(store, w, slice_make(news->heard, news->heard_len), by);
+        if (w->pending)
+            arm(store);
+    }
+}
+
+void watches_tell(struct store *store, struct slot *slot, struct account_news *news, const struct grant *by)
+{
+    struct account_event *events = news->events;
+    for (size_t i = 0; i < news->count; i++) {
         LIST_EACH(&slot->watching, node)
         {
             struct watch *w = CONTAINER_OF(node, struct watch, node);
@@ -291,5 +325,7 @@ void watches_tell(struct store *store, struct slot *slot, struct account_event *
         }
         io_close(&events[i].image);
     }
+    tell_listeners(store, slot, news, by);
     free(events);
+    free(news->heard);
 }

@@ -344,4 +344,26 @@ struct wire_url_open {
     struct slice mailbox;
 };
 
+/* Whoever holds the grant wants to hear what happens to any mailbox of the account (RFC 5465). */
+struct wire_mbox_listen {
+    struct grant grant;
+};
+
+/* `watch` names it in the events to come; each answer counts one use, ended by WIRE_MBOX_UNSELECT. */
+struct wire_mbox_listening {
+    uint32_t err;
+    uint32_t code;
+    uint64_t watch;
+    struct slice text;
+};
+
+/* store -> imap. rows: wire/event_row.h, of one commit. grant: whose session did it; none: several did, or
+ * mail was delivered. lost: some events before this could not be told. */
+struct wire_mbox_events {
+    struct grant grant;
+    uint64_t watch;
+    uint32_t lost;
+    struct slice rows;
+};
+
 #endif

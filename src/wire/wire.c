@@ -278,6 +278,13 @@ static const struct row table[WIRE_COUNT] = {
     ROW(WIRE_ACL_SET, IMAP | HTTP, STORE, wire_acl_set, GRANT(wire_acl_set), U32(wire_acl_set, mode),
         U32(wire_acl_set, rights), BYTES(wire_acl_set, mailbox, WIRE_MAILBOX_MAX),
         BYTES(wire_acl_set, identifier, WIRE_NAME_MAX)),
+    ROW(WIRE_MBOX_LISTEN, IMAP | HTTP, STORE, wire_mbox_listen, GRANT(wire_mbox_listen)),
+    ROW(WIRE_MBOX_LISTENING, STORE, IMAP | HTTP, wire_mbox_listening, U32(wire_mbox_listening, err),
+        U32(wire_mbox_listening, code), U64(wire_mbox_listening, watch),
+        BYTES(wire_mbox_listening, text, WIRE_TEXT_MAX)),
+    ROW(WIRE_MBOX_EVENTS, STORE, IMAP | HTTP, wire_mbox_events, GRANT(wire_mbox_events),
+        U64(wire_mbox_events, watch), U32(wire_mbox_events, lost),
+        BYTES(wire_mbox_events, rows, WIRE_BLOB_MAX)),
 
     ROW(WIRE_DKIM_KEYS, AUTH, QUEUE, wire_dkim_keys, U32(wire_dkim_keys, more),
         BYTES(wire_dkim_keys, keys, WIRE_BLOB_MAX)),
@@ -379,6 +386,15 @@ const char *wire_name(enum wire_type type)
 {
     const struct row *row = row_of(type);
     return row ? row->name : "unknown";
+}
+
+const struct grant *wire_grant(enum wire_type type, const void *message)
+{
+    const struct row *row = &table[type];
+    for (size_t i = 0; i < row->count; i++)
+        if (row->fields[i].kind == KIND_GRANT)
+            return (const struct grant *)((const uint8_t *)message + row->fields[i].offset);
+    return NULL;
 }
 
 size_t wire_size(enum wire_type type)

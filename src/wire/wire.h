@@ -145,6 +145,9 @@ enum wire_type {
     WIRE_ACL_GET,
     WIRE_ACL,
     WIRE_ACL_SET,
+    WIRE_MBOX_LISTEN,
+    WIRE_MBOX_LISTENING,
+    WIRE_MBOX_EVENTS,
 
     /* keys and rewritten addresses: queue -> auth, and back */
     WIRE_DKIM_KEYS,
@@ -807,6 +810,8 @@ void wire_encode(enum wire_type type, const void *message, struct buf *out);
 /* Decodes into the struct of `type` (wire_size() bytes); slices point into `body`. ERR_BAD when ill-formed.
  */
 enum err wire_decode(enum wire_type type, struct slice body, void *message) MUST_CHECK;
+/* The grant a message names; NULL where it names none. */
+const struct grant *wire_grant(enum wire_type type, const void *message);
 size_t wire_size(enum wire_type type);
 const char *wire_name(enum wire_type type);
 /* May `from` send this to `to`? The peer matrix. */
