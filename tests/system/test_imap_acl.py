@@ -310,6 +310,34 @@ def test_the_inbox_may_be_shared(pair):
     assert "[CANNOT]" in pair.reader.cmd(f'RENAME "{pair.prefix}/INBOX" "{pair.prefix}/INBOX/old"').text
 
 
+def test_deliveries_ask_no_list(pair, smtp):
+    pair.grant("ip", "INBOX")
+    pair.grant("lrswipkxte", "INBOX", f"-{pair.ann.address}")
+    assert pair.owner.append("INBOX", mail.plain()).status == "NO"
+    client = smtp()
+    client.ehlo()
+    assert client.deliver("stranger@remote.test", [pair.ann.address], mail.plain()).code == 250
+    pair.owner.ok(f"DELETEACL INBOX -{pair.ann.address}")
+    assert pair.owner.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 1")
+
+
+def test_hidden_from_an_account(make_server):
+    """hide_capabilities: [ ACL ]: neither the commands nor others' folders."""
+    from conftest import FREE
+    from wire import Imap
+    (ann, ann_word), (bob, bob_word) = sorted(FREE.items())[:2]
+    server = make_server(imap={"hide_capabilities": [{"account": bob, "names": ["ACL"]}]})
+    server.start()
+    owner, reader = Imap(server.ports["imap"]), Imap(server.ports["imap"])
+    owner.login(ann, ann_word)
+    reader.login(bob, bob_word)
+    owner.ok("SETACL INBOX anyone lr")
+    assert b"ACL" not in reader.ok("CAPABILITY").find(rb"CAPABILITY (.*)")[1].split()
+    assert reader.cmd("MYRIGHTS INBOX").status == "BAD" and reader.cmd("SETACL INBOX anyone l").status == "BAD"
+    assert reader.ok("NAMESPACE").find(rb'NAMESPACE \(\("" "/"\)\) NIL NIL')
+    assert b"Other Users" not in b"".join(reader.ok('LIST "" "*"').untagged)
+
+
 def test_one_name_for_ones_own(pair):
     pair.grant("lr", who="anyone")
     assert "[NONEXISTENT]" in pair.owner.cmd(f"SELECT {pair.team}").text
