@@ -1,4 +1,4 @@
-/* imap.h: the role that speaks IMAP with anyone who connects. Started by proc/. */
+/* imap.h: the role that speaks IMAP and POP3 with anyone who connects. Started by proc/. */
 #ifndef IMAP_IMAP_H
 #define IMAP_IMAP_H
 

@@ -34,13 +34,13 @@ struct pop3_drop {
     struct imap_mailbox *mailbox;
     struct imap_view view;
     uint32_t uidvalidity, count;
-    uint64_t octets;         /* of all messages */
-    uint64_t gone_octets;    /* of those deleted here */
-    uint32_t gone;           /* deleted here */
-    uint32_t fetched;        /* answers to RETR, for the log */
-    uint8_t *deleted, *read; /* bit n - 1: message n; NULL: none */
-    uint32_t cursor;         /* of a long answer, or of the update */
-    uint32_t asked;          /* the message whose file was asked for */
+    uint64_t octets;           /* of all messages */
+    uint64_t gone_octets;      /* of those deleted here */
+    uint32_t gone;             /* deleted here */
+    uint32_t fetched, removed; /* for the log */
+    uint8_t *deleted, *read;   /* bit n - 1: message n; NULL: none */
+    uint32_t cursor;           /* of a long answer, or of the update */
+    uint32_t asked;            /* the message whose file was asked for */
     struct pop3_body body;
 };
 
@@ -60,7 +60,7 @@ struct pop3 {
     enum pop3_state state;
     struct grant grant;
     char *account;
-    bool utf8, skipping, eof, closing, pumping;
+    bool skipping, eof, closing, pumping;
     bool waits;    /* a command is under way */
     unsigned busy; /* our functions on the stack */
     unsigned bads;

@@ -48,10 +48,9 @@ void pop3_cmd_stls(struct pop3 *p, const struct pop3_command *command)
 }
 
 /* Messages are sent as they are stored, header fields in UTF-8 included, to whoever asks for them: a client
- * of 1939 reads them as well as any 8-bit header. So this command changes nothing but the client's mind. */
+ * of 1939 reads them as well as any 8-bit header. So the command changes nothing. */
 void pop3_cmd_utf8(struct pop3 *p, const struct pop3_command *command)
 {
     (void)command;
-    p->utf8 = true;
     pop3_ok(p, "UTF-8 it is");
 }

@@ -57,6 +57,7 @@ static void on_removed(struct pop3 *p, enum err err, struct ipc_packet *packet)
     struct wire_expunged expunged;
     err = wire_answer(err, packet, WIRE_EXPUNGED, &expunged);
     if (!err && !expunged.err) {
+        p->drop->removed += expunged.count;
         remove_deleted(p);
         return;
     }

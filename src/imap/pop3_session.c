@@ -84,8 +84,7 @@ static void log_end(const struct pop3 *p)
         return;
     log_info("pop3.closed", LOG_CSTR("session", p->caller.id), LOG_CSTR("client", p->caller.client_text.text),
              LOG_STR("user", slice_of(p->account)), LOG_U64("commands", p->commands),
-             LOG_U64("fetched", drop ? drop->fetched : 0),
-             LOG_U64("deleted", drop && p->state == POP3_UPDATE ? drop->gone : 0),
+             LOG_U64("fetched", drop ? drop->fetched : 0), LOG_U64("deleted", drop ? drop->removed : 0),
              LOG_MS("took", clock_mono_ms() - p->caller.started_ms));
 }
 
