@@ -81,52 +81,63 @@ static void write_one(struct session *s, struct slice entry, const struct slice 
         buf_add_str(out, "NIL");
 }
 
-/* One response for each value, so that none is longer than the output has room. */
+static const struct slice *value_of(const struct imap_annotations *a, struct slice entry)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (slice_eq(a->rows[i].entry, entry))
+            return &a->rows[i].value;
+    return NULL;
+}
+
+/* The next annotation of the answer: those named, in the order of the client, with NIL for what is not there
+ * (one that is too long is only in LONGENTRIES); with a depth all that were found. */
+static bool next_one(struct session *s, struct slice *entry, const struct slice **value)
+{
+    struct get_work *w = s->run->state;
+    const struct imap_metadata_args *a = &s->run->command.metadata;
+    if (a->depth != IMAP_METADATA_ENTRY) {
+        if (w->at == w->found.count)
+            return false;
+        *entry = w->found.rows[w->at].entry;
+        *value = &w->found.rows[w->at++].value;
+        return true;
+    }
+    while (w->at < a->count) {
+        *entry = a->entries[w->at++];
+        *value = value_of(&w->found, *entry);
+        if (*value || !w->longest)
+            return true;
+    }
+    return false;
+}
+
+/* As much as the output has room for in each response. */
 static void write_found(struct session *s)
 {
     struct get_work *w = s->run->state;
-    for (; w->at < w->found.count; w->at++) {
-        if (imap_session_is_full(s)) {
-            s->run->resume = write_found;
-            return;
+    struct slice entry;
+    const struct slice *value;
+    while (!imap_session_is_full(s)) {
+        bool any = false;
+        while (!imap_session_is_full(s) && next_one(s, &entry, &value)) {
+            if (!any)
+                begin_response(s, s->run->command.metadata.mailbox);
+            buf_add_str(imap_session_output(s), any ? " " : " (");
+            write_one(s, entry, value);
+            any = true;
         }
-        begin_response(s, s->run->command.metadata.mailbox);
-        buf_add_str(imap_session_output(s), " (");
-        write_one(s, w->found.rows[w->at].entry, &w->found.rows[w->at].value);
-        buf_add_str(imap_session_output(s), ")\r\n");
+        if (any)
+            buf_add_str(imap_session_output(s), ")\r\n");
+        else
+            break;
     }
-    if (w->longest)
+    if (imap_session_is_full(s))
+        s->run->resume = write_found;
+    else if (w->longest)
         imap_session_done(s, "OK [METADATA LONGENTRIES %llu] Getmetadata completed",
                           (unsigned long long)w->longest);
     else
         imap_session_done(s, "OK Getmetadata completed");
-}
-
-static bool was_found(const struct imap_annotations *a, struct slice entry)
-{
-    for (size_t i = 0; i < a->count; i++)
-        if (slice_eq(a->rows[i].entry, entry))
-            return true;
-    return false;
-}
-
-/* An annotation that was named and is not there is NIL. One that is too long is only in LONGENTRIES. */
-static void write_absent(struct session *s)
-{
-    const struct get_work *w = s->run->state;
-    const struct imap_metadata_args *a = &s->run->command.metadata;
-    bool any = false;
-    for (size_t i = 0; !w->longest && a->depth == IMAP_METADATA_ENTRY && i < a->count; i++) {
-        if (was_found(&w->found, a->entries[i]))
-            continue;
-        if (!any)
-            begin_response(s, a->mailbox);
-        buf_add_str(imap_session_output(s), any ? " " : " (");
-        write_one(s, a->entries[i], NULL);
-        any = true;
-    }
-    if (any)
-        buf_add_str(imap_session_output(s), ")\r\n");
 }
 
 static void on_found(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -147,7 +158,6 @@ static void on_found(struct session *s, void *arg, enum err err, struct ipc_pack
         imap_session_done(s, "NO [LIMIT] Too many annotations");
         return;
     }
-    write_absent(s);
     write_found(s);
 }
 

@@ -86,6 +86,17 @@ def test_too_many(imap, user):
     assert values(client.ok("GETMETADATA INBOX /private/n/1")) == {"/private/n/1": None}
 
 
+def test_one_response_and_much_at_once(imap, user):
+    client = imap(user)
+    client.ok('SETMETADATA INBOX (/private/a "1" /shared/b "2")')
+    answer = client.ok("GETMETADATA INBOX (/shared/b /private/none /private/a)")
+    assert answer.untagged == [b'* METADATA INBOX (/shared/b "2" /private/none NIL /private/a "1")']
+    for n in range(90):  # more than the output holds at once
+        client.ok(b"SETMETADATA INBOX (/private/large/%d {32000+}\r\n" % n + bytes([65 + n % 26]) * 32000 + b")")
+    found = values(client.ok("GETMETADATA (DEPTH infinity) INBOX /private/large"))
+    assert len(found) == 90 and all(value == value[:1] * 32000 for value in found.values())
+
+
 def test_bad_input(imap, user):
     client = imap(user)
     for bad in ("GETMETADATA", "GETMETADATA INBOX", "GETMETADATA INBOX /comment", "GETMETADATA INBOX (/private/*)", "GETMETADATA INBOX (/private//x)",
