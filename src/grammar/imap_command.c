@@ -53,6 +53,7 @@ static const struct verb_row {
     [IMAP_COMPRESS] = {"COMPRESS", AUTH, FORM_PLAIN, imap_args_compress},                      /* RFC 4978 */
     [IMAP_UNAUTHENTICATE] = {"UNAUTHENTICATE", AUTH, FORM_PLAIN, imap_args_none},              /* RFC 8437 */
     [IMAP_CANCELUPDATE] = {"CANCELUPDATE", IMAP_SELECTED, FORM_PLAIN, imap_args_cancelupdate}, /* RFC 5267 */
+    [IMAP_ESEARCH] = {"ESEARCH", AUTH, FORM_PLAIN, imap_args_esearch},                         /* RFC 7377 */
     [IMAP_GETMETADATA] = {"GETMETADATA", AUTH, FORM_PLAIN, imap_args_getmetadata},             /* RFC 5464 */
     [IMAP_SETMETADATA] = {"SETMETADATA", AUTH, FORM_PLAIN, imap_args_setmetadata},
     [IMAP_SETACL] = {"SETACL", AUTH, FORM_PLAIN, imap_args_setacl}, /* RFC 4314 */

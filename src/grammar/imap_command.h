@@ -18,6 +18,7 @@
 #define IMAP_ID_PAIRS_MAX  30         /* RFC 2971 section 3.3 */
 #define IMAP_ENABLE_MAX    32         /* names in one ENABLE */
 #define IMAP_QUOTA_MAX     8          /* resources in one SETQUOTA */
+#define IMAP_SOURCES_MAX   1000       /* mailboxes named by one ESEARCH */
 #define IMAP_UPDATES_MAX   32         /* tags in one CANCELUPDATE */
 #define IMAP_ENTRIES_MAX   64         /* annotations named in one command */
 #define IMAP_ENTRY_MAX     255        /* octets of an annotation's name */
@@ -71,6 +72,7 @@ enum imap_verb {
     IMAP_MYRIGHTS,
     IMAP_CANCELUPDATE,
     IMAP_NOTIFY,
+    IMAP_ESEARCH,
     IMAP_VERB_COUNT
 };
 
@@ -143,10 +145,31 @@ struct imap_metadata_args { /* GETMETADATA and SETMETADATA (RFC 5464) */
     size_t count;
 };
 
+enum imap_source_kind { /* RFC 7377 section 2.2, RFC 5465 section 6 */
+                        IMAP_SOURCE_SELECTED,
+                        IMAP_SOURCE_INBOXES,
+                        IMAP_SOURCE_PERSONAL,
+                        IMAP_SOURCE_SUBSCRIBED,
+                        IMAP_SOURCE_SUBTREE,     /* `name` and all below it */
+                        IMAP_SOURCE_SUBTREE_ONE, /* and its children */
+                        IMAP_SOURCE_MAILBOXES    /* `name` */
+};
+
+struct imap_source {
+    enum imap_source_kind kind;
+    struct slice name;
+};
+
+struct imap_esearch_args {
+    struct imap_source *sources; /* none: the selected mailbox */
+    size_t source_count;
+};
+
 struct imap_search_args {
     struct imap_search search;
     struct imap_sort sort;                /* SORT */
     enum imap_thread_algorithm algorithm; /* THREAD */
+    struct imap_esearch_args esearch;     /* ESEARCH */
 };
 
 enum imap_store_mode { IMAP_STORE_REPLACE, IMAP_STORE_ADD, IMAP_STORE_REMOVE };

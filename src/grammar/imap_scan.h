@@ -92,6 +92,7 @@ bool imap_args_setquota(struct imap_scan *s, struct imap_command *c);
 bool imap_args_expunge(struct imap_scan *s, struct imap_command *c);
 bool imap_args_search(struct imap_scan *s, struct imap_command *c);
 bool imap_args_cancelupdate(struct imap_scan *s, struct imap_command *c);
+bool imap_args_esearch(struct imap_scan *s, struct imap_command *c);
 bool imap_args_sort(struct imap_scan *s, struct imap_command *c);
 bool imap_args_thread(struct imap_scan *s, struct imap_command *c);
 bool imap_args_fetch(struct imap_scan *s, struct imap_command *c);

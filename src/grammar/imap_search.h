@@ -105,6 +105,9 @@ bool imap_search_walk(struct imap_search_node *root, bool (*visit)(struct imap_s
 /* Whether some node has this op. */
 bool imap_search_uses(const struct imap_search_node *root, enum imap_search_op op);
 
+/* A copy of the nodes; texts and names are shared with the original. */
+struct imap_search_node *imap_search_copy_in(struct arena *arena, const struct imap_search_node *root);
+
 /* The program as a blob. ERR_INTERNAL when SEQ, RECENT or an unresolved set is still in it. */
 enum err imap_search_encode(struct buf *out, const struct imap_search_node *root, struct why *why) MUST_CHECK;
 /* Strict: depth, node count, set order, UTF-8-ness of nothing assumed; needles are folded again. The texts

@@ -61,6 +61,23 @@ bool imap_search_uses(const struct imap_search_node *node, enum imap_search_op o
     return false;
 }
 
+struct imap_search_node *imap_search_copy_in(struct arena *arena, const struct imap_search_node *root)
+{
+    struct imap_search_node *first = NULL, **next = &first;
+    for (; root; root = root->next, next = &(*next)->next) {
+        struct imap_search_node *node = ARENA_NEW(arena, struct imap_search_node);
+        *node = *root;
+        node->next = NULL;
+        node->child = imap_search_copy_in(arena, root->child);
+        node->set.ranges =
+            ARENA_ARRAY(arena, struct imap_range, root->set.count + 1); /* put in order in place */
+        if (root->set.count)
+            memcpy(node->set.ranges, root->set.ranges, root->set.count * sizeof *root->set.ranges);
+        *next = node;
+    }
+    return first;
+}
+
 static size_t count_children(const struct imap_search_node *node)
 {
     size_t count = 0;

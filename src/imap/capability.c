@@ -42,6 +42,7 @@ static const struct {
     {"SEARCH=FUZZY", CAP_SEARCH_FUZZY, WHEN_IN},                   /* RFC 6203 */
     {"CONTEXT=SEARCH", CAP_CONTEXT_SEARCH, WHEN_IN},               /* RFC 5267 */
     {"CONTEXT=SORT", CAP_CONTEXT_SORT, WHEN_IN},                   /* RFC 5267 */
+    {"MULTISEARCH", CAP_MULTISEARCH, WHEN_IN},                     /* RFC 7377 */
     {"PARTIAL", CAP_PARTIAL, WHEN_IN},                             /* RFC 9394 */
     {"SORT", CAP_SORT, WHEN_IN},                                   /* RFC 5256 */
     {"SORT=DISPLAY", CAP_SORT_DISPLAY, WHEN_IN},                   /* RFC 5957 */

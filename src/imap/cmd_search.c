@@ -28,13 +28,13 @@ static void found(struct session *s)
 static void search_here(struct session *s)
 {
     const struct imap_search_node *root = imap_search_of(s)->root;
-    const struct imap_view *view = &s->selected->view;
+    const struct imap_view *view = imap_search_view(s);
     struct search_work *w = imap_search_work(s);
     struct imap_range all = {1, UINT32_MAX};
     struct imap_set set = {.ranges = &all, .count = 1};
     struct imap_message m;
     for (struct imap_view_walk walk = imap_view_walk(view, &set, true); imap_view_next(&walk, &m);) {
-        if (!imap_search_matches(s, root, &m))
+        if (!imap_search_matches(view, root, &m))
             continue;
         imap_search_add(s, &m);
         uint64_t modseq = imap_view_state(view, m.index).modseq;
@@ -51,6 +51,10 @@ static void on_searched(struct session *s, void *arg, enum err err, struct ipc_p
     struct search_work *w = imap_search_work(s);
     struct wire_searched searched;
     err = wire_answer(err, packet, WIRE_SEARCHED, &searched);
+    if (!err && searched.err == ERR_ABSENT && w->finished) { /* the mailbox has gone: nothing found */
+        w->finished(s);
+        return;
+    }
     if (err || searched.err) {
         imap_session_refused(s, err ? err : searched.err, searched.code, searched.text);
         return;
@@ -63,7 +67,7 @@ static void on_searched(struct session *s, void *arg, enum err err, struct ipc_p
         return;
     struct imap_set uids = imap_set_builder_view(&w->at_store);
     struct imap_message m;
-    for (struct imap_view_walk walk = imap_view_walk(&s->selected->view, &uids, true);
+    for (struct imap_view_walk walk = imap_view_walk(imap_search_view(s), &uids, true);
          imap_view_next(&walk, &m);)
         imap_search_add(s, &m);
     found(s);
@@ -75,10 +79,23 @@ static void search_at_store(struct session *s)
     if (!imap_search_program(s, &program))
         return;
     const struct wire_search message = {.grant = s->grant,
-                                        .watch = s->selected->mailbox->watch,
-                                        .max_uid = imap_view_last_uid(&s->selected->view),
+                                        .watch = imap_search_watch(s),
+                                        .max_uid = imap_view_last_uid(imap_search_view(s)),
                                         .program = buf_slice(&program)};
     imap_session_ask(s, ROLE_STORE, WIRE_SEARCH, &message, on_searched);
+}
+
+void imap_search_run(struct session *s)
+{
+    static const struct imap_sort unsorted;
+    const struct imap_search *search = imap_search_of(s);
+    uint64_t keys = imap_search_local_keys(search->root);
+    if (search->returns & IMAP_RETURN_RELEVANCY)
+        imap_search_sorted(s, &unsorted);
+    else if (!keys || keys * imap_view_exists(imap_search_view(s)) > LOCAL_MAX)
+        search_at_store(s);
+    else
+        search_here(s);
 }
 
 void imap_cmd_search(struct session *s)
@@ -88,16 +105,6 @@ void imap_cmd_search(struct session *s)
         search->extended = true;
         search->returns = IMAP_RETURN_ALL;
     }
-    if (!imap_search_begin(s))
-        return;
-    if (search->returns & IMAP_RETURN_RELEVANCY) {
-        static const struct imap_sort unsorted;
-        imap_search_sorted(s, &unsorted);
-        return;
-    }
-    uint64_t keys = imap_search_local_keys(search->root);
-    if (!keys || keys * imap_view_exists(&s->selected->view) > LOCAL_MAX)
-        search_at_store(s);
-    else
-        search_here(s);
+    if (imap_search_begin(s))
+        imap_search_run(s);
 }

@@ -23,7 +23,7 @@ static void take_numbers(struct session *s)
 {
     bool scored = imap_search_of(s)->strict;
     struct search_work *w = imap_search_work(s);
-    const struct imap_view *view = &s->selected->view;
+    const struct imap_view *view = imap_search_view(s);
     struct slice rest = buf_slice(&w->list);
     uint32_t *numbers = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1), uid, score = 0;
     uint32_t *order = ARENA_ARRAY(s->run->arena, uint32_t, rest.len / 4 + 1);
@@ -96,8 +96,8 @@ void imap_search_sorted(struct session *s, const struct imap_sort *sort)
     if (!imap_search_program(s, &program) || (imap_search_of(s)->strict && !imap_search_strict(s, &strict)))
         return;
     const struct wire_sort message = {.grant = s->grant,
-                                      .watch = s->selected->mailbox->watch,
-                                      .max_uid = imap_view_last_uid(&s->selected->view),
+                                      .watch = imap_search_watch(s),
+                                      .max_uid = imap_view_last_uid(imap_search_view(s)),
                                       .keys = slice_make(keys, imap_search_sort_keys(sort, keys)),
                                       .program = buf_slice(&program),
                                       .strict = buf_slice(&strict)};

@@ -72,8 +72,8 @@ void imap_cmd_thread(struct session *s)
     if (!imap_search_begin(s) || !imap_search_program(s, &program))
         return;
     const struct wire_thread message = {.grant = s->grant,
-                                        .watch = s->selected->mailbox->watch,
-                                        .max_uid = imap_view_last_uid(&s->selected->view),
+                                        .watch = imap_search_watch(s),
+                                        .max_uid = imap_view_last_uid(imap_search_view(s)),
                                         .algorithm = algorithm,
                                         .program = buf_slice(&program)};
     imap_session_ask(s, ROLE_STORE, WIRE_THREAD, &message, on_threaded);

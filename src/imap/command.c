@@ -54,6 +54,7 @@ static const struct command_row {
     [IMAP_COMPRESS] = {imap_cmd_compress, SYNC_NONE, SYNC_NONE, CAP_COMPRESS},
     [IMAP_UNAUTHENTICATE] = {imap_cmd_unauthenticate, SYNC_NONE, SYNC_NONE, CAP_UNAUTHENTICATE},
     [IMAP_CANCELUPDATE] = {imap_cmd_cancelupdate, SYNC_ALL, SYNC_NONE, 0},
+    [IMAP_ESEARCH] = {imap_cmd_esearch, SYNC_ALL, SYNC_NONE, CAP_MULTISEARCH},
     [IMAP_SORT] = {imap_cmd_sort, SYNC_NO_EXPUNGE, SYNC_ALL, CAP_SORT, true},
     [IMAP_THREAD] = {imap_cmd_thread, SYNC_NO_EXPUNGE, SYNC_ALL, 0, true},
 };

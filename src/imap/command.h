@@ -40,6 +40,7 @@ void imap_cmd_unselect(struct session *s);
 void imap_cmd_expunge(struct session *s);
 void imap_cmd_search(struct session *s);
 void imap_cmd_cancelupdate(struct session *s);
+void imap_cmd_esearch(struct session *s);
 void imap_cmd_sort(struct session *s);
 void imap_cmd_thread(struct session *s);
 void imap_cmd_fetch(struct session *s);

@@ -500,7 +500,7 @@ static void find_changed(struct session *s, const struct context *c)
         /* between neighbours there is no other message */
         imap_set_builder_add_range(&cs->changed, last.seq && m.seq == last.seq + 1 ? last.uid : m.uid, m.uid);
         last = m;
-        if (c->local && imap_search_matches(s, c->root, &m))
+        if (c->local && imap_search_matches(view, c->root, &m))
             imap_set_builder_add(&cs->matched, m.uid);
     }
 }

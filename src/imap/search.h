@@ -29,6 +29,13 @@ bool imap_search_next_run(struct search_runs *runs, struct imap_range *run) MUST
  * equal (RFC 9394 section 3.1). */
 void imap_search_partial(const struct imap_search *search, uint64_t count, uint64_t *from, uint64_t *end);
 
+/* Another mailbox than the selected one (ESEARCH). */
+struct search_place {
+    struct imap_mailbox *mailbox;
+    struct imap_view view;
+    struct slice name;
+};
+
 /* The state of a command that searches; in its arena. */
 struct search_work {
     struct imap_set_builder at_store; /* what store found */
@@ -47,13 +54,26 @@ struct search_work {
     bool number_before;
     const uint8_t *scores; /* RFC 6203: by place in `found`; NULL: not asked for */
     uint64_t score_at;
+    struct arena *arena;                 /* of what is made for one place; NULL: the command's */
+    struct search_place *place;          /* NULL: the selected mailbox */
+    bool correlate;                      /* the answer names the mailbox (RFC 7377) */
+    void (*finished)(struct session *s); /* instead of the tagged answer */
 };
 
 struct search_work *imap_search_work(struct session *s);
 struct imap_search *imap_search_of(struct session *s);
 
+/* Where the command searches. */
+const struct imap_view *imap_search_view(struct session *s);
+uint64_t imap_search_watch(struct session *s);
+
 /* Checks and translates the command's program; false: it was answered. The work is in run->state. */
 bool imap_search_begin(struct session *s) MUST_CHECK;
+/* The two parts of that, without MESSAGELIMIT. */
+bool imap_search_check(struct session *s) MUST_CHECK;
+bool imap_search_translate(struct session *s) MUST_CHECK;
+/* The rest of a command whose results have no order: here or at store, then the answer. */
+void imap_search_run(struct session *s);
 /* The program for store; false: it was answered. */
 bool imap_search_program(struct session *s, struct buf *program) MUST_CHECK;
 /* The same without FUZZY. */
@@ -65,7 +85,7 @@ size_t imap_search_sort_keys(const struct imap_sort *sort, uint8_t keys[IMAP_SOR
 /* How many keys the program has when the image can answer all of them, else 0; and whether a message matches
  * such a program. Expunged ones never do. */
 uint64_t imap_search_local_keys(struct imap_search_node *root);
-bool imap_search_matches(struct session *s, const struct imap_search_node *root,
+bool imap_search_matches(const struct imap_view *view, const struct imap_search_node *root,
                          const struct imap_message *m);
 /* Adds a message of the view to what was found. */
 void imap_search_add(struct session *s, const struct imap_message *m);

@@ -93,8 +93,8 @@ static uint64_t modseq_of(struct session *s, uint32_t number)
     struct imap_range range = {number, number};
     struct imap_set set = {.ranges = &range, .count = 1};
     struct imap_message m;
-    struct imap_view_walk walk = imap_view_walk(&s->selected->view, &set, s->run->command.uid);
-    return imap_view_next(&walk, &m) ? imap_view_state(&s->selected->view, m.index).modseq : 0;
+    struct imap_view_walk walk = imap_view_walk(imap_search_view(s), &set, s->run->command.uid);
+    return imap_view_next(&walk, &m) ? imap_view_state(imap_search_view(s), m.index).modseq : 0;
 }
 
 /* RFC 4731 section 3.2: of MIN and MAX alone only their messages count. */
@@ -230,7 +230,10 @@ static void finish(struct session *s)
 {
     if (imap_search_of(s)->returns & IMAP_RETURN_UPDATE)
         imap_context_add(s);
-    imap_session_done(s, "OK %s completed", imap_verb_name(s->run->command.verb));
+    if (imap_search_work(s)->finished)
+        imap_search_work(s)->finished(s);
+    else
+        imap_session_done(s, "OK %s completed", imap_verb_name(s->run->command.verb));
 }
 
 static void write_items(struct session *s)
@@ -250,11 +253,24 @@ static void write_items(struct session *s)
     finish(s);
 }
 
+/* search-correlator (RFC 7377 section 2.1) */
+static void write_place(struct session *s)
+{
+    const struct search_work *w = imap_search_work(s);
+    struct buf *out = imap_session_output(s);
+    buf_add_str(out, " MAILBOX ");
+    imap_write_mailbox(out, w->place ? w->place->name : slice_make(s->selected->name, s->selected->name_len),
+                       s->utf8);
+    buf_addf(out, " UIDVALIDITY %u", imap_search_view(s)->map->image->uidvalidity);
+}
+
 static void write_extended(struct session *s)
 {
     struct buf *out = imap_session_output(s);
     buf_add_str(out, "* ESEARCH (TAG ");
     imap_write_string(out, s->run->command.tag);
+    if (imap_search_work(s)->correlate)
+        write_place(s);
     buf_add_str(out, s->run->command.uid ? ") UID" : ")");
     write_items(s);
 }
@@ -296,7 +312,8 @@ void imap_search_answer(struct session *s)
         return;
     }
     uint32_t told = search->returns & ~(uint32_t)(IMAP_RETURN_UPDATE | IMAP_RETURN_CONTEXT);
-    if (search->extended && told == IMAP_RETURN_SAVE) { /* RFC 5182 section 1: no answer but OK */
+    bool silent = w->correlate && !w->found.count;                  /* RFC 7377 section 2.1 */
+    if (silent || (search->extended && told == IMAP_RETURN_SAVE)) { /* RFC 5182 section 1: no answer but OK */
         finish(s);
         return;
     }

@@ -6,7 +6,7 @@
 #define DAY 86400
 
 struct local {
-    struct session *session;
+    const struct imap_view *view;
     struct imap_message message;
     struct image_state state;
 };
@@ -19,7 +19,7 @@ static enum imap_truth local_flag(void *ctx, uint32_t bit)
 static enum imap_truth local_keyword(void *ctx, struct slice keyword)
 {
     struct local *l = ctx;
-    const struct image *image = l->session->selected->view.live->image;
+    const struct image *image = l->view->live->image;
     uint64_t bits = l->state.flags >> IMAGE_KEYWORD_SHIFT;
     for (unsigned k = 0; bits; k++, bits >>= 1)
         if ((bits & 1) && slice_ieq(image_keyword(image, k), keyword))
@@ -29,7 +29,7 @@ static enum imap_truth local_keyword(void *ctx, struct slice keyword)
 
 static const struct image_entry *local_entry(const struct local *l)
 {
-    return imap_view_entry(&l->session->selected->view, l->message.index);
+    return imap_view_entry(l->view, l->message.index);
 }
 
 static bool local_size(void *ctx, uint64_t *octets)
@@ -51,7 +51,8 @@ static bool local_modseq(void *ctx, uint64_t *modseq)
     return true;
 }
 
-bool imap_search_matches(struct session *s, const struct imap_search_node *root, const struct imap_message *m)
+bool imap_search_matches(const struct imap_view *view, const struct imap_search_node *root,
+                         const struct imap_message *m)
 {
     struct imap_search_subject subject = {.now = clock_unix_s(),
                                           .uid = m->uid,
@@ -60,7 +61,7 @@ bool imap_search_matches(struct session *s, const struct imap_search_node *root,
                                           .size = local_size,
                                           .internal_date = local_date,
                                           .modseq = local_modseq};
-    struct local l = {.session = s, .message = *m, .state = imap_view_state(&s->selected->view, m->index)};
+    struct local l = {.view = view, .message = *m, .state = imap_view_state(view, m->index)};
     return !(l.state.flags & IMAGE_EXPUNGED) && imap_search_match(root, &subject, &l) == IMAP_YES;
 }
 

@@ -26,16 +26,34 @@ static void work_new(struct session *s)
     s->run->state = w;
 }
 
+const struct imap_view *imap_search_view(struct session *s)
+{
+    const struct search_place *place = imap_search_work(s)->place;
+    return place ? &place->view : &s->selected->view;
+}
+
+uint64_t imap_search_watch(struct session *s)
+{
+    const struct search_place *place = imap_search_work(s)->place;
+    return place ? place->mailbox->watch : s->selected->mailbox->watch;
+}
+
+static struct arena *arena_of(struct session *s)
+{
+    struct arena *arena = imap_search_work(s)->arena;
+    return arena ? arena : s->run->arena;
+}
+
 /* ---- translation ---- */
 
 /* What only this session knows becomes UIDs. */
 static void to_uids(struct session *s, struct imap_search_node *node, const struct imap_set *set)
 {
-    struct imap_set_builder uids = imap_view_uids(&s->selected->view, set, false);
+    struct imap_set_builder uids = imap_view_uids(imap_search_view(s), set, false);
     struct imap_set view = imap_set_builder_view(&uids);
     node->op = view.count ? IMAP_SEARCH_UID : IMAP_SEARCH_NONE;
     node->set = (struct imap_set){.count = view.count};
-    node->set.ranges = ARENA_ARRAY(s->run->arena, struct imap_range, view.count + 1);
+    node->set.ranges = ARENA_ARRAY(arena_of(s), struct imap_range, view.count + 1);
     if (view.count)
         memcpy(node->set.ranges, view.ranges, view.count * sizeof *view.ranges);
     imap_set_builder_free(&uids);
@@ -43,10 +61,10 @@ static void to_uids(struct session *s, struct imap_search_node *node, const stru
 
 static void recent_to_uids(struct session *s, struct imap_search_node *node)
 {
-    const struct imap_view *v = &s->selected->view;
+    const struct imap_view *v = imap_search_view(s);
     uint32_t last = v->recent_to ? v->recent_to - 1 : UINT32_MAX;
     node->op = v->recent_from && v->recent_from <= last ? IMAP_SEARCH_UID : IMAP_SEARCH_NONE;
-    node->set = (struct imap_set){.ranges = ARENA_NEW(s->run->arena, struct imap_range), .count = 1};
+    node->set = (struct imap_set){.ranges = ARENA_NEW(arena_of(s), struct imap_range), .count = 1};
     node->set.ranges[0] = (struct imap_range){v->recent_from, last};
 }
 
@@ -65,11 +83,11 @@ static bool translate_node(struct imap_search_node *node, void *ctx)
     if (node->op == IMAP_SEARCH_FLAG && node->number == IMAP_FLAG_RECENT)
         recent_to_uids(s, node);
     else if (node->op == IMAP_SEARCH_UID)
-        (void)!imap_view_resolve(&s->selected->view, &node->set, true);
+        (void)!imap_view_resolve(imap_search_view(s), &node->set, true);
     if (node->op != IMAP_SEARCH_SEQ)
         return true;
     /* A number beyond the mailbox matches nothing: Roundcube searches for numbers that may just have gone. */
-    (void)!imap_view_resolve(&s->selected->view, &node->set, false);
+    (void)!imap_view_resolve(imap_search_view(s), &node->set, false);
     to_uids(s, node, &node->set);
     return true;
 }
@@ -117,7 +135,8 @@ static bool may_search(struct session *s)
     if ((saved && !imap_capability_has(s, CAP_SEARCHRES)) ||
         (search->strict && !imap_capability_has(s, CAP_SEARCH_FUZZY)))
         wrong = "Unknown search key";
-    if (search->charset.len > 0 && s->utf8_accept && s->run->command.verb == IMAP_SEARCH)
+    if (search->charset.len > 0 && s->utf8_accept && s->run->command.verb != IMAP_SORT &&
+        s->run->command.verb != IMAP_THREAD)
         wrong = "The charset is UTF-8"; /* RFC 9755 section 3 */
     if (wrong) {
         imap_session_done(s, "BAD %s", wrong);
@@ -131,17 +150,30 @@ static bool may_search(struct session *s)
     return false;
 }
 
-bool imap_search_begin(struct session *s)
+bool imap_search_check(struct session *s)
 {
-    struct imap_search *search = imap_search_of(s);
+    const struct imap_search *search = imap_search_of(s);
     if (!may_search(s))
         return false;
     if (search->has_modseq)
         imap_session_use_condstore(s);
     work_new(s);
-    imap_search_work(s)->begun_modseq = s->selected->view.modseq;
-    if (!imap_search_walk(search->root, translate_node, s) ||
-        !imap_search_walk(search->strict, translate_node, s))
+    if (s->selected)
+        imap_search_work(s)->begun_modseq = s->selected->view.modseq;
+    return true;
+}
+
+bool imap_search_translate(struct session *s)
+{
+    struct imap_search *search = imap_search_of(s);
+    return imap_search_walk(search->root, translate_node, s) &&
+           imap_search_walk(search->strict, translate_node, s);
+}
+
+bool imap_search_begin(struct session *s)
+{
+    struct imap_search *search = imap_search_of(s);
+    if (!imap_search_check(s) || !imap_search_translate(s))
         return false; /* answered */
     if (search->returns & IMAP_RETURN_SAVE)
         imap_saved_clear(s); /* whatever goes wrong from here on is a NO */

@@ -71,6 +71,7 @@ struct run {
     enum command_sync sync;
     uint64_t started_ns;
     void *state;                       /* the command's own */
+    void *more;                        /* the same, for a command that uses another's */
     void (*resume)(struct session *s); /* there is room in the output again; set while a line is unfinished */
     void (*input)(struct session *s);  /* the command reads what comes (APPEND, AUTHENTICATE, IDLE) */
     void (*stop)(struct session *s);   /* the session ends before the command: tell the roles. May be NULL. */
