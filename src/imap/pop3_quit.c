@@ -63,7 +63,9 @@ static void on_removed(struct pop3 *p, enum err err, struct ipc_packet *packet)
     }
     log_warn("pop3.update", LOG_CSTR("session", p->caller.id), LOG_STR("user", slice_of(p->account)),
              LOG_STR("why", err ? SLICE("the store did not answer") : expunged.text));
-    pop3_bye(p, "-ERR [SYS/TEMP] Deleted messages were not removed");
+    bool never = !err && expunged.code == STORE_CODE_NOPERM;
+    pop3_bye(p, never ? "-ERR [SYS/PERM] Deleted messages were not removed: not permitted"
+                      : "-ERR [SYS/TEMP] Deleted messages were not removed");
 }
 
 static void remove_deleted(struct pop3 *p)

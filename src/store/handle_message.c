@@ -254,6 +254,9 @@ static void expunge_answer(struct job *job)
 
 static const struct job_op expunge_op = {
     .work = expunge_work, .answer = expunge_answer, .rights = RIGHT_EXPUNGE};
+/* What goes without \Deleted could have been given it. */
+static const struct job_op remove_op = {
+    .work = expunge_work, .answer = expunge_answer, .rights = RIGHT_EXPUNGE | RIGHT_DELETED_FLAG};
 
 /* ---- copy and move ---- */
 
@@ -383,9 +386,9 @@ bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packe
 bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_expunge *m = message;
-    bool named = !m->any || m->uids.len > 0; /* what goes without \Deleted is named */
+    bool named = !m->any || m->uids.len > 0; /* never everything by mistake */
     return named && uids_are_sane(m->uids) &&
-           message_start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
+           message_start(ctx, link, packet, &m->grant, m->watch, m->any ? &remove_op : &expunge_op);
 }
 
 bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

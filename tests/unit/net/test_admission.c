@@ -23,7 +23,7 @@ struct fixture {
     struct service service;
     struct settings settings;
     struct conf_network trusted, proxies;
-    struct settings_listener listeners[4];
+    struct settings_listener listeners[5];
     struct stream *streams[STREAMS_MAX];
     int fds[STREAMS_MAX];
     size_t count;
@@ -36,6 +36,7 @@ static void setup(struct fixture *f)
         {.name = {(const uint8_t *)"sub", 3}, .service = SETTINGS_SUBMISSION},
         {.name = {(const uint8_t *)"imap", 4}, .service = SETTINGS_IMAP},
         {.name = {(const uint8_t *)"metrics", 7}, .service = SETTINGS_METRICS},
+        {.name = {(const uint8_t *)"pop3", 4}, .service = SETTINGS_POP3},
     };
     memset(f, 0, sizeof *f);
     memcpy(f->listeners, listeners, sizeof listeners);
@@ -107,8 +108,10 @@ static void test_bans(void **state)
         uint32_t listener;
         const char *address, *told; /* NULL: it is in */
     } rows[] = {
-        {0, "192.0.2.1", "521 5.7.1 "}, {1, "192.0.2.1", "521 5.7.1 "}, {2, "192.0.2.77", "* BYE "},
-        {3, "192.0.2.1", ""},           {0, "192.0.3.1", NULL},         {0, "2001:db8::1", NULL},
+        {0, "192.0.2.1", "521 5.7.1 "}, {1, "192.0.2.1", "521 5.7.1 "},
+        {2, "192.0.2.77", "* BYE "},    {4, "192.0.2.1", "-ERR [SYS/PERM] "},
+        {3, "192.0.2.1", ""},           {0, "192.0.3.1", NULL},
+        {0, "2001:db8::1", NULL},
     };
     struct fixture f;
     struct ipc_packet broken = {.fd_count = 0};
@@ -149,6 +152,10 @@ static void test_connections_per_minute(void **state)
     assert_null(knock(&f, 1, "192.0.2.1")); /* no limit there */
     assert_null(knock(&f, 2, "192.0.2.1")); /* its own */
     assert_non_null(knock(&f, 2, "192.0.2.1"));
+    assert_null(knock(&f, 4, "192.0.2.1")); /* the same limit, but counted for itself */
+    told = knock(&f, 4, "192.0.2.1");
+    assert_true(told && strncmp(told, "-ERR [SYS/TEMP] ", 16) == 0 &&
+                strstr(told, "imap.connections_per_minute"));
     assert_null(knock(&f, 0, "2001:db8::1"));
     assert_null(knock(&f, 0, "2001:db8::2"));
     assert_null(knock(&f, 0, "2001:db8::3"));

@@ -241,6 +241,35 @@ static void test_flags(void **state)
     rig_stop(&rig);
 }
 
+/* POP3's way: what is named goes, with or without \Deleted, and nothing else does. */
+static void test_remove(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig);
+    char id[16];
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(id, sizeof id, "r%d", i);
+        rig_deliver(&rig, id, "");
+    }
+    struct mailbox *m = rig_view(&rig, "INBOX");
+    store_flags(&rig, "INBOX", FLAGS_ADD, IMAGE_DELETED, NULL, 3, 6);
+    AUTO_BUF struct buf uids = buf_new(100);
+    uint32_t count = 0;
+    uint64_t commits = m->modseq;
+    wire_range_add(&uids, 1, 3);
+    wire_range_add(&uids, 9, 40);
+    assert_int_equal(alter_remove(rig.account, m, buf_slice(&uids), &count, &rig.refusal), ERR_OK);
+    assert_int_equal(count, 5);
+    assert_int_equal(m->messages, 5);
+    assert_int_equal(m->deleted, 3);
+    assert_int_equal(m->modseq, commits + 1); /* one commit */
+    rig_check_against_disk(&rig, "INBOX");
+    assert_int_equal(alter_remove(rig.account, m, buf_slice(&uids), &count, &rig.refusal), ERR_OK);
+    assert_int_equal(count, 0); /* gone already */
+    rig_stop(&rig);
+}
+
 static void test_expunge_and_vanished(void **state)
 {
     (void)state;
@@ -451,6 +480,7 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_group),
         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_remove),
         cmocka_unit_test(test_expunge_and_vanished),
         cmocka_unit_test(test_copy_and_move),
         cmocka_unit_test(test_fold),
