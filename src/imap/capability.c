@@ -3,7 +3,7 @@
 
 #include "grammar/imap_acl.h"
 
-#include "net/sasl_offer.h"
+#include "imap/login.h"
 
 enum when { WHEN_LOGIN = 1, WHEN_IN = 2, WHEN_ALWAYS = 3 }; /* before login, after it */
 
@@ -94,7 +94,7 @@ static void write_login(const struct session *s, struct buf *out)
         return;
     }
     struct slice names = slice_make(s->imap->mechanisms, s->imap->mechanisms_len), name;
-    while (sasl_offer_next(&names, s->stream, &name)) {
+    while (login_next_mechanism(&s->caller, s->stream, &names, &name)) {
         buf_add_str(out, " AUTH=");
         buf_add(out, name);
     }

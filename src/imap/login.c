@@ -294,23 +294,22 @@ void login_leave(struct login *login)
     login_cancel(login);
 }
 
+static bool binds(const struct caller *caller, const struct stream *stream)
+{
+    return caller->ops->binds && stream_is_tls(stream);
+}
+
 bool login_next_mechanism(const struct caller *caller, const struct stream *stream, struct slice *names,
                           struct slice *mechanism)
 {
-    while (sasl_offer_next(names, stream, mechanism))
-        if (caller->ops->binds || !slice_ends(*mechanism, SLICE("-PLUS")))
-            return true;
-    return false;
+    return sasl_offer_next(names, binds(caller, stream), mechanism);
 }
 
 bool login_offers(const struct caller *caller, const struct stream *stream, struct slice mechanism)
 {
     const struct imap *imap = caller->imap;
-    struct slice names = slice_make(imap->mechanisms, imap->mechanisms_len), name;
-    while (login_next_mechanism(caller, stream, &names, &name))
-        if (slice_ieq(name, mechanism))
-            return true;
-    return false;
+    return sasl_offer_has(slice_make(imap->mechanisms, imap->mechanisms_len), binds(caller, stream),
+                          mechanism);
 }
 
 bool login_is_hopeless(const struct caller *caller)

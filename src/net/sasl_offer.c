@@ -4,23 +4,18 @@
 
 #include "wire/wire.h"
 
-static bool fits(const struct stream *stream, struct slice mechanism)
-{
-    return !slice_ends(mechanism, SLICE("-PLUS")) || stream_is_tls(stream);
-}
-
-bool sasl_offer_next(struct slice *names, const struct stream *stream, struct slice *mechanism)
+bool sasl_offer_next(struct slice *names, bool binds, struct slice *mechanism)
 {
     while (slice_token(names, ' ', mechanism))
-        if (mechanism->len && fits(stream, *mechanism))
+        if (mechanism->len && (binds || !slice_ends(*mechanism, SLICE("-PLUS"))))
             return true;
     return false;
 }
 
-bool sasl_offer_has(struct slice names, const struct stream *stream, struct slice mechanism)
+bool sasl_offer_has(struct slice names, bool binds, struct slice mechanism)
 {
     struct slice name;
-    while (sasl_offer_next(&names, stream, &name))
+    while (sasl_offer_next(&names, binds, &name))
         if (slice_ieq(name, mechanism))
             return true;
     return false;

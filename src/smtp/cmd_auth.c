@@ -158,13 +158,11 @@ static const struct smtp_reply_text *refusal(const struct smtp_session *s, struc
         return &needs_tls;
     if (!s->smtp->mechanisms[0] || !ipc_link_is_up(s->smtp->auth))
         return &away;
-    return sasl_offer_has(slice_of(s->smtp->mechanisms), s->stream, mechanism) ? NULL : &unknown;
+    return sasl_offer_has(slice_of(s->smtp->mechanisms), false, mechanism) ? NULL : &unknown;
 }
 
 static void begin(struct smtp_session *s, bool has_initial, struct slice initial)
 {
-    AUTO_BUF struct buf bindings = buf_new(SASL_BINDINGS_MAX);
-    sasl_offer_bindings(s->stream, slice_of(s->mechanism), &bindings);
     const struct wire_auth_begin begin = {.service = AUTH_SERVICE_SUBMISSION,
                                           .listener = s->port->index,
                                           .tls = stream_is_tls(s->stream),
@@ -172,8 +170,7 @@ static void begin(struct smtp_session *s, bool has_initial, struct slice initial
                                           .mechanism = slice_of(s->mechanism),
                                           .initial = initial,
                                           .client = slice_of(s->client.text),
-                                          .session = slice_make(s->id, SMTP_ID_LEN),
-                                          .bindings = buf_slice(&bindings)};
+                                          .session = slice_make(s->id, SMTP_ID_LEN)};
     (void)wire_call(s->smtp->auth, WIRE_AUTH_BEGIN, &begin, SMTP_AUTH_MS, on_result, call_new(s));
 }
 

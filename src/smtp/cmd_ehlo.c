@@ -33,7 +33,7 @@ static void write_auth(const struct smtp_session *s, struct buf *out)
 {
     struct slice names = slice_of(s->smtp->mechanisms), name;
     buf_add_str(out, "250-AUTH");
-    while (sasl_offer_next(&names, s->stream, &name))
+    while (sasl_offer_next(&names, false, &name))
         buf_addf(out, " %.*s", SLICE_ARG(name));
     buf_add_str(out, "\r\n");
 }

@@ -34,7 +34,7 @@ def test_offered_under_tls_only(server):
         assert answer.find(rb" AUTH=SCRAM-SHA-256( |$)") and not answer.find(rb"-PLUS")
     with Smtp(server.ports["smtps"], tls=True) as client:
         offered = next(line for line in client.ehlo() if line.startswith("AUTH "))
-    assert "SCRAM-SHA-256-PLUS" in offered.split(), offered
+    assert "SCRAM-SHA-256" in offered.split() and "-PLUS" not in offered, "mutt would try it, in vain"
 
 
 def test_bound_to_the_certificate(server, new_user):
@@ -63,11 +63,12 @@ def test_somebody_in_between(server, new_user):
 
 
 def test_submission(server, new_user):
+    """Without channel binding, also for a client that could do it."""
     user = new_user()
     with Smtp(server.ports["smtps"], tls=True) as client:
         client.ehlo()
-        scram = Scram(user.address, user.password, "p=tls-server-end-point", end_point(client.sock))
-        reply = client.cmd(f"AUTH SCRAM-SHA-256-PLUS {b64(scram.first())}")
+        scram = Scram(user.address, user.password, "y")
+        reply = client.cmd(f"AUTH SCRAM-SHA-256 {b64(scram.first())}")
         assert reply.code == 334
         reply = client.cmd(b64(scram.final(base64.b64decode(reply.text).decode())))
         assert (reply.code, base64.b64decode(reply.text).decode()) == (334, "v=" + scram.server)
