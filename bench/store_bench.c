@@ -245,7 +245,7 @@ static void bench_rows(struct account *account, const struct mailbox *m)
     struct slice rest = buf_slice(&ids);
     while (rest.len) {
         buf_clear(&rows);
-        if (fetch_rows(account, &rest, &rows, &why))
+        if (fetch_rows(account, FACTS_WANT_ENVELOPE, &rest, &rows, &why))
             die("rows", &why);
         bytes += rows.len;
     }

@@ -42,6 +42,7 @@ static void fetch_free(void *arg)
     for (size_t i = 0; i < f->waiting; i++)
         slot_free(&f->slots[(f->first + i) % FETCH_OPENS]);
     free(f->queue);
+    buf_free(&f->scratch);
 }
 
 static void finish(struct session *s)
@@ -174,12 +175,10 @@ static bool write_from_image(struct session *s)
 /* ---- facts ---- */
 
 /* The row of the next message of the batch. What it lacks is in the file. */
-static void write_row(struct session *s, struct arena *arena, struct fetch_batch *batch,
-                      const struct facts_row *row)
+static void write_row(struct session *s, struct fetch_batch *batch, const struct facts_row *row)
 {
     struct fetch *f = fetch_of(s);
     struct fetch_message m = {.message = batch->messages[batch->rows++], .fd = -1, .block = row->header};
-    struct why why;
     if (imap_view_entry(&s->selected->view, m.message.index)->message != row->message) {
         f->some_failed = true;
         return;
@@ -188,7 +187,13 @@ static void write_row(struct session *s, struct arena *arena, struct fetch_batch
         f->some_gone = true;
         return;
     }
-    m.has_facts = !row->large && facts_decode_in(arena, row->facts, &m.facts, &why) == ERR_OK;
+    m.has_facts = !row->large;
+    m.facts.flags = row->front.flags;
+    m.facts.envelope = row->front.envelope;
+    m.facts.body = row->front.body;
+    m.facts.bodystructure = row->front.bodystructure;
+    m.facts.headers = row->front.headers;
+    m.facts.preview = row->front.preview;
     if (write_one(s, &m))
         return;
     *queue_room(f, 1) = m.message;
@@ -206,11 +211,8 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
         imap_session_refused(s, err ? err : rows.err, rows.code, rows.text);
         return;
     }
-    struct arena *arena AUTO_ARENA = arena_new(IMAP_RUN_ARENA);
-    while (!s->closing && batch->rows < batch->count && facts_row_take(&rows.rows, &row)) {
-        write_row(s, arena, batch, &row);
-        arena_reset(arena);
-    }
+    while (!s->closing && batch->rows < batch->count && facts_row_take(&rows.rows, f->want, &row))
+        write_row(s, batch, &row);
     if (packet->more || s->closing)
         return;
     f->some_failed = f->some_failed || batch->rows < batch->count;
@@ -230,8 +232,10 @@ static void ask_facts(struct session *s, struct fetch_batch *batch)
         return;
     for (size_t i = 0; i < batch->count; i++)
         buf_add_le64(&ids, imap_view_entry(&s->selected->view, batch->messages[i].index)->message);
-    const struct wire_facts_get get = {
-        .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};
+    const struct wire_facts_get get = {.grant = s->grant,
+                                       .watch = s->selected->mailbox->watch,
+                                       .want = f->want,
+                                       .messages = buf_slice(&ids)};
     batch->waits = imap_session_call(s, ROLE_STORE, WIRE_FACTS_GET, &get, on_rows, batch);
     f->some_failed = f->some_failed || !batch->waits;
 }
@@ -252,43 +256,63 @@ static bool move_facts(struct session *s)
 
 /* ---- files ---- */
 
+static void take_file(struct fetch *f, struct fetch_slot *slot, struct wire_body_file *file,
+                      struct ipc_packet *packet)
+{
+    slot->waits = false;
+    slot->failed = true;
+    if (!file || file->err) {
+        bool gone = file && (file->err == ERR_ABSENT || file->code == STORE_CODE_EXPUNGEISSUED);
+        f->some_gone = f->some_gone || gone;
+        f->some_failed = f->some_failed || !gone;
+        return;
+    }
+    slot->fd = ipc_take_fd(packet, 0);
+    slot->size = file->size;
+    slot->block_len = file->header_len;
+    slot->failed = slot->fd < 0 || !fetch_take_facts(file->facts, packet->fd_count > 1 ? packet->fds[1] : -1,
+                                                     &slot->facts, &slot->facts_len);
+    f->some_failed = f->some_failed || slot->failed;
+}
+
+/* The last answer ends the request, whatever is missing. */
 static void on_file(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     struct fetch *f = fetch_of(s);
-    struct fetch_slot *slot = arg;
+    struct fetch_open *open = arg;
     struct wire_body_file file;
     err = wire_answer(err, packet, WIRE_BODY_FILE, &file);
-    slot->waits = false;
-    slot->failed = true;
-    if (err || file.err) {
-        bool gone = !err && (file.err == ERR_ABSENT || file.code == STORE_CODE_EXPUNGEISSUED);
-        f->some_gone = f->some_gone || gone;
-        f->some_failed = f->some_failed || !gone;
-    } else {
-        slot->fd = ipc_take_fd(packet, 0);
-        slot->size = file.size;
-        slot->block_len = file.header_len;
-        slot->failed =
-            slot->fd < 0 || !fetch_take_facts(file.facts, packet->fd_count > 1 ? packet->fds[1] : -1,
-                                              &slot->facts, &slot->facts_len);
-        f->some_failed = f->some_failed || slot->failed;
-    }
-    advance(s);
+    bool more = !err && packet->more;
+    for (bool first = true; open->left > 0 && (first || !more); first = false, open->left--)
+        take_file(f, &f->slots[open->slot++ % FETCH_OPENS], first && !err ? &file : NULL, packet);
+    if (!more || f->slots[f->first].fd >= 0)
+        advance(s);
 }
 
-static void open_one(struct session *s, struct imap_message message)
+/* Asks for the files of the next messages of the queue, many at once as long as there are many. */
+static bool open_some(struct session *s)
 {
     struct fetch *f = fetch_of(s);
-    struct fetch_slot *slot = &f->slots[(f->first + f->waiting++) % FETCH_OPENS];
-    *slot = (struct fetch_slot){.message = message, .waits = true, .fd = -1, .flags_too = f->flags_too};
-    const struct wire_body_open open = {.grant = s->grant,
-                                        .watch = s->selected->mailbox->watch,
-                                        .message =
-                                            imap_view_entry(&s->selected->view, message.index)->message};
-    if (imap_session_call(s, ROLE_STORE, WIRE_BODY_OPEN, &open, on_file, slot))
-        return;
-    slot->waits = false;
-    slot->failed = f->some_failed = true;
+    size_t left = f->queue_count - f->queue_at, free_slots = FETCH_OPENS - f->waiting;
+    size_t count = left < WIRE_OPEN_MAX ? left : WIRE_OPEN_MAX;
+    if (f->marking || count == 0 || count > free_slots)
+        return false;
+    AUTO_BUF struct buf ids = buf_new((size_t)WIRE_OPEN_MAX * 8);
+    struct fetch_open *open = &f->opens[f->open_at++ % FETCH_OPENS];
+    *open = (struct fetch_open){.slot = (f->first + f->waiting) % FETCH_OPENS, .left = count};
+    for (size_t i = 0; i < count; i++) {
+        struct imap_message message = f->queue[f->queue_at++];
+        f->slots[(f->first + f->waiting++) % FETCH_OPENS] =
+            (struct fetch_slot){.message = message, .waits = true, .fd = -1, .flags_too = f->flags_too};
+        buf_add_le64(&ids, imap_view_entry(&s->selected->view, message.index)->message);
+    }
+    const struct wire_body_open get = {
+        .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};
+    if (imap_session_call(s, ROLE_STORE, WIRE_BODY_OPEN, &get, on_file, open))
+        return true;
+    for (; open->left > 0; open->left--)
+        take_file(f, &f->slots[open->slot++ % FETCH_OPENS], NULL, NULL);
+    return true;
 }
 
 static void write_slot(struct session *s, struct fetch_slot *slot)
@@ -315,8 +339,8 @@ static bool move_files(struct session *s)
 {
     struct fetch *f = fetch_of(s);
     for (;;) {
-        while (!f->marking && f->queue_at < f->queue_count && f->waiting < FETCH_OPENS)
-            open_one(s, f->queue[f->queue_at++]);
+        while (open_some(s))
+            ;
         if (f->waiting == 0)
             return f->queue_at == f->queue_count;
         struct fetch_slot *slot = &f->slots[f->first];
@@ -406,6 +430,9 @@ void imap_cmd_fetch(struct session *s)
         return;
     struct fetch *f = ARENA_NEW(run->arena, struct fetch);
     f->need = need == NEED_FACTS && c->fetch.items.marks_seen ? NEED_FILE : need;
+    f->want = imap_fetch_wants(&c->fetch.items);
+    f->names = imap_fetch_names_in(run->arena, &c->fetch.items);
+    f->scratch = buf_new(FETCH_HEADER_MAX + 2);
     f->walk = imap_view_walk(&s->selected->view, &c->fetch.set, c->uid);
     arena_defer(run->arena, fetch_free, f);
     run->state = f;

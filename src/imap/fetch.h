@@ -11,7 +11,7 @@
     1000000              /* octets of answers one batch should not exceed, going by the ones before          \
                           */
 #define FETCH_BATCHES 2  /* of facts, asked for at once */
-#define FETCH_OPENS   16 /* messages whose files are asked for at once */
+#define FETCH_OPENS   32 /* messages whose files are asked for or wait to be written */
 #define FETCH_MARKED  64 /* messages set \Seen at once, before their files are asked for */
 
 /* One message to be written: what is known of it. */
@@ -38,6 +38,11 @@ struct fetch_slot {
     size_t facts_len;
 };
 
+/* A request for files: where its next answer belongs. */
+struct fetch_open {
+    size_t slot, left;
+};
+
 /* Messages whose facts were asked for together; rows come in this order. */
 struct fetch_batch {
     struct imap_message *messages; /* FETCH_BATCH of them */
@@ -48,6 +53,7 @@ struct fetch_batch {
 struct fetch {
     struct imap_view_walk walk;
     enum fetch_need need;
+    uint32_t want;  /* enum facts_want */
     bool flags_too; /* \Seen was set by this FETCH: tell the flags (RFC 9051 section 6.4.5) */
     bool some_gone, some_failed;
     bool unknown_cte; /* BINARY of a part whose transfer encoding cannot be undone */
@@ -58,10 +64,18 @@ struct fetch {
         *queue; /* messages whose files are to be asked for: those of [queue_at, queue_count) */
     size_t queue_at, queue_count, queue_cap;
     struct fetch_slot slots[FETCH_OPENS]; /* a ring */
+    struct fetch_open opens[FETCH_OPENS]; /* each has a slot of its own at least, so there are never more */
+    size_t open_at;
+    struct slice *names; /* of the sections, as they are written */
+    struct buf scratch;  /* header fields of one message */
     size_t first, waiting;
     uint64_t written, messages; /* octets and messages so far, for the size of batches */
 };
 
+/* What of the facts the items need (enum facts_want), when no file is. */
+uint32_t imap_fetch_wants(const struct imap_fetch *items);
+/* How each section is named in the answers, with the space behind it. */
+struct slice *imap_fetch_names_in(struct arena *arena, const struct imap_fetch *items);
 /* What the items need; ERR_BAD for items we do not have or this account is not told of. */
 enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *items,
                           enum fetch_need *need) MUST_CHECK;

@@ -213,27 +213,32 @@ enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint6
 static bool wanted(const struct imap_section *section, struct slice name)
 {
     for (size_t i = 0; i < section->field_count; i++)
-        if (slice_ieq(section->fields[i], name))
+        if (section->fields[i].len == name.len && slice_ieq(section->fields[i], name))
             return section->text == IMAP_SECTION_FIELDS;
     return section->text == IMAP_SECTION_FIELDS_NOT;
 }
 
 void fetch_filter_fields(struct buf *out, const struct imap_section *section, struct slice header)
 {
+    const uint8_t *at = header.ptr, *end = header.len ? at + header.len : at;
+    const uint8_t *from = at; /* of what is to be copied, up to `at` */
     bool take = false;
-    while (header.len > 0) {
-        ptrdiff_t lf = slice_find(header, '\n');
-        struct slice line = slice_sub(header, 0, lf < 0 ? header.len : (size_t)lf + 1);
-        header = slice_from(header, line.len);
-        if (line.ptr[0] == '\r' || line.ptr[0] == '\n')
-            return;
-        if (line.ptr[0] != ' ' && line.ptr[0] != '\t') {
-            ptrdiff_t colon = slice_find(line, ':');
-            take = wanted(section, slice_trim(slice_sub(line, 0, colon < 0 ? 0 : (size_t)colon)));
+    while (at < end && *at != '\r' && *at != '\n') {
+        const uint8_t *lf = memchr(at, '\n', (size_t)(end - at));
+        const uint8_t *next = lf ? lf + 1 : end;
+        if (*at != ' ' && *at != '\t') {
+            const uint8_t *colon = memchr(at, ':', (size_t)(next - at));
+            bool before = take;
+            take = wanted(section, slice_trim(slice_make(at, colon ? (size_t)(colon - at) : 0)));
+            if (before && !take)
+                buf_add(out, slice_make(from, (size_t)(at - from)));
+            if (!before)
+                from = at;
         }
-        if (take)
-            buf_add(out, line);
+        at = next;
     }
+    if (take)
+        buf_add(out, slice_make(from, (size_t)(at - from)));
 }
 
 /* The fields and the blank line behind them, as a memfd. */

@@ -2,6 +2,7 @@
  * files of store. Nothing of the message is parsed here but header field names. */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -11,6 +12,7 @@
 #include "imap/capability.h"
 #include "imap/fetch.h"
 #include "imap/fetch_section.h"
+#include "wire/facts_row.h"
 
 /* ---- what is needed ---- */
 
@@ -49,6 +51,32 @@ enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *item
     return ERR_OK;
 }
 
+uint32_t imap_fetch_wants(const struct imap_fetch *items)
+{
+    static const struct {
+        uint32_t item, want;
+    } table[] = {{IMAP_FETCH_ENVELOPE, FACTS_WANT_ENVELOPE},
+                 {IMAP_FETCH_BODY, FACTS_WANT_BODY},
+                 {IMAP_FETCH_BODYSTRUCTURE, FACTS_WANT_BODYSTRUCTURE},
+                 {IMAP_FETCH_PREVIEW, FACTS_WANT_PREVIEW}};
+    uint32_t want = items->section_count ? FACTS_WANT_HEADERS : 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        want |= items->simple & table[i].item ? table[i].want : 0;
+    return want;
+}
+
+struct slice *imap_fetch_names_in(struct arena *arena, const struct imap_fetch *items)
+{
+    struct slice *names = ARENA_ARRAY(arena, struct slice, items->section_count + 1);
+    for (size_t i = 0; i < items->section_count; i++) {
+        AUTO_BUF struct buf name = buf_new(IMAP_RUN_ARENA);
+        imap_section_write_name(&name, &items->sections[i]);
+        buf_add_byte(&name, ' ');
+        names[i] = arena_dup(arena, buf_slice(&name));
+    }
+    return names;
+}
+
 static struct fetch_file file_of(const struct fetch_message *m)
 {
     return (struct fetch_file){.facts = &m->facts, .fd = m->fd, .size = m->size, .block_len = m->block_len};
@@ -66,19 +94,20 @@ static void write_content(struct buf *out, const struct imap_section *section, s
 
 static void replace_nul(struct buf *fields)
 {
-    for (size_t i = 0; i < fields->len; i++)
-        if (fields->data[i] == 0)
-            fields->data[i] = 0x80;
+    uint8_t *end = fields->data + fields->len;
+    for (uint8_t *at = fields->data; at < end && (at = memchr(at, 0, (size_t)(end - at))); at++)
+        *at = 0x80;
 }
 
 /* From the cache of the facts, or read from the file. */
 static bool write_fields(struct session *s, const struct fetch_message *m, const struct imap_section *section)
 {
-    AUTO_BUF struct buf fields = buf_new(FETCH_HEADER_MAX + 2);
+    struct buf *fields = &((struct fetch *)s->run->state)->scratch;
     const struct fetch_file file = file_of(m);
+    buf_clear(fields);
     if (m->fd < 0) {
-        fetch_filter_fields(&fields, section, m->block);
-        fetch_filter_fields(&fields, section, m->facts.headers);
+        fetch_filter_fields(fields, section, m->block);
+        fetch_filter_fields(fields, section, m->facts.headers);
     } else {
         struct fetch_range range = fetch_section_range(&file, section);
         if (!range.there) {
@@ -90,14 +119,14 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
         uint8_t *at = buf_reserve(&header, len);
         if (!at || io_pread(m->fd, at, len, range.offset, &got, NULL) != ERR_OK)
             return false;
-        fetch_filter_fields(&fields, section, slice_make(at, got));
+        fetch_filter_fields(fields, section, slice_make(at, got));
     }
-    replace_nul(&fields);
-    buf_add_str(&fields, "\r\n");
+    buf_add_str(fields, "\r\n");
+    replace_nul(fields);
     if (section->form == IMAP_FORM_BINARY_SIZE)
-        buf_add_u64(imap_session_output(s), fields.len);
+        buf_add_u64(imap_session_output(s), fields->len);
     else
-        write_content(imap_session_output(s), section, buf_slice(&fields));
+        write_content(imap_session_output(s), section, buf_slice(fields));
     return true;
 }
 
@@ -168,11 +197,10 @@ static bool write_binary(struct session *s, const struct fetch_message *m, const
     return true;
 }
 
-static bool write_section(struct session *s, struct fetch_message *m, const struct imap_section *section)
+static bool write_section(struct session *s, struct fetch_message *m, size_t index)
 {
-    struct buf *out = imap_session_output(s);
-    imap_section_write_name(out, section);
-    buf_add_byte(out, ' ');
+    const struct imap_section *section = &s->run->command.fetch.items.sections[index];
+    buf_add(imap_session_output(s), ((const struct fetch *)s->run->state)->names[index]);
     if (section->text == IMAP_SECTION_FIELDS || section->text == IMAP_SECTION_FIELDS_NOT)
         return write_fields(s, m, section);
     if (is_binary(section))
@@ -296,7 +324,7 @@ bool imap_fetch_write(struct session *s, struct fetch_message *m)
         write_fact_items(s, m, simple, &first);
     for (size_t i = 0; i < items->section_count && ok && !s->closing; i++) {
         separate(imap_session_output(s), &first);
-        ok = write_section(s, m, &items->sections[i]);
+        ok = write_section(s, m, i);
     }
     if (!ok)
         imap_session_drop(s, "a message could not be read");

@@ -344,8 +344,8 @@ bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet
 store_handler metadata_on_get, metadata_on_set, listen_on_listen;
 store_handler acl_on_get, acl_on_set;
 store_handler url_on_open;
-/* On the strand: the message's file and facts for the answer WIRE_BODY_FILE; and that answer. */
-void message_open(struct job *job, uint64_t message);
+/* On the strand: files and facts of messages (le64 each) for the answers WIRE_BODY_FILE; and these. */
+void message_open(struct job *job, struct slice ids);
 void message_answer_open(struct job *job);
 /* The account's slot of a grant, or an answer: true with NULL means answered; false: taken over. */
 bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_packet *packet,

@@ -12,20 +12,27 @@
 
 static const char select_message[] = "SELECT size, header, facts FROM message WHERE id = ?";
 
-static void add_row(struct buf *rows, uint64_t id, const struct db_rows *from, bool found)
+/* Longest row beside its strings is FETCH_ROW_HEAD; a damaged record is told as one too long for a packet:
+ * whoever asks for it whole gets the error. */
+static void add_row(struct buf *rows, uint32_t want, uint64_t id, const struct db_rows *from, bool found)
 {
     struct facts_row row = {.message = id, .found = found};
     if (found) {
         row.header = db_slice(from, 1);
         row.facts = db_slice(from, 2);
-        row.large = row.header.len + row.facts.len + FETCH_ROW_HEAD > WIRE_BLOB_MAX;
-        if (row.large)
-            row.facts = SLICE_EMPTY;
+        row.large = !facts_front(row.facts, want & FACTS_WANT_PREVIEW, &row.front);
+        size_t before = rows->len;
+        facts_row_add(rows, want, &row);
+        if (rows->len - before + FETCH_ROW_HEAD <= WIRE_BLOB_MAX)
+            return;
+        buf_truncate(rows, before);
+        row.large = true;
     }
-    facts_row_add(rows, &row);
+    facts_row_add(rows, want, &row);
 }
 
-static enum err fetch_row(struct account *account, uint64_t id, struct buf *rows, bool *fits, struct why *why)
+static enum err fetch_row(struct account *account, uint32_t want, uint64_t id, struct buf *rows, bool *fits,
+                          struct why *why)
 {
     struct db_rows result;
     enum err err = db_query(account->db, select_message, DB_ARGS(DB_U64(id)), &result, why);
@@ -33,7 +40,7 @@ static enum err fetch_row(struct account *account, uint64_t id, struct buf *rows
         return err;
     size_t before = rows->len;
     bool found = db_next(&result);
-    add_row(rows, id, &result, found);
+    add_row(rows, want, id, &result, found);
     *fits = buf_ok(rows) && rows->len <= WIRE_BLOB_MAX;
     if (!*fits) {
         buf_truncate(rows, before);
@@ -42,7 +49,8 @@ static enum err fetch_row(struct account *account, uint64_t id, struct buf *rows
     return db_end(&result, why);
 }
 
-enum err fetch_rows(struct account *account, struct slice *ids, struct buf *rows, struct why *why)
+static enum err add_rows(struct account *account, uint32_t want, struct slice *ids, struct buf *rows,
+                         struct why *why)
 {
     uint64_t id;
     bool fits = true;
@@ -51,10 +59,21 @@ enum err fetch_rows(struct account *account, struct slice *ids, struct buf *rows
         struct slice rest = *ids;
         if (!slice_take_le64(&rest, &id))
             break;
-        err = fetch_row(account, id, rows, &fits, why);
+        err = fetch_row(account, want, id, rows, &fits, why);
         if (!err && fits)
             *ids = rest;
     }
+    return err;
+}
+
+enum err fetch_rows(struct account *account, uint32_t want, struct slice *ids, struct buf *rows,
+                    struct why *why)
+{
+    enum err err = db_read_begin(account->db, why);
+    if (err)
+        return err;
+    err = add_rows(account, want, ids, rows, why);
+    db_read_end(account->db);
     return err;
 }
 

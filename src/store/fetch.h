@@ -7,9 +7,10 @@
 #include "store/account.h"
 #include "wire/facts_row.h"
 
-/* Appends rows (wire/facts_row.h) for the message ids at the front of `*ids` (le64 each) and takes these off,
- * until `rows` holds about WIRE_BLOB_MAX bytes. */
-enum err fetch_rows(struct account *account, struct slice *ids, struct buf *rows, struct why *why) MUST_CHECK;
+/* Appends rows (wire/facts_row.h) with what `want` names for the message ids at the front of `*ids` (le64
+ * each) and takes these off, until `rows` holds about WIRE_BLOB_MAX bytes. */
+enum err fetch_rows(struct account *account, uint32_t want, struct slice *ids, struct buf *rows,
+                    struct why *why) MUST_CHECK;
 
 /* What is known of a message beside its facts. */
 struct fetch_message {

@@ -48,18 +48,19 @@ struct facts_state {
 /* A reader gets at the messages of this mailbox; others of the account are as good as gone. */
 static enum err rows_for_reader(struct job *job, struct facts_state *state, struct buf *rows)
 {
+    const uint32_t want = ((const struct wire_facts_get *)job->message)->want;
     enum err err = ERR_OK;
     uint64_t id;
     for (struct slice rest = state->left; !err && rows->len < FETCH_ROWS_FULL && slice_take_le64(&rest, &id);
          state->left = rest) {
         struct slice one = slice_sub(state->left, 0, sizeof id);
         if (access_holds(job, id, &state->at)) {
-            err = fetch_rows(job->account, &one, rows, &job->refusal.why);
+            err = fetch_rows(job->account, want, &one, rows, &job->refusal.why);
             if (one.len) /* no more room */
                 break;
         } else {
             const struct facts_row none = {.message = id};
-            facts_row_add(rows, &none);
+            facts_row_add(rows, want, &none);
         }
     }
     return err;
@@ -80,7 +81,7 @@ static void facts_work(struct job *job)
         struct buf *rows = state->rows[state->count];
         buf_clear(rows);
         job->err = job->reader.len ? rows_for_reader(job, state, rows)
-                                   : fetch_rows(job->account, &state->left, rows, &job->refusal.why);
+                                   : fetch_rows(job->account, m->want, &state->left, rows, &job->refusal.why);
         state->count += rows->len > 0;
         if (!rows->len)
             break;
@@ -104,66 +105,93 @@ static void facts_answer(struct job *job)
 
 static const struct job_op facts_op = {.work = facts_work, .answer = facts_answer};
 
-/* ---- one file ---- */
+/* ---- files ---- */
+
+struct open_file {
+    struct fetch_message message;
+    enum err err;
+    int fds[2]; /* the file; facts that are too long for the packet */
+};
 
 struct open_state {
-    struct fetch_message message;
-    int fds[2]; /* the file; facts that are too long for the packet */
+    size_t count;
+    struct open_file files[WIRE_OPEN_MAX];
 };
 
 static void close_files(void *arg)
 {
     struct open_state *state = arg;
-    io_close(&state->fds[0]);
-    io_close(&state->fds[1]);
+    for (size_t i = 0; i < state->count; i++) {
+        io_close(&state->files[i].fds[0]);
+        io_close(&state->files[i].fds[1]);
+    }
 }
 
-static enum err facts_aside(struct open_state *state, struct why *why)
+static enum err facts_aside(struct open_file *file, struct why *why)
 {
-    enum err err = io_memfd("facts", &state->fds[1], why);
+    enum err err = io_memfd("facts", &file->fds[1], why);
     if (!err)
-        err = io_write_all(state->fds[1], state->message.facts, why);
-    return err ? err : io_seal(state->fds[1], why);
+        err = io_write_all(file->fds[1], file->message.facts, why);
+    return err ? err : io_seal(file->fds[1], why);
 }
 
-void message_open(struct job *job, uint64_t message)
+/* at: access_holds() */
+static void open_one(struct job *job, struct open_file *file, uint64_t id, uint64_t *at)
+{
+    struct why *why = &job->refusal.why;
+    file->fds[0] = file->fds[1] = -1;
+    if (job->reader.len && !access_holds(job, id, at))
+        file->err = err_set(why, ERR_ABSENT, "the message is gone");
+    else
+        file->err = fetch_message_in(job->account, job->arena, id, &file->message, why);
+    if (!file->err)
+        file->err = blob_open(&job->account->root, job->account->folder, id, &file->fds[0], why);
+    if (!file->err && file->message.facts.len > WIRE_BLOB_MAX)
+        file->err = facts_aside(file, why);
+    if (file->err && file->err != ERR_ABSENT)
+        job->err = file->err; /* for the log */
+}
+
+void message_open(struct job *job, struct slice ids)
 {
     struct open_state *state = ARENA_NEW(job->arena, struct open_state);
-    state->fds[0] = state->fds[1] = -1;
+    uint64_t id, at = 0;
     arena_defer(job->arena, close_files, state);
-    uint64_t at = 0;
-    if (job->reader.len && !access_holds(job, message, &at))
-        job->err = err_set(&job->refusal.why, ERR_ABSENT, "the message is gone");
-    else
-        job->err = fetch_message_in(job->account, job->arena, message, &state->message, &job->refusal.why);
-    if (!job->err)
-        job->err =
-            blob_open(&job->account->root, job->account->folder, message, &state->fds[0], &job->refusal.why);
-    if (!job->err && state->message.facts.len > WIRE_BLOB_MAX)
-        job->err = facts_aside(state, &job->refusal.why);
-    if (job->err == ERR_ABSENT)
-        job->refusal.code = STORE_CODE_EXPUNGEISSUED;
+    while (state->count < WIRE_OPEN_MAX && slice_take_le64(&ids, &id))
+        open_one(job, &state->files[state->count++], id, &at);
     job->state = state;
+}
+
+static void answer_file(struct job *job, const struct open_file *file, bool more)
+{
+    struct wire_body_file answer = {.err = file->err == ERR_INTERNAL ? ERR_LATER : file->err};
+    unsigned count = 0;
+    if (file->err) {
+        answer.code = file->err == ERR_ABSENT ? STORE_CODE_EXPUNGEISSUED : STORE_CODE_UNAVAILABLE;
+    } else {
+        count = file->fds[1] >= 0 ? 2 : 1;
+        answer.size = file->message.size;
+        answer.header_len = (uint32_t)file->message.header.len;
+        if (count == 1)
+            answer.facts = file->message.facts;
+    }
+    wire_reply_fds(job->link, job->request, WIRE_BODY_FILE, more, &answer, file->fds, count);
 }
 
 void message_answer_open(struct job *job)
 {
-    struct wire_body_file file = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
     const struct open_state *state = job->state;
-    if (job->err || !state) {
-        wire_reply(job->link, job->request, WIRE_BODY_FILE, false, &file);
+    for (size_t i = 0; state && i < state->count; i++)
+        answer_file(job, &state->files[i], i + 1 < state->count);
+    if (state && state->count)
         return;
-    }
-    file.size = state->message.size;
-    file.header_len = (uint32_t)state->message.header.len;
-    file.facts = state->fds[1] < 0 ? state->message.facts : SLICE_EMPTY;
-    wire_reply_fds(job->link, job->request, WIRE_BODY_FILE, false, &file, state->fds,
-                   state->fds[1] < 0 ? 1 : 2);
+    const struct wire_body_file file = {.err = job_err(job), .code = job_code(job), .text = job_text(job)};
+    wire_reply(job->link, job->request, WIRE_BODY_FILE, false, &file);
 }
 
 static void open_work(struct job *job)
 {
-    message_open(job, ((const struct wire_body_open *)job->message)->message);
+    message_open(job, ((const struct wire_body_open *)job->message)->messages);
 }
 
 static const struct job_op open_op = {.work = open_work, .answer = message_answer_open};
@@ -367,13 +395,15 @@ static bool uids_are_sane(struct slice uids)
 bool message_on_facts(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_facts_get *m = message;
-    return m->messages.len % 8 == 0 && message_start(ctx, link, packet, &m->grant, m->watch, &facts_op);
+    return m->messages.len % 8 == 0 && !(m->want & ~(uint32_t)FACTS_WANT_ALL) &&
+           message_start(ctx, link, packet, &m->grant, m->watch, &facts_op);
 }
 
 bool message_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_body_open *m = message;
-    return message_start(ctx, link, packet, &m->grant, m->watch, &open_op);
+    return m->messages.len && m->messages.len % 8 == 0 &&
+           message_start(ctx, link, packet, &m->grant, m->watch, &open_op);
 }
 
 bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

@@ -1,5 +1,5 @@
-/* handle_url.c: messages that are named by a URL: mailbox, UIDVALIDITY and UID (RFC 5092) instead of a place in an
- * open mailbox. From imap, under a grant, which needs the right to read. */
+/* handle_url.c: messages that are named by a URL: mailbox, UIDVALIDITY and UID (RFC 5092) instead of a place
+ * in an open mailbox. From imap, under a grant, which needs the right to read. */
 #include "grammar/imap_acl.h"
 #include "store/context.h"
 
@@ -27,7 +27,9 @@ static void open_work(struct job *job)
     uint64_t message = m ? find_message(job, m, url->uidvalidity, url->uid) : 0;
     if (message) {
         job->mailbox = m->id; /* where a reader must have found it */
-        message_open(job, message);
+        AUTO_BUF struct buf id = buf_new(sizeof message);
+        buf_add_le64(&id, message);
+        message_open(job, buf_slice(&id));
     }
     if (m)
         account_release_view(m);

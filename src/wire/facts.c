@@ -249,6 +249,37 @@ bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len)
     return slice_take_varint(&front, size) && slice_take_varint(&front, header_len);
 }
 
+/* Strings of the record up to the one that is kept at `offset` of struct facts are stepped over. */
+static bool skip_to(struct slice *in, size_t from, size_t offset)
+{
+    struct slice skipped;
+    for (size_t i = from; strings[i].offset != offset; i++)
+        if (!take_string(in, strings[i].max, &skipped))
+            return false;
+    return true;
+}
+
+bool facts_front(struct slice bytes, bool with_preview, struct facts_front *front)
+{
+    struct slice in;
+    uint64_t skipped;
+    struct facts_front found = {0};
+    if (!take_head(&bytes, &in) || !take_u32(&in, FACTS_FLAGS_ALL, &found.flags))
+        return false;
+    for (size_t i = 0; i < 2 + COUNT(numbers); i++) /* received_count, sent */
+        if (!slice_take_varint(&in, &skipped))
+            return false;
+    struct slice *const ready[] = {&found.envelope, &found.body, &found.bodystructure, &found.headers};
+    for (size_t i = 0; i < COUNT(ready); i++)
+        if (!take_string(&in, FACTS_MAX_FIELD, ready[i]))
+            return false;
+    if (with_preview &&
+        (!skip_to(&in, COUNT(ready), AT(preview)) || !take_string(&in, FACTS_MAX_FIELD, &found.preview)))
+        return false;
+    *front = found;
+    return true;
+}
+
 enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *facts, struct why *why)
 {
     struct slice record;

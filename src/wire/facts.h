@@ -148,6 +148,15 @@ enum err facts_decode_front(struct slice bytes, struct facts *facts, struct why 
 #define FACTS_PEEK 64
 bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len) MUST_CHECK;
 
+/* Ready texts at the front of a record, had without decoding the rest; nothing is checked but the lengths. */
+struct facts_front {
+    uint32_t flags;                                      /* enum facts_flag */
+    struct slice envelope, body, bodystructure, headers; /* as in struct facts */
+    struct slice preview;                                /* only when asked for: it stands behind much else */
+};
+/* False when `bytes` is no record. Results point into it. */
+bool facts_front(struct slice bytes, bool with_preview, struct facts_front *front) MUST_CHECK;
+
 /* Length of the encoding without the text behind it; 0 when `bytes` is not a record. */
 size_t facts_record_len(struct slice bytes) MUST_CHECK;
 

@@ -77,10 +77,12 @@ struct wire_mbox_changed {
     struct slice lost;
 };
 
-/* Message ids as le64 each. Rows come as wire/facts_row.h, in the order asked, in several packets. */
+/* Message ids as le64 each. Rows come as wire/facts_row.h, in the order asked, in several packets. want: enum
+ * facts_want. */
 struct wire_facts_get {
     struct grant grant;
     uint64_t watch;
+    uint32_t want;
     struct slice messages;
 };
 
@@ -91,12 +93,15 @@ struct wire_facts_rows {
     struct slice text;
 };
 
-/* The file of one message. Descriptor 0: the file, read-only. Descriptor 1: the facts, when longer than
- * WIRE_BLOB_MAX. */
+#define WIRE_OPEN_MAX 16u /* messages whose files are asked for at once */
+
+/* The files of messages: ids as le64 each, at most WIRE_OPEN_MAX. One answer for each, in this order; a
+ * single one with `err` when nothing could be tried. Descriptor 0: the file, read-only. Descriptor 1: the
+ * facts, when longer than WIRE_BLOB_MAX. */
 struct wire_body_open {
     struct grant grant;
     uint64_t watch;
-    uint64_t message;
+    struct slice messages;
 };
 
 struct wire_body_file {

@@ -1,5 +1,5 @@
-/* Rows between store and imap or http: mailboxes, facts, messages of APPEND (by the first byte). What is
- * taken off the front is written again as the same row. */
+/* Rows between store and imap or http: mailboxes, facts, messages of APPEND, by the first byte, whose
+ * rest says what facts were asked for. What is taken off the front is written again as the same row. */
 #include <stdlib.h>
 
 #include "wire/append_row.h"
@@ -8,8 +8,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void fuzz_mailboxes(struct slice rest)
+static void fuzz_mailboxes(uint32_t want, struct slice rest)
 {
+    (void)want;
     struct mailbox_row row, again;
     while (mailbox_row_take(&rest, &row)) {
         AUTO_BUF struct buf out = buf_new(1u << 20);
@@ -21,21 +22,23 @@ static void fuzz_mailboxes(struct slice rest)
     }
 }
 
-static void fuzz_facts(struct slice rest)
+static void fuzz_facts(uint32_t want, struct slice rest)
 {
     struct facts_row row, again;
-    while (facts_row_take(&rest, &row)) {
+    while (facts_row_take(&rest, want, &row)) {
         AUTO_BUF struct buf out = buf_new(1u << 20);
-        facts_row_add(&out, &row);
+        facts_row_add(&out, want, &row);
         struct slice written = buf_slice(&out);
-        if (!facts_row_take(&written, &again) || written.len || !slice_eq(row.facts, again.facts) ||
-            !slice_eq(row.header, again.header) || row.message != again.message || row.found != again.found)
+        if (!facts_row_take(&written, want, &again) || written.len || !slice_eq(row.facts, again.facts) ||
+            !slice_eq(row.header, again.header) || !slice_eq(row.front.preview, again.front.preview) ||
+            row.message != again.message || row.found != again.found)
             abort();
     }
 }
 
-static void fuzz_append(struct slice rest)
+static void fuzz_append(uint32_t want, struct slice rest)
 {
+    (void)want;
     struct append_row row, again;
     while (append_row_take(&rest, &row)) {
         AUTO_BUF struct buf out = buf_new(1u << 20);
@@ -52,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     struct slice input = slice_make(data + 1, size - 1);
-    static void (*const rows[])(struct slice) = {fuzz_mailboxes, fuzz_facts, fuzz_append};
-    rows[data[0] % 3](input);
+    static void (*const rows[])(uint32_t, struct slice) = {fuzz_mailboxes, fuzz_facts, fuzz_append};
+    rows[data[0] % 3](data[0] / 3, input);
     return 0;
 }

@@ -171,17 +171,20 @@ static bool facts_of(struct rig *rig, uint8_t who, uint64_t watch, uint64_t mess
     struct facts_row row;
     AUTO_BUF struct buf ids = buf_new(8);
     buf_add_le64(&ids, message);
-    const struct wire_facts_get m = {.grant = grant_of(who), .watch = watch, .messages = buf_slice(&ids)};
+    const struct wire_facts_get m = {
+        .grant = grant_of(who), .watch = watch, .want = FACTS_WANT_RECORD, .messages = buf_slice(&ids)};
     rig_ask(rig, ROLE_IMAP, WIRE_FACTS_GET, &m, &a);
     rig_get(rig, &a, WIRE_FACTS_ROWS, &rows);
-    return !rows.err && facts_row_take(&rows.rows, &row) && row.found;
+    return !rows.err && facts_row_take(&rows.rows, FACTS_WANT_RECORD, &row) && row.found;
 }
 
 static uint32_t open_file(struct rig *rig, uint8_t who, uint64_t watch, uint64_t message)
 {
     struct rig_answer a;
     struct wire_body_file file;
-    const struct wire_body_open m = {.grant = grant_of(who), .watch = watch, .message = message};
+    AUTO_BUF struct buf id = buf_new(8);
+    buf_add_le64(&id, message);
+    const struct wire_body_open m = {.grant = grant_of(who), .watch = watch, .messages = buf_slice(&id)};
     rig_ask(rig, ROLE_IMAP, WIRE_BODY_OPEN, &m, &a);
     rig_get(rig, &a, WIRE_BODY_FILE, &file);
     return file.err;

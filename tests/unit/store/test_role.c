@@ -517,17 +517,20 @@ static void test_session(void **state)
     for (uint64_t i = 0; i < 5; i++)
         buf_add_le64(&ids, s.image->entries[i].message);
     buf_add_le64(&ids, 999);
-    const struct wire_facts_get get = {.grant = grant_of(1), .watch = s.m.watch, .messages = buf_slice(&ids)};
+    const struct wire_facts_get get = {
+        .grant = grant_of(1), .watch = s.m.watch, .want = FACTS_WANT_RECORD, .messages = buf_slice(&ids)};
     struct wire_facts_rows rows;
     rig_ask(rig, ROLE_IMAP, WIRE_FACTS_GET, &get, &a);
     rig_get(rig, &a, WIRE_FACTS_ROWS, &rows);
     struct facts_row row;
     for (int i = 0; i < 5; i++)
-        assert_true(facts_row_take(&rows.rows, &row) && row.found && row.facts.len);
-    assert_true(facts_row_take(&rows.rows, &row) && !row.found);
+        assert_true(facts_row_take(&rows.rows, FACTS_WANT_RECORD, &row) && row.found && row.facts.len);
+    assert_true(facts_row_take(&rows.rows, FACTS_WANT_RECORD, &row) && !row.found);
     /* the file */
+    buf_clear(&ids);
+    buf_add_le64(&ids, s.image->entries[2].message);
     const struct wire_body_open open_m = {
-        .grant = grant_of(1), .watch = s.m.watch, .message = s.image->entries[2].message};
+        .grant = grant_of(1), .watch = s.m.watch, .messages = buf_slice(&ids)};
     bool opened = false;
     (void)wire_call(rig->peers[ROLE_IMAP], WIRE_BODY_OPEN, &open_m, RIG_PATIENCE_MS, on_file, &opened);
     rig_until(rig, &opened);

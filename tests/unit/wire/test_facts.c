@@ -70,6 +70,28 @@ static void test_round_trip(void **state)
     assert_int_equal(facts_check(&read, 1000, NULL), ERR_OK);
 }
 
+/* The ready texts are had without the rest; a record cut short is none. */
+static void test_front(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf bytes = buf_new(FACTS_MAX_ENCODED);
+    struct facts_part parts[4];
+    struct facts facts = good(parts);
+    struct facts_front front = {0};
+    facts.preview = SLICE("the beginning");
+    facts_encode(&facts, &bytes);
+    for (int with = 0; with < 2; with++) {
+        assert_true(facts_front(buf_slice(&bytes), with, &front));
+        assert_int_equal(front.flags, facts.flags);
+        assert_true(slice_eq(front.envelope, facts.envelope) && slice_eq(front.body, facts.body));
+        assert_true(slice_eq(front.bodystructure, facts.bodystructure));
+        assert_true(slice_eq(front.headers, facts.headers));
+        assert_true(slice_eq(front.preview, with ? facts.preview : SLICE_EMPTY));
+    }
+    for (size_t len = 0; len < facts_record_len(buf_slice(&bytes)); len++)
+        assert_false(facts_front(slice_sub(buf_slice(&bytes), 0, len), true, &front));
+}
+
 /* The text may be kept apart; nothing else may be missing, and no byte may follow. */
 static void test_truncation(void **state)
 {
@@ -383,10 +405,11 @@ static void test_put_in_front_of_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_too_much),     cmocka_unit_test(test_ready_texts),
-        cmocka_unit_test(test_check),        cmocka_unit_test(test_find_part),
-        cmocka_unit_test(test_put_in_front), cmocka_unit_test(test_put_in_front_of_one),
+        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_front),
+        cmocka_unit_test(test_truncation),          cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_ready_texts),         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_find_part),           cmocka_unit_test(test_put_in_front),
+        cmocka_unit_test(test_put_in_front_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

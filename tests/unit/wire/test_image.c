@@ -138,26 +138,44 @@ static void test_facts_rows(void **state)
         {.message = 5,
          .found = 1,
          .header = {(const uint8_t *)"h", 1},
+         .front = {.flags = FACTS_TEXT_COMPLETE,
+                   .envelope = {(const uint8_t *)"(e)", 3},
+                   .body = {(const uint8_t *)"(b)", 3},
+                   .bodystructure = {(const uint8_t *)"(bs)", 4},
+                   .headers = {(const uint8_t *)"To: x", 5},
+                   .preview = {(const uint8_t *)"p", 1}},
          .facts = {(const uint8_t *)"facts", 5}},
         {.message = 6},
         {.message = UINT64_MAX, .found = 1, .large = 1},
     };
     AUTO_BUF struct buf b = buf_new(1000);
     for (size_t i = 0; i < 3; i++)
-        facts_row_add(&b, &rows[i]);
+        facts_row_add(&b, FACTS_WANT_ALL, &rows[i]);
     struct slice rest = buf_slice(&b);
     struct facts_row row;
     for (size_t i = 0; i < 3; i++) {
-        assert_true(facts_row_take(&rest, &row));
+        assert_true(facts_row_take(&rest, FACTS_WANT_ALL, &row));
         assert_true(row.message == rows[i].message && row.found == rows[i].found &&
                     row.large == rows[i].large);
         assert_true(slice_eq(row.header, rows[i].header) && slice_eq(row.facts, rows[i].facts));
+        assert_true(slice_eq(row.front.envelope, rows[i].front.envelope));
+        assert_true(slice_eq(row.front.body, rows[i].front.body));
+        assert_true(slice_eq(row.front.bodystructure, rows[i].front.bodystructure));
+        assert_true(slice_eq(row.front.headers, rows[i].front.headers));
+        assert_true(slice_eq(row.front.preview, rows[i].front.preview));
+        assert_int_equal(row.front.flags, rows[i].front.flags);
     }
-    assert_false(facts_row_take(&rest, &row));
+    assert_false(facts_row_take(&rest, FACTS_WANT_ALL, &row));
     rest = SLICE("\x05\x04\x00\x00"); /* an unknown bit */
-    assert_false(facts_row_take(&rest, &row));
+    assert_false(facts_row_take(&rest, FACTS_WANT_ALL, &row));
+    buf_clear(&b); /* only what was asked for */
+    facts_row_add(&b, FACTS_WANT_PREVIEW, &rows[0]);
+    assert_int_equal(b.len, 5);
+    rest = buf_slice(&b);
+    assert_true(facts_row_take(&rest, FACTS_WANT_PREVIEW, &row) && rest.len == 0);
+    assert_true(slice_eq(row.front.preview, rows[0].front.preview) && row.facts.len == 0);
     rest = SLICE("\x05\x01\x00\x09x"); /* longer than what is there */
-    assert_false(facts_row_take(&rest, &row));
+    assert_false(facts_row_take(&rest, FACTS_WANT_ALL, &row));
 }
 
 int main(void)
