@@ -1,11 +1,15 @@
-/* casefold.c: simple case folding through ICU. Input: texts of any origin, any octets. Called by the search
- * and by who indexes for it. */
+/* casefold.c: i;unicode-casemap through ICU. Input: texts of any origin, any octets. Called by the search and
+ * by who indexes for it. */
 #include "grammar/casefold.h"
 
 #include <unicode/uchar.h>
+#include <unicode/unorm2.h>
+#include <unicode/utf16.h>
 #include <unicode/utf8.h>
 
-#define NO_UNICODE 0x110000 /* octets that are no UTF-8 stand here and above */
+#define NO_UNICODE 0x110000              /* octets that are no UTF-8 stand here and above */
+#define UNITS_MAX  (CASEFOLD_OCTETS / 3) /* UTF-16 units, of at most 3 octets each; the longest has 18 */
+#define MAP        1 /* of the number that names it: folded differently by another version of this file */
 
 int32_t casefold_next(struct slice text, size_t *at)
 {
@@ -21,16 +25,37 @@ int32_t casefold_next(struct slice text, size_t *at)
         return NO_UNICODE + octet;
     }
     *at = (size_t)i;
-    return u_foldCase(c, U_FOLD_CASE_DEFAULT);
+    c = u_totitle(c);
+    return c < 0x80 ? ascii_lower((uint8_t)c) : c;
+}
+
+/* A letter of ASCII is written small wherever it comes from. */
+static size_t put(uint8_t *to, size_t n, int32_t c)
+{
+    if (c < 0x80)
+        to[n++] = ascii_lower((uint8_t)c);
+    else
+        U8_APPEND_UNSAFE(to, n, c);
+    return n;
 }
 
 size_t casefold_put(uint8_t to[CASEFOLD_OCTETS], int32_t c)
 {
+    UChar units[UNITS_MAX];
+    UErrorCode error = U_ZERO_ERROR;
     size_t n = 0;
-    if (c >= NO_UNICODE)
-        to[n++] = (uint8_t)(c - NO_UNICODE);
-    else
-        U8_APPEND_UNSAFE(to, n, c);
+    if (c < 0x80 || c >= NO_UNICODE) {
+        to[0] = (uint8_t)(c < 0x80 ? c : c - NO_UNICODE);
+        return 1;
+    }
+    const UNormalizer2 *normalizer = unorm2_getNFKDInstance(&error);
+    int32_t count = U_SUCCESS(error) ? unorm2_getDecomposition(normalizer, c, units, UNITS_MAX, &error) : -1;
+    if (count < 0 || U_FAILURE(error) || count > UNITS_MAX)
+        return put(to, 0, c);
+    for (int32_t i = 0, part; i < count;) {
+        U16_NEXT(units, i, count, part);
+        n = put(to, n, part);
+    }
     return n;
 }
 
@@ -38,5 +63,5 @@ uint32_t casefold_version(void)
 {
     UVersionInfo version;
     u_getUnicodeVersion(version);
-    return (uint32_t)version[0] << 24 | (uint32_t)version[1] << 16 | (uint32_t)version[2] << 8 | version[3];
+    return (uint32_t)version[0] << 24 | (uint32_t)version[1] << 16 | (uint32_t)version[2] << 8 | MAP;
 }

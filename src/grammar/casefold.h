@@ -1,6 +1,6 @@
-/* casefold.h: text compared without regard to case: Unicode's simple case folding, code point by code point
- * (RFC 5051 in spirit, without decomposition). Takes any octets; one that is no UTF-8 stands for itself.
- * Pure.
+/* casefold.h: text compared without regard to case by i;unicode-casemap (RFC 5051): each code point in title
+ * case, then decomposed down to the last, so that a letter is found with and without its accent. ASCII
+ * letters are written small. Takes any octets; one that is no UTF-8 stands for itself. Pure.
  *
  * The folding of a text is the folding of its pieces: what a search finds anywhere in a text stands in the
  * folded text as the folded needle, octet for octet.
@@ -10,14 +10,14 @@
 
 #include "base/slice.h"
 
-#define CASEFOLD_OCTETS 4 /* the most one folded code point needs */
+#define CASEFOLD_OCTETS 96 /* the most one folded code point needs */
 
-/* The folding of the code point at `*at` (below text.len), which moves behind it; octets that are no UTF-8
+/* The code point at `*at` (below text.len) in title case, which moves behind it; octets that are no UTF-8
  * give numbers outside Unicode. */
 int32_t casefold_next(struct slice text, size_t *at);
-/* Writes what casefold_next() answered as octets; their number. */
+/* Writes what casefold_next() answered, decomposed, as octets; their number, never 0. */
 size_t casefold_put(uint8_t to[CASEFOLD_OCTETS], int32_t folded);
-/* The version of Unicode whose folding this is, as one number: another one may fold more. */
+/* The folding this is, as one number: another one may fold more. */
 uint32_t casefold_version(void);
 
 #endif

@@ -50,13 +50,12 @@ enum imap_search_op {
     IMAP_SEARCH_OP_COUNT
 };
 
-/* Text to look for: without regard to case, as a substring of UTF-8 (RFC 5051 i;unicode-casemap in spirit:
- * simple case folding, no decomposition). */
+/* Text to look for: without regard to case, as a substring of UTF-8 (i;unicode-casemap, see casefold.h). */
 struct imap_needle {
     struct slice text;   /* as given, UTF-8 */
-    struct slice folded; /* case folded */
+    struct slice folded; /* case folded and decomposed */
     bool ascii;          /* the folded text is ASCII */
-    bool foreign;        /* ASCII, but some non-ASCII letter folds into it (KELVIN SIGN, LONG S) */
+    uint32_t *borders;   /* of `folded`, for the search */
 };
 
 struct imap_search_node {

@@ -60,6 +60,7 @@ static const struct {
     {"METADATA-SERVER", CAP_METADATA_SERVER, WHEN_IN},             /* RFC 5464 */
     {"LIST-METADATA", CAP_LIST_METADATA, WHEN_IN},                 /* RFC 9590 */
     {"NOTIFY", CAP_NOTIFY, WHEN_IN},                               /* RFC 5465 */
+    {"I18NLEVEL=1", CAP_I18NLEVEL, WHEN_IN},                       /* RFC 5255 */
     {"INPROGRESS", CAP_INPROGRESS, WHEN_IN},                       /* RFC 9585 */
     {"UIDONLY", CAP_UIDONLY, WHEN_IN},                             /* RFC 9586 */
     {"COMPRESS=DEFLATE", CAP_COMPRESS, WHEN_IN},                   /* RFC 4978 */

@@ -255,3 +255,17 @@ def test_childinfo_is_told_only_where_it_says_something(imap, user):
     assert answer.find(rb'm/t8 \("CHILDINFO" \("SUBSCRIBED"\)\)$') and answer.find(rb"m/t8/t8$")
     assert len(client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" (m/t7 m/t7/t7)').untagged) == 1
     assert client.ok('LIST (SUBSCRIBED RECURSIVEMATCH) "" (m/t7)').find(rb"CHILDINFO")
+
+
+def test_search_knows_letters_with_and_without_accents(imap, user):
+    client = imap(user)
+    assert "I18NLEVEL=1" in words(client.ok("CAPABILITY"))
+    for subject, body in (("=?utf-8?q?Caf=C3=A9?=", "nothing\r\n"), ("=?utf-8?q?CAFE=CC=81?=", "nothing\r\n"),
+                          ("cafe", "nothing\r\n"), ("tea", "Im Caf\u00e9 saß Ζεύς\r\n")):
+        client.append("INBOX", mail.plain(subject=subject, body=body, **{"MIME-Version": "1.0",
+                      "Content-Type": "text/plain; charset=utf-8", "Content-Transfer-Encoding": "8bit"}))
+    client.ok("SELECT INBOX")
+    assert client.ok("SEARCH SUBJECT cafe").find(rb"^\* SEARCH 1 2 3$")
+    assert client.ok("SEARCH CHARSET UTF-8 SUBJECT ", "café".encode()).find(rb"^\* SEARCH 1 2$")
+    assert client.ok("SEARCH TEXT cafe").find(rb"^\* SEARCH 1 2 3 4$")
+    assert client.ok("SEARCH CHARSET UTF-8 BODY ", "ΖΕΎΣ".encode()).find(rb"^\* SEARCH 4$")

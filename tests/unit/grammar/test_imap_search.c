@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "grammar/imap_command.h"
+#include "grammar/casefold.h"
 #include "grammar/imap_search.h"
 
 static void test_needles(void **state)
@@ -36,12 +37,61 @@ static void test_needles(void **state)
         {"mass", "ma\xc5\xbf\xc5\xbf", true}, /* LONG S */
         {"\xff\xfe", "a\xff\xfe", true},      /* no UTF-8: itself */
         {"\xff", "\xc3\xbf", false},
+        {"cafe", "CAF\xc3\x89", true}, /* decomposed: E and an accent */
+        {"caf\xc3\xa9", "cafe", false},
+        {"caf\xc3\xa9", "cafe\xcc\x81", true},
+        {"\xc5\xbf\xc4\xb1", "SI", true},                      /* LONG S, DOTLESS I */
+        {"find", "\xef\xac\x81nd it", true},                   /* LIGATURE FI */
+        {"in", "\xef\xac\x81n", true},                         /* from the middle of it */
+        {"abc", "\xef\xbc\xa1\xef\xbc\xa2\xef\xbc\xa3", true}, /* fullwidth */
+        {"x2", "x\xc2\xb2", true},                             /* SUPERSCRIPT TWO */
+        {"a b",
+         "a\xc2\xa0"
+         "b",
+         true}, /* NO-BREAK SPACE */
+        {"strasse",
+         "stra\xc3\x9f"
+         "e",
+         false}, /* SHARP S has no decomposition */
+        {"\xcf\x83\xce\xbf\xcf\x86\xcf\x8c\xcf\x82", "\xce\xa3\xce\x9f\xce\xa6\xce\x8c\xce\xa3", true},
+        {"\xea\xb0\x80", "\xe1\x84\x80\xe1\x85\xa1", true}, /* HANGUL */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct arena *arena AUTO_ARENA = arena_new(10000);
         struct imap_needle needle = imap_needle_in(arena, slice_of(rows[i].needle));
         if (imap_needle_match(&needle, slice_of(rows[i].text)) != rows[i].match)
             fail_msg("row %zu", i);
+    }
+}
+
+/* Against the definition: the folded needle stands in the folded text. */
+static void test_needles_by_chance(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {
+        "a", "b", "A",    " ",        "\xc3\xa9",     "e", "\xcc\x81", "\xc3\x89",    "\xef\xac\x81",
+        "f", "i", "\xff", "\xd0\x96", "\xe2\x84\xaa", "k", "\xc4\xb0", "\xe1\xba\x99"};
+    uint32_t seed = 5;
+    for (unsigned round = 0; round < 20000; round++) {
+        AUTO_BUF struct buf text = buf_new(4000), wanted = buf_new(4000), folded = buf_new(40000);
+        unsigned lengths[] = {round % 40, 1 + round % (round % 50 ? 4 : 80)};
+        for (unsigned which = 0; which < 2; which++)
+            for (unsigned i = 0; i < lengths[which]; i++) {
+                seed = seed * 1664525u + 1013904223u;
+                unsigned few = round % 3 ? 17 : 5;
+                buf_add_str(which ? &wanted : &text, pieces[(seed >> 16) % few + (few == 5 ? 4 : 0)]);
+            }
+        struct arena *arena AUTO_ARENA = arena_new(100000);
+        struct imap_needle needle = imap_needle_in(arena, buf_slice(&wanted));
+        struct slice whole = buf_slice(&text);
+        uint8_t octets[CASEFOLD_OCTETS];
+        for (size_t at = 0; at < whole.len;) {
+            size_t n = casefold_put(octets, casefold_next(whole, &at));
+            buf_add(&folded, slice_make(octets, n));
+        }
+        bool expected = slice_search(buf_slice(&folded), needle.folded) >= 0;
+        if (imap_needle_match(&needle, whole) != expected)
+            fail_msg("round %u: '%.*s' in '%.*s'", round, SLICE_ARG(needle.text), SLICE_ARG(whole));
     }
 }
 
@@ -264,11 +314,9 @@ static void test_walk_and_translation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_needles),
-        cmocka_unit_test(test_match),
-        cmocka_unit_test(test_costly_last),
-        cmocka_unit_test(test_blob_is_strict),
-        cmocka_unit_test(test_walk_and_translation),
+        cmocka_unit_test(test_needles),        cmocka_unit_test(test_needles_by_chance),
+        cmocka_unit_test(test_match),          cmocka_unit_test(test_costly_last),
+        cmocka_unit_test(test_blob_is_strict), cmocka_unit_test(test_walk_and_translation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
