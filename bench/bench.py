@@ -5,7 +5,7 @@ import os
 
 from common import show
 
-NAMES = ("start", "memory", "logins", "inbound", "outbound", "door", "imap")
+NAMES = ("start", "memory", "logins", "inbound", "outbound", "door", "imap", "imap-load", "imap-idle", "imap-big")
 
 
 def main():
@@ -24,7 +24,7 @@ def main():
         more = (options.messages,) if name == "outbound" else ()
         if name == "imap":
             more = ([int(size) for size in options.sizes.split(",")], options.rows.split(",") if options.rows else [])
-        rows += importlib.import_module(name).run(options.rounds, *more)
+        rows += importlib.import_module(name.replace("-", "_")).run(options.rounds, *more)
     print(f"\n{os.cpu_count()} cores; medians of {options.rounds} alternating rounds; the peer is Debian's Postfix 3.7, "
           "inbound with LMTP to Dovecot 2.3 Maildir")
     show(rows)

@@ -1,0 +1,46 @@
+"""What must not grow with the mailbox: SELECT of a million messages, cold, and the memory of its view; STATUS of 1,000
+folders. Rockdove alone."""
+import time
+
+from common import Row, pss
+from imap import Client, World
+from imap_servers import Rockdove, forget_pages
+
+FIRST = 1000      # messages appended; the rest are copies of them
+DOUBLINGS = 10    # 1,024,000 in the end
+FOLDERS = 1000
+SETTLE = 2
+
+
+def run(rounds):
+    rows = {"select": [], "memory": [], "status": [], "flags": []}
+    with World(["big"], kinds=(Rockdove,)) as world:
+        server = world.servers[0]
+        user = server.user("big", "ours")
+        with Client(server.ports["imap"], user) as client:
+            client.do(f"append {FIRST} 0 40 INBOX")
+            for _ in range(DOUBLINGS):
+                client.run("SELECT INBOX")
+                client.run("COPY 1:* INBOX")
+            for number in range(FOLDERS):
+                client.run(f"CREATE folders/f{number:04}")
+                client.do(f"append 1 {number} 1 folders/f{number:04}")
+        for _ in range(rounds):
+            server.stop()
+            forget_pages(server.folder)
+            server.start()
+            with Client(server.ports["imap"]) as client:
+                client.user = user
+                client.login()
+                time.sleep(SETTLE)
+                before = pss(server.pid())
+                rows["select"].append(client.run("SELECT INBOX"))
+                time.sleep(SETTLE)
+                rows["memory"].append((pss(server.pid()) - before) / 1e6)
+                rows["flags"].append(client.run("FETCH 1:* FLAGS"))
+                client.run('LIST "" folders/* RETURN (STATUS (MESSAGES UNSEEN UIDNEXT))')
+                rows["status"].append(client.run('LIST "" folders/* RETURN (STATUS (MESSAGES UNSEEN UIDNEXT))'))
+    return [Row(f"SELECT of {FIRST << DOUBLINGS} messages, cold", "ms", rows["select"], None, limit=50),
+            Row("  memory of its view", "MB", rows["memory"], None, limit=40),
+            Row("  FETCH 1:* FLAGS of them", "ms", rows["flags"], None),
+            Row(f"STATUS of {FOLDERS} folders", "ms", rows["status"], None, limit=20)]
