@@ -141,7 +141,8 @@ bool job_may(struct job *job, const struct mailbox *mailbox, uint32_t rights)
     uint32_t has = job_rights(job, mailbox);
     if ((has & rights) == rights)
         return true;
-    if (has & RIGHT_LOOKUP)
+    bool open = job->watch && has & RIGHT_READ; /* who has it open knows that it is there */
+    if (has & RIGHT_LOOKUP || open)
         store_fail(&job->err, &job->refusal, ERR_REFUSED, STORE_CODE_NOPERM, "the owner does not allow it");
     else
         job_absent(job);

@@ -453,3 +453,61 @@ def test_replace_stays_in_one_account(pair):
     pair.grant("lris")
     answer = pair.reader.cmd(f"REPLACE 1 {pair.team} ", mail.plain(subject="x"))
     assert answer.status == "NO" and "[NOPERM]" in answer.text
+
+
+def test_random_lists(pair):
+    """Four entries at random, and what a simple model says each command must be answered."""
+    import random
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice, letters = random.Random(seed), "lrswipkxtea"
+    put(pair.owner, "Team")
+    pair.owner.ok("CREATE Team/sub")
+    for _ in range(40):
+        entries = {}
+        for who in (pair.bob.address, "anyone", f"-{pair.bob.address}", "-anyone"):
+            given = {letter for letter in letters if dice.random() < (0.6 if who[0] != "-" else 0.15)} if dice.random() < 0.7 else set()
+            entries[who] = given
+            pair.grant("".join(sorted(given)) or '""', who=who)
+        has = (entries[pair.bob.address] | entries["anyone"]) - entries[f"-{pair.bob.address}"] - entries["-anyone"]
+
+        def judge(answer, needed, absent="[NONEXISTENT]"):
+            context = (seed, "".join(sorted(has)), needed, answer)
+            if set(needed) <= has:
+                assert answer.status == "OK", context
+            else:
+                assert answer.status == "NO" and ("[NOPERM]" if "l" in has else absent) in answer.text, context
+
+        reader, team = pair.reader, pair.team
+        judge(reader.cmd(f"STATUS {team} (MESSAGES)"), "r")
+        judge(reader.cmd(f"GETACL {team}"), "a")
+        judge(reader.cmd(f"SUBSCRIBE {team}"), "l")
+        judge(reader.cmd(f'RENAME "{pair.prefix}/Team" "{pair.prefix}/Team/no"') if not {"x", "k"} <= has else reader.ok("NOOP"),
+              "x" if "x" not in has else "k" if "k" not in has else "")
+        judge(reader.append(team.strip('"'), mail.plain()), "i", "[TRYCREATE]")
+        judge(reader.cmd(f"GETMETADATA {team} /private/comment"), "lr")
+        judge(reader.cmd(f'SETMETADATA {team} (/shared/comment "x")'), "lrw")
+        rights = reader.cmd(f"MYRIGHTS {team}")
+        if has & set("lrikxa"):
+            shown = rights.find(rb"MYRIGHTS .* (\w*)$")[1].decode()
+            assert set(shown) - {"c", "d"} == has and ("c" in shown) == bool(has & {"k", "x"}) and ("d" in shown) == bool(has & {"t", "e"})
+        else:
+            assert rights.status == "NO" and "[NONEXISTENT]" in rights.text
+        assert (pair.prefix + "/Team" in pair.names()) == ("l" in has)
+        opened = reader.cmd(f"SELECT {team}")
+        judge(opened, "r")
+        if "r" not in has:
+            continue
+        assert ("READ-WRITE" in opened.text) == bool(has & set("swite")), (seed, has, opened.text)
+        if "READ-WRITE" in opened.text:
+            for flag, needed in ((r"\Seen", "s"), (r"\Deleted", "t"), (r"\Flagged", "w"), ("word", "w")):
+                for mode in "+-":
+                    answer = reader.cmd(f"STORE 1 {mode}FLAGS.SILENT ({flag})")
+                    assert (answer.status == "OK") == (needed in has), (seed, has, flag, answer)
+            assert (reader.cmd("EXPUNGE").status == "OK") == ("e" in has)
+        assert reader.ok("FETCH 1 (BODY[] ENVELOPE)").find(rb"ENVELOPE")
+        reader.ok("CLOSE")
+        pair.owner.ok("SELECT Team")
+        if not pair.owner.ok("STATUS Team (MESSAGES)").find(rb"MESSAGES [1-9]"):
+            put(pair.owner, "Team")
+        pair.owner.ok("UNSELECT")
