@@ -223,8 +223,8 @@ def test_unique_ids_last(pop, box, imap, user):
 
 
 @pytest.mark.parametrize("body", [
-    b".", b"..", b".\r\n", b"a\r\n.\r\n.b\r\n..c\r\n", b"\r\n" * 3, b"no end of line", b"", b"." * 5000 + b"\r\n.x",
-    b"\r\n.".join([b"z" * 16380] * 8), bytes(range(1, 10)) + bytes(range(14, 256)) + b"\r\n"])
+    b".", b"..", b".\r\n", b"a\r\n.\r\n.b\r\n..c\r\n", b"\r\n" * 3, b"no end of line", b"", b"." * 40000 + b"\r\n.x",
+    b"\r\n.".join([b"z" * 16380] * 20), bytes(range(1, 10)) + bytes(range(14, 256)) + b"\r\n"], ids=lambda body: str(len(body)))
 def test_every_octet_arrives(pop, box, user, body):
     message = b"Subject: octets\r\n\r\n" + body
     box.put(message)
