@@ -31,6 +31,7 @@ LISTENERS = {
     "imap-starttls": ("imap", "starttls", {}),
     "imaps": ("imap", "implicit", {}),
     "imaps-proxy": ("imap", "implicit", {"proxy": "required"}),
+    "pop3s-proxy": ("pop3", "implicit", {"proxy": "required"}),
     "metrics": ("metrics", "none", {}),
 }
 
@@ -39,7 +40,6 @@ POP3 = {
     "pop3": ("pop3", "starttls", {"insecure_auth": True}),
     "pop3-starttls": ("pop3", "starttls", {}),
     "pop3s": ("pop3", "implicit", {}),
-    "pop3s-proxy": ("pop3", "implicit", {"proxy": "required"}),
 }
 
 _handed_out = set()

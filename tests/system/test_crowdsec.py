@@ -20,12 +20,13 @@ import pytest
 
 import proxyheader as proxy
 from peers import crowdsec as peer
+from pop3_client import Pop3
 from rockdove import BINARY, DOMAIN, TOP, Server, free_port
 from wire import Imap, Smtp
 
 pytestmark = pytest.mark.skipif(peer.missing_reason() is not None, reason=str(peer.missing_reason()))
 
-PORTS = ("mx-proxy", "submission-proxy", "smtps-proxy", "imaps-proxy")
+PORTS = ("mx-proxy", "submission-proxy", "smtps-proxy", "imaps-proxy", "pop3s-proxy")
 ACCOUNTS = {f"jane@{DOMAIN}": "right-word"}
 LIMITS = {"mx": {"connections_per_minute": 1000000}, "imap": {"connections_per_user_and_address": 5000}, "auth_failure_delay": "50ms"}
 _addresses = (f"203.0.113.{number}" for number in itertools.count(1))
@@ -98,15 +99,15 @@ def running(crowdsec):
 
 def knock(server, listener, source, greet=True, **options):
     header = proxy.v2(source, "2001:db8::1" if ":" in source else "198.18.0.1")
-    kind = Imap if listener.startswith("imap") else Smtp
-    return kind(server.ports[listener], greet=greet, proxy=header, tls=listener.startswith(("smtps", "imaps")), **options)
+    kind = Imap if listener.startswith("imap") else Pop3 if listener.startswith("pop3") else Smtp
+    return kind(server.ports[listener], greet=greet, proxy=header, tls=listener.startswith(("smtps", "imaps", "pop3s")), **options)
 
 
 def is_open(server, listener, source):
     """The client gets a greeting; False: it is sent away at once."""
     try:
         with knock(server, listener, source, greet=False) as client:
-            return client.line()[:4] in (b"220 ", b"220-", b"* OK")
+            return client.line()[:4] in (b"220 ", b"220-", b"* OK", b"+OK ")
     except (EOFError, ConnectionError, ssl.SSLError):
         return False
 
@@ -185,6 +186,15 @@ def test_guessing_over_imap(server, crowdsec, address, other):
         client.at_end()
     crowdsec.unban(address)
     wait_open(server, address)
+
+
+def test_guessing_over_pop3(server, crowdsec, address):
+    for number in range(4):
+        with knock(server, "pop3s-proxy", address) as client:
+            client.ok(f"USER jane@{DOMAIN}")
+            client.err(f"PASS wrong-{number}", b"[AUTH]")
+    assert crowdsec.wait_decision(address) == "crowdsecurity/dovecot-spam"
+    wait_shut(server, address)
 
 
 @pytest.mark.parametrize("listener", ["submission-proxy", "smtps-proxy"])
