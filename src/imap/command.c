@@ -29,7 +29,8 @@ static const struct command_row {
     [IMAP_LSUB] = {imap_cmd_list, SYNC_ALL, SYNC_NONE, 0},
     [IMAP_NAMESPACE] = {imap_cmd_namespace, SYNC_ALL, SYNC_NONE, CAP_NAMESPACE},
     [IMAP_STATUS] = {imap_cmd_status, SYNC_ALL, SYNC_NONE, 0},
-    [IMAP_APPEND] = {NULL, SYNC_ALL, SYNC_NONE, 0}, /* begun by imap_cmd_append_begin() */
+    [IMAP_APPEND] = {NULL, SYNC_ALL, SYNC_NONE, 0},                 /* begun by imap_cmd_append_begin() */
+    [IMAP_REPLACE] = {NULL, SYNC_ALL, SYNC_ALL, CAP_REPLACE, true}, /* likewise */
     [IMAP_IDLE] = {imap_cmd_idle, SYNC_ALL, SYNC_NONE, CAP_IDLE},
     [IMAP_GETQUOTA] = {imap_cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_GETQUOTAROOT] = {imap_cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},

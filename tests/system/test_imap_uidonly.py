@@ -33,7 +33,8 @@ def uidonly(imap, user, ten):
 
 def test_uidonly_refuses_numbers(uidonly):
     for command in ("FETCH 1 FLAGS", "FETCH * FLAGS", "STORE 1 +FLAGS \\Seen", "COPY 1 Trash", "MOVE 1 Trash", "SEARCH ALL",
-                    "UID SEARCH 1:3", "UID SEARCH OR 1:* SEEN", "UID SEARCH NOT (FLAGGED 2)"):
+                    "SORT (DATE) UTF-8 ALL",
+                    "THREAD REFS UTF-8 ALL", "REPLACE 1 INBOX {3+}\r\nabc", "UID SEARCH 1:3", "UID SEARCH OR 1:* SEEN", "UID SEARCH NOT (FLAGGED 2)"):
         answer = uidonly.cmd(command)
         assert answer.status == "BAD" and answer.text.startswith("[UIDREQUIRED]"), (command, answer)
     uidonly.ok("ENABLE QRESYNC")
