@@ -36,7 +36,10 @@ static const struct verb_row {
     [IMAP_APPEND] = {"APPEND", AUTH, FORM_PLAIN, imap_args_append},
     [IMAP_REPLACE] = {"REPLACE", IMAP_SELECTED, FORM_PLAIN | FORM_UID, imap_args_replace}, /* RFC 8508 */
     [IMAP_IDLE] = {"IDLE", AUTH, FORM_PLAIN, imap_args_none},                              /* RFC 2177 */
-    [IMAP_GETQUOTA] = {"GETQUOTA", AUTH, FORM_PLAIN, imap_args_getquota},                  /* RFC 9208 */
+    [IMAP_GENURLAUTH] = {"GENURLAUTH", AUTH, FORM_PLAIN, imap_args_genurlauth},            /* RFC 4467 */
+    [IMAP_RESETKEY] = {"RESETKEY", AUTH, FORM_PLAIN, imap_args_resetkey},
+    [IMAP_URLFETCH] = {"URLFETCH", AUTH, FORM_PLAIN, imap_args_urlfetch},
+    [IMAP_GETQUOTA] = {"GETQUOTA", AUTH, FORM_PLAIN, imap_args_getquota}, /* RFC 9208 */
     [IMAP_GETQUOTAROOT] = {"GETQUOTAROOT", AUTH, FORM_PLAIN, imap_args_mailbox},
     [IMAP_SETQUOTA] = {"SETQUOTA", AUTH, FORM_PLAIN, imap_args_setquota},
     [IMAP_CHECK] = {"CHECK", IMAP_SELECTED, FORM_PLAIN, imap_args_none},

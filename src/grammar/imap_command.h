@@ -17,6 +17,7 @@
 #define IMAP_STRING_MAX    65536      /* octets of one string or literal of a command */
 #define IMAP_ID_PAIRS_MAX  30         /* RFC 2971 section 3.3 */
 #define IMAP_ENABLE_MAX    32         /* names in one ENABLE */
+#define IMAP_URLS_MAX      32         /* URLs in one GENURLAUTH or URLFETCH */
 #define IMAP_QUOTA_MAX     8          /* resources in one SETQUOTA */
 #define IMAP_SOURCES_MAX   1000       /* mailboxes named by one ESEARCH */
 #define IMAP_UPDATES_MAX   32         /* tags in one CANCELUPDATE */
@@ -47,6 +48,9 @@ enum imap_verb {
     IMAP_APPEND,
     IMAP_REPLACE,
     IMAP_IDLE,
+    IMAP_GENURLAUTH,
+    IMAP_RESETKEY,
+    IMAP_URLFETCH,
     IMAP_GETQUOTA,
     IMAP_GETQUOTAROOT,
     IMAP_SETQUOTA,
@@ -220,6 +224,11 @@ struct imap_command {
             struct slice from, to;
         } rename;
         struct imap_list_args list; /* LIST and LSUB */
+        struct {
+            struct slice urls[IMAP_URLS_MAX], mechanisms[IMAP_URLS_MAX];
+            size_t count;
+            struct slice mailbox; /* RESETKEY; empty: all */
+        } urls;                   /* GENURLAUTH, RESETKEY, URLFETCH */
         struct {
             struct slice mailbox;
             uint32_t items;

@@ -252,6 +252,13 @@ bool imap_url_is_of(const struct imap_url *url, struct slice account)
     return is_account(url->user, url->host, account);
 }
 
+bool imap_url_is_here(const struct imap_url *url, struct slice hostname, struct slice account)
+{
+    ptrdiff_t at = slice_rfind(account, '@');
+    return slice_ieq(url->host, hostname) ||
+           (at >= 0 && slice_ieq(url->host, slice_from(account, (size_t)at + 1)));
+}
+
 bool imap_url_is_for(const struct imap_url *url, struct slice account)
 {
     ptrdiff_t at = slice_rfind(account, '@');

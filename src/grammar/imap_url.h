@@ -39,6 +39,8 @@ enum err imap_url_parse_in(struct arena *arena, struct slice text, struct imap_u
 /* Whether URL and session mean the same account, an address: the user as a whole address, or its local part
  * with the URL's host as its domain (some clients split it so). */
 bool imap_url_is_of(const struct imap_url *url, struct slice account);
+/* The URL's host is this server: its own name, or the domain of the account. */
+bool imap_url_is_here(const struct imap_url *url, struct slice hostname, struct slice account);
 /* The access user means this account: the same rule with the account's own domain. */
 bool imap_url_is_for(const struct imap_url *url, struct slice account);
 

@@ -21,6 +21,7 @@ static const struct {
     {"NAMESPACE", CAP_NAMESPACE, WHEN_IN},                   /* RFC 2342 */
     {"UIDPLUS", CAP_UIDPLUS, WHEN_IN},                       /* RFC 4315 */
     {"MULTIAPPEND", CAP_MULTIAPPEND, WHEN_IN},               /* RFC 3502 */
+    {"URLAUTH", CAP_URLAUTH, WHEN_IN},                       /* RFC 4467 */
     {"REPLACE", CAP_REPLACE, WHEN_IN},                       /* RFC 8508 */
     {"CATENATE", CAP_CATENATE, WHEN_IN},                     /* RFC 4469 */
     {"BINARY", CAP_BINARY, WHEN_IN},                         /* RFC 3516 */

@@ -125,6 +125,8 @@ static void write_mailbox_state(struct session *s, uint32_t uidvalidity)
     if (!s->rev2)
         write_first_revision(s);
     buf_addf(out, "* OK [UIDVALIDITY %u] UIDs valid\r\n", uidvalidity);
+    if (imap_capability_has(s, CAP_URLAUTH)) /* RFC 4467 section 9 */
+        buf_add_str(out, "* OK [URLMECH INTERNAL] URLs can be authorised\r\n");
     buf_addf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", imap_view_uidnext(v));
     if (imap_capability_has(s, CAP_CONDSTORE))
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)v->modseq);

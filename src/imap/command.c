@@ -32,6 +32,9 @@ static const struct command_row {
     [IMAP_APPEND] = {NULL, SYNC_ALL, SYNC_NONE, 0},                 /* begun by imap_cmd_append_begin() */
     [IMAP_REPLACE] = {NULL, SYNC_ALL, SYNC_ALL, CAP_REPLACE, true}, /* likewise */
     [IMAP_IDLE] = {imap_cmd_idle, SYNC_ALL, SYNC_NONE, CAP_IDLE},
+    [IMAP_GENURLAUTH] = {imap_cmd_genurlauth, SYNC_ALL, SYNC_NONE, CAP_URLAUTH},
+    [IMAP_RESETKEY] = {imap_cmd_resetkey, SYNC_ALL, SYNC_NONE, CAP_URLAUTH},
+    [IMAP_URLFETCH] = {imap_cmd_urlfetch, SYNC_ALL, SYNC_NONE, CAP_URLAUTH},
     [IMAP_GETQUOTA] = {imap_cmd_getquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_GETQUOTAROOT] = {imap_cmd_getquotaroot, SYNC_ALL, SYNC_NONE, CAP_QUOTA},
     [IMAP_SETQUOTA] = {imap_cmd_setquota, SYNC_ALL, SYNC_NONE, CAP_QUOTA | CAP_QUOTASET},

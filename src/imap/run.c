@@ -290,8 +290,6 @@ bool imap_session_resolve(struct session *s, struct imap_set *set)
 bool imap_session_owns_url(const struct session *s, const struct imap_url *url)
 {
     struct slice account = imap_session_account(s);
-    ptrdiff_t at = slice_rfind(account, '@');
-    bool here = slice_ieq(url->host, role_settings(s->caller.imap->run)->hostname) ||
-                (at >= 0 && slice_ieq(url->host, slice_from(account, (size_t)at + 1)));
-    return here && imap_url_is_of(url, account);
+    return imap_url_is_here(url, role_settings(s->caller.imap->run)->hostname, account) &&
+           imap_url_is_of(url, account);
 }

@@ -48,16 +48,14 @@ static const char *const smtp_commands[] = {"ehlo", "helo", "mail",     "rcpt", 
                                             "help", "auth", "starttls", "other", NULL};
 /* The verbs of IMAP, in no order that matters. */
 static const char *const imap_commands[] = {
-    "capability",   "noop",         "logout",    "id",           "starttls",
-    "authenticate", "login",        "enable",    "select",       "examine",
-    "create",       "delete",       "rename",    "subscribe",    "unsubscribe",
-    "list",         "lsub",         "namespace", "status",       "append",
-    "replace",      "idle",         "getquota",  "getquotaroot", "setquota",
-    "check",        "close",        "unselect",  "expunge",      "search",
-    "fetch",        "store",        "copy",      "move",         "sort",
-    "thread",       "cancelupdate", "esearch",   "compress",     "unauthenticate",
-    "getmetadata",  "setmetadata",  "setacl",    "deleteacl",    "getacl",
-    "listrights",   "myrights",     "notify",    "other",        NULL};
+    "capability",     "noop",        "logout",      "id",        "starttls",     "authenticate", "login",
+    "enable",         "select",      "examine",     "create",    "delete",       "rename",       "subscribe",
+    "unsubscribe",    "list",        "lsub",        "namespace", "status",       "append",       "replace",
+    "idle",           "genurlauth",  "resetkey",    "urlfetch",  "getquota",     "getquotaroot", "setquota",
+    "check",          "close",       "unselect",    "expunge",   "search",       "fetch",        "store",
+    "copy",           "move",        "sort",        "thread",    "cancelupdate", "esearch",      "compress",
+    "unauthenticate", "getmetadata", "setmetadata", "setacl",    "deleteacl",    "getacl",       "listrights",
+    "myrights",       "notify",      "other",       NULL};
 static const char *const pop3_commands[] = {"apop", "auth", "capa", "dele",  "lang", "list", "noop",
                                             "pass", "quit", "retr", "rset",  "stat", "stls", "top",
                                             "uidl", "user", "utf8", "other", NULL};

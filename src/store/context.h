@@ -343,7 +343,7 @@ bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet
                    const struct grant *grant, uint64_t id, const struct job_op *op);
 store_handler metadata_on_get, metadata_on_set, listen_on_listen;
 store_handler acl_on_get, acl_on_set;
-store_handler url_on_open;
+store_handler url_on_open, url_on_fetch, url_on_sign, url_on_reset;
 /* On the strand: files and facts of messages (le64 each) for the answers WIRE_BODY_FILE; and these. */
 void message_open(struct job *job, struct slice ids);
 void message_answer_open(struct job *job);

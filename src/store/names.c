@@ -12,6 +12,7 @@
 #include "store/alter.h"
 #include "store/load.h"
 #include "store/metadata.h"
+#include "store/urlkey.h"
 
 #define DELIMITER '/'
 
@@ -296,6 +297,8 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
         err = metadata_forget(account, m->id, &refusal->why);
     if (!err)
         err = acl_forget(account, m->id, &refusal->why);
+    if (!err)
+        err = urlkey_forget(account, m->id, &refusal->why);
     if (!err)
         err = delete_row(account, m, keep_name, &refusal->why);
     if (!err)

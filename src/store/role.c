@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "grammar/charset.h"
 #include "store/context.h"
+#include "store/urlkey.h"
 
 #define DRAIN_POLL_MS 20
 #define ARENAS_MAX    2 /* of malloc: more only cost memory, the threads wait for the disk anyway */
@@ -71,6 +72,9 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_FACTS_GET, message_on_facts},
     {WIRE_BODY_OPEN, message_on_open},
     {WIRE_URL_OPEN, url_on_open},
+    {WIRE_URL_FETCH, url_on_fetch},
+    {WIRE_URL_SIGN, url_on_sign},
+    {WIRE_URL_RESET, url_on_reset},
     {WIRE_FLAGS_STORE, message_on_flags},
     {WIRE_EXPUNGE, message_on_expunge},
     {WIRE_COPY, message_on_copy},
@@ -94,9 +98,12 @@ static const struct role_dispatch dispatch[] = {
 
 static void *load(struct role_run *run, struct why *why)
 {
-    (void)why;
     (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
     charset_load();
+    if (!urlkey_load()) {
+        (void)err_set(why, ERR_INTERNAL, "HMAC-SHA256 does not work");
+        return NULL;
+    }
     struct store *store = mem_zero(1, sizeof *store);
     store->run = run;
     store->loop = role_loop(run);

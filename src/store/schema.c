@@ -44,6 +44,7 @@ static const char version_1[] =
  * acl        who may do what with a mailbox; rights: bits of grammar/imap_acl.h
  * own_limit  one row or none: the quota the account has set itself, below the administrator's
  * sortkey    columns of sort keys, see sortkeys.h
+ * urlkey     keys that sign URLs of messages in a mailbox (RFC 4467)
  *
  * Folders that stand where those of other accounts are shown from now on make room. */
 static const char version_2[] =
@@ -57,7 +58,8 @@ static const char version_2[] =
     " WHERE name = 'Other Users' OR substr(name, 1, 12) = 'Other Users/';"
     "CREATE TABLE own_limit (key INTEGER PRIMARY KEY CHECK (key = 1), bytes INTEGER NOT NULL,"
     " messages INTEGER NOT NULL);"
-    "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);";
+    "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
+    "CREATE TABLE urlkey (mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

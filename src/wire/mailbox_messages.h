@@ -371,4 +371,34 @@ struct wire_mbox_events {
     struct slice rows;
 };
 
+#define WIRE_URL_MAX   4096u
+#define WIRE_TOKEN_MAX 128u
+
+/* The file of the message an authorised URL (RFC 4467) names, in whichever account. Store checks the URL: its
+ * token, that it is not over, and that it is for the asker. Answered by WIRE_BODY_FILE; ERR_ABSENT for all
+ * that is wrong. */
+struct wire_url_fetch {
+    struct grant grant;
+    struct slice url;
+};
+
+/* rump: the URL of one of the asker's own messages up to and with the access. */
+struct wire_url_sign {
+    struct grant grant;
+    struct slice rump;
+};
+
+struct wire_url_signed {
+    uint32_t err;
+    uint32_t code;
+    struct slice token; /* hexadecimal */
+    struct slice text;
+};
+
+/* URLs of the mailbox (empty: of all) that were signed until now are good no more: WIRE_RESULT. */
+struct wire_url_reset {
+    struct grant grant;
+    struct slice mailbox;
+};
+
 #endif

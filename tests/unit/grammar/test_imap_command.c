@@ -168,6 +168,13 @@ static void dump(struct buf *out, const struct imap_command *c)
     case IMAP_STATUS:
         buf_addf(out, "'%.*s' %x", SLICE_ARG(c->status.mailbox), c->status.items);
         break;
+    case IMAP_GENURLAUTH:
+    case IMAP_RESETKEY:
+    case IMAP_URLFETCH:
+        buf_addf(out, "'%.*s'", SLICE_ARG(c->urls.mailbox));
+        for (size_t i = 0; i < c->urls.count; i++)
+            buf_addf(out, " <%.*s> %.*s", SLICE_ARG(c->urls.urls[i]), SLICE_ARG(c->urls.mechanisms[i]));
+        break;
     case IMAP_REPLACE:
         buf_addf(out, "%u ", c->append.replaces.ranges[0].lo);
         /* fall through */
@@ -289,6 +296,12 @@ static const struct {
     {"FETCH 1 BODY.PEEK[4.1.HEADER.FIELDS.NOT (\"X y\" Subject)]",
      "FETCH 1:1 0 BODY[4.1.HEADER.FIELDS.NOT (\"X y\" Subject)]"},
     {"UID fetch 1,2 (UID RFC822.SIZE BODY.PEEK[TEXT]<0.2048>)", "UID FETCH 1:1,2:2 9 BODY[TEXT]<0>.2048"},
+    /* RFC 4467 section 5 */
+    {"GENURLAUTH \"imap://joe@example.com/INBOX/;uid=20/;section=1.2;urlauth=submit+fred\" INTERNAL x y",
+     "GENURLAUTH '' <imap://joe@example.com/INBOX/;uid=20/;section=1.2;urlauth=submit+fred> INTERNAL <x> y"},
+    {"RESETKEY", "RESETKEY ''"},
+    {"RESETKEY inbox INTERNAL XSAMPLE", "RESETKEY 'INBOX' <> INTERNAL <> XSAMPLE"},
+    {"URLFETCH a {3}\r\nb c", "URLFETCH '' <a>  <b c> "},
     {"FETCH 5 (BINARY.PEEK[1.1]<3.4> BINARY.SIZE[2] BINARY[])",
      "FETCH 5:5 0 BINARY[1.1]<3>.4 BINARY.SIZE[2] BINARY[]!"},
     {"UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)", "UID FETCH 300:500 83 since12345v"},
@@ -375,6 +388,9 @@ static const struct {
     {"LIST \"\" * RETURN (NOPE)", "BAD: Unknown LIST return option"},
     {"STATUS INBOX ()", "BAD: No STATUS item"},
     {"STATUS INBOX (NOPE)", "BAD: Unknown STATUS item"},
+    {"GENURLAUTH x", "BAD: Missing argument"},
+    {"URLFETCH", "BAD: Missing argument"},
+    {"RESETKEY ", "BAD: Missing argument"},
     {"APPEND INBOX", "BAD: Missing argument"},
     {"APPEND INBOX hello", "BAD: Expected the message as a literal"},
     {"SEARCH", "BAD: Missing argument"},
