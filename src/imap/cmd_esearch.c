@@ -111,6 +111,7 @@ static void next_place(struct session *s)
         imap_session_done(s, "OK ESEARCH completed");
         return;
     }
+    imap_session_progress(s, (uint32_t)e->at, (uint32_t)e->count);
     e->place.name = e->names[e->at++];
     e->opening = mailbox_open_new(s->imap, &s->grant, e->place.name, true, on_opened, s);
 }

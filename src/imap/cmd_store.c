@@ -95,6 +95,7 @@ static void send_next(struct session *s)
         begin_results(s);
         return;
     }
+    imap_session_progress(s, (uint32_t)work->at, (uint32_t)uids.count);
     imap_session_keywords(&keywords, &c->store.flags);
     const struct wire_flags_store message = {.grant = s->grant,
                                              .watch = s->selected->mailbox->watch,
