@@ -260,7 +260,8 @@ void imap_notify_write_status(struct session *s, const struct mailbox_row *row, 
         items |= IMAP_STATUS_MESSAGES | IMAP_STATUS_UIDNEXT;
     if (what & MAILBOX_EVENT_FLAGS)
         items |= IMAP_STATUS_UNSEEN;
-    if (s->condstore)
+    /* Without it a change of flags that leaves UNSEEN as it was would say nothing. */
+    if (s->condstore || (what & MAILBOX_EVENT_FLAGS && imap_capability_has(s, CAP_CONDSTORE)))
         items |= IMAP_STATUS_HIGHESTMODSEQ;
     imap_status_write(s, row, row->name, items);
 }
