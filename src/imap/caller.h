@@ -27,6 +27,8 @@ struct caller_ops {
     void (*store_gone)(struct caller *caller);
     /* Store takes more, or is gone: whoever waited goes on. May be NULL. */
     void (*store_ready)(struct caller *caller);
+    /* Store may be back: true while the session still waits for its mailbox. May be NULL. */
+    bool (*resync)(struct caller *caller);
     /* The role drains: end when nothing is under way, or (`over`) at once. */
     void (*send_away)(struct caller *caller, bool over);
     /* Tells a client who has waited long that its command goes on; true while a command runs. May be NULL. */

@@ -22,6 +22,7 @@ void imap_session_unselect(struct session *s)
     if (!sel)
         return;
     s->selected = NULL;
+    mailbox_open_leave(sel->reopening);
     list_remove(&sel->node);
     imap_recent_leave(sel);
     imap_sync_free(&sel->sync);

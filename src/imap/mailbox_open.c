@@ -44,10 +44,17 @@ static void on_selected(void *ctx, enum err err, struct ipc_packet *packet)
 struct mailbox_open *mailbox_open_new(struct imap *imap, const struct grant *grant, struct slice name,
                                       bool read_only, mailbox_opened *opened, void *ctx)
 {
+    return mailbox_open_again(imap, grant, name, 0, read_only, opened, ctx);
+}
+
+struct mailbox_open *mailbox_open_again(struct imap *imap, const struct grant *grant, struct slice name,
+                                        uint64_t mailbox, bool read_only, mailbox_opened *opened, void *ctx)
+{
     struct mailbox_open *open = mem_zero(1, sizeof *open);
     *open = (struct mailbox_open){
         .imap = imap, .grant = *grant, .read_only = read_only, .opened = opened, .ctx = ctx};
-    const struct wire_mbox_select select = {.grant = *grant, .read_only = read_only, .name = name};
+    const struct wire_mbox_select select = {
+        .grant = *grant, .read_only = read_only, .mailbox = mailbox, .name = name};
     imap->selects++;
     (void)wire_call(role_link(imap->run, ROLE_STORE), WIRE_MBOX_SELECT, &select, OPEN_ANSWER_MS, on_selected,
                     open);

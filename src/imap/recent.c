@@ -49,3 +49,17 @@ void imap_recent_leave(struct selected *sel)
         mailbox->recent = heir;
     }
 }
+
+/* What it has it keeps; where somebody else has come first, no more than it was told of. */
+void imap_recent_move(struct selected *sel, struct imap_mailbox *to)
+{
+    struct imap_view *v = &sel->view;
+    bool had = sel->mailbox->recent == sel;
+    if (!had)
+        return;
+    sel->mailbox->recent = NULL;
+    if (!to->recent)
+        to->recent = sel;
+    else
+        v->recent_to = next_told(v);
+}

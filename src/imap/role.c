@@ -313,6 +313,7 @@ static void role_free(void *ctx)
     imap->selects = 0;
     imap_mailboxes_sweep(imap);
     loop_timer_free(&imap->progress);
+    loop_timer_free(&imap->resync);
     idmap_free(&imap->mailboxes);
     idmap_free(&imap->ears);
     map_free(&imap->users);

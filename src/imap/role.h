@@ -33,6 +33,8 @@ struct imap {
     struct loop_timer *progress; /* see progress.c */
     uint64_t progress_ms;
     bool progress_armed;
+    struct loop_timer *resync; /* see resync.c; NULL before store died for the first time */
+    bool resync_armed;
     bool space_low;
 };
 

@@ -262,10 +262,11 @@ static bool feed_run(struct session *s)
     return !s->closing && (s->run != run || stream_input(s->stream).len != before);
 }
 
-/* Told without a command (NOTIFY) and not to the end yet: numbers are between two states. */
-static bool is_telling(const struct session *s)
+/* Told without a command (NOTIFY) and not to the end yet: numbers are between two states. Or store is about
+ * to be back. */
+static bool must_wait(const struct session *s)
 {
-    return s->selected && s->selected->sync.phase != SYNC_IDLE;
+    return s->selected && (s->selected->sync.phase != SYNC_IDLE || s->selected->stale);
 }
 
 void imap_session_pump(struct session *s)
@@ -279,7 +280,7 @@ void imap_session_pump(struct session *s)
         if (s->run)
             more = feed_run(s);
         else
-            more = !imap_session_is_full(s) && !is_telling(s) && next_command(s);
+            more = !imap_session_is_full(s) && !must_wait(s) && next_command(s);
     }
     s->pumping = false;
     /* Nothing more will come, and what came is answered or waits for what will not come. */
@@ -342,13 +343,12 @@ static struct session *session_of(struct caller *caller)
     return CONTAINER_OF(caller, struct session, caller);
 }
 
-/* The images we map are the dead one's. Who has one selected reconnects; commands under way were answered. */
+/* The images we map are the dead one's; commands under way were answered. */
 static void store_gone(struct caller *caller)
 {
     struct session *s = session_of(caller);
     imap_notify_lost(s);
-    if (s->selected)
-        imap_session_bye(s, "[UNAVAILABLE] The mail store restarts, please reconnect");
+    imap_resync_lost(s);
 }
 
 static void store_ready(struct caller *caller)
@@ -379,6 +379,7 @@ static const struct caller_ops caller_ops = {.service = SETTINGS_IMAP,
                                              .binds = true,
                                              .still_busy = imap_progress_tell,
                                              .store_gone = store_gone,
+                                             .resync = imap_resync_try,
                                              .store_ready = store_ready,
                                              .send_away = send_away,
                                              .drop = drop};

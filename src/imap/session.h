@@ -10,6 +10,7 @@
 
 #include "grammar/imap_command.h"
 #include "imap/caller.h"
+#include "imap/mailbox_open.h"
 #include "imap/view.h"
 #include "settings/metrics.h"
 #include "wire/wire.h"
@@ -62,6 +63,9 @@ struct selected {
     struct imap_set_builder *saved; /* "$": UIDs (saved.c); NULL: nothing */
     uint32_t rights; /* when it was selected: for what is told; store looks at each request anew */
     bool read_only, gone;
+    bool stale;                     /* its mailbox was opened by a store that is no more (resync.c) */
+    uint8_t tries;                  /* to open it anew */
+    struct mailbox_open *reopening; /* NULL: not asked */
 };
 
 /* The command that runs. */
@@ -215,6 +219,15 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
  * wants no more of them. */
 void imap_recent_enter(struct selected *sel, const struct wire_mbox_selected *reply);
 void imap_recent_leave(struct selected *sel);
+/* It goes over to the same mailbox as a new store has opened it. */
+void imap_recent_move(struct selected *sel, struct imap_mailbox *to);
+
+/* ---- store died (resync.c) ---- */
+
+/* The selected mailbox, if any, is to be opened anew; until then no command begins. */
+void imap_resync_lost(struct session *s);
+void imap_resync_watch(struct imap *imap);
+bool imap_resync_try(struct caller *caller);
 /* Resolves the command's set against the view; false (and the command is over) when it is out of range. */
 bool imap_session_resolve(struct session *s, struct imap_set *set) MUST_CHECK;
 

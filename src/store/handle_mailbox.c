@@ -132,10 +132,21 @@ static void fill_selected(struct select_state *state, struct mailbox *mailbox)
     mailbox->touched = true;
 }
 
+/* A session that had it selected before a restart: it may have been renamed since. */
+static struct mailbox *mailbox_again(struct job *job, uint64_t id)
+{
+    struct mailbox *mailbox = account_mailbox_by_id(job->account, id);
+    if (mailbox && !(mailbox->flags & MAILBOX_NOSELECT) && (job_rights(job, mailbox) & RIGHT_READ))
+        return mailbox;
+    store_fail(&job->err, &job->refusal, ERR_ABSENT, STORE_CODE_NONEXISTENT, "no such mailbox");
+    return NULL;
+}
+
 static void select_work(struct job *job)
 {
     const struct wire_mbox_select *m = job->message;
-    struct mailbox *mailbox = job_mailbox(job, m->name, RIGHT_READ);
+    struct mailbox *mailbox =
+        m->mailbox ? mailbox_again(job, m->mailbox) : job_mailbox(job, m->name, RIGHT_READ);
     if (!mailbox)
         return;
     uint32_t rights = job_rights(job, mailbox);

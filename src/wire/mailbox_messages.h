@@ -40,9 +40,12 @@ struct wire_mbox_subscribe {
     struct slice name;
 };
 
+/* mailbox: of the account the name leads to, the one with this id, whatever it is called now; 0: that of the
+ * name. */
 struct wire_mbox_select {
     struct grant grant;
     uint32_t read_only; /* EXAMINE: \Recent is not taken */
+    uint64_t mailbox;
     struct slice name;
 };
 

@@ -142,6 +142,14 @@ class Story:
 
     # ---- what is true ----
 
+    def up(self):
+        """After a restart of store the first commands without a mailbox may come too early."""
+        deadline = time.monotonic() + 10
+        while self.observer.run("STATUS INBOX (MESSAGES)", allowed=("OK", "NO")).status == "NO":
+            if time.monotonic() > deadline:
+                raise Wrong("store does not come back")
+            time.sleep(0.05)
+
     def look_into(self, box, learn=False):
         """The change numbers as an uninvolved session sees them; with `learn` also all that a burst has done."""
         x = self.observer
@@ -236,7 +244,8 @@ class Story:
              "come_back": 6, "burst": 3, "rename": 1, "delete": 1, "reconnect": 1, "restart": 1}
 
     def step(self):
-        what = self.rng.choices(list(self.STEPS), list(self.STEPS.values()))[0]
+        weights = {**self.STEPS, **{name: 10 for name in [getattr(self.args, "often", None)] if name}}
+        what = self.rng.choices(list(weights), list(weights.values()))[0]
         getattr(self, "do_" + what)(self.rng.choice(self.sessions))
 
     def text(self):
@@ -623,41 +632,42 @@ class Story:
         self.replace(s)
 
     def do_restart(self, s):
-        """store is killed and comes back: nothing is lost, and nobody sees anything wrong."""
+        """store is killed, idle or in the middle of much, and comes back: nothing is lost, and all sessions go on."""
         if not self.args.restart:
             return
-        self.args.restart()
-        for t in list(self.sessions):
-            try:
+        if self.rng.random() < 0.5:
+            self.do_burst(s, kill=True)
+        else:
+            self.args.restart()
+            self.up()
+            for t in self.sessions:
                 self.noop(t)
-            except Gone:
-                self.replace(t)
-        try:
-            self.observer.run("NOOP")
-        except Gone:
-            self.observer = self.view("x")
-        for box in self.boxes:
-            self.look_into(box)
 
     # ---- all at once ----
 
-    def do_burst(self, s):
-        """Every session sends several commands without waiting for any answer."""
+    def do_burst(self, s, kill=False):
+        """Every session sends several commands without waiting for any answer; with `kill` store dies meanwhile."""
         self.certain = False
         for t in self.sessions:
             t.truth = None
         for t in self.sessions:
             self.pipeline(t)
-        if self.args.mx and self.rng.random() < 0.5 and len(self.boxes[0].messages) < MESSAGES_MAX:
+        if kill:
+            self.args.restart()
+        elif self.args.mx and self.rng.random() < 0.5 and len(self.boxes[0].messages) < MESSAGES_MAX:
             self.deliver()
         busy = [t for t in self.sessions if t.pending]
         while busy:
             t = self.rng.choice(busy)
             answer = t.finish(allowed=("OK", "NO"))
-            if answer.status == "NO" and answer.code not in (b"EXPUNGEISSUED", b"NOPERM"):
+            if answer.status == "NO" and answer.code not in (b"EXPUNGEISSUED", b"NOPERM", kill and b"UNAVAILABLE"):
                 t.wrong(f"{answer.line!r}")
+            if answer.status == "NO" and answer.code == b"UNAVAILABLE":
+                t.flags = {}  # what it has worked out may be so or not
             busy = [t for t in self.sessions if t.pending]
         self.certain = True
+        if kill:
+            self.up()
         for box in self.boxes:
             self.look_into(box, learn=True)
         for t in self.sessions:

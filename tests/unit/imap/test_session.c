@@ -30,6 +30,7 @@ struct fake {
     struct image *image;
     int image_fd;
     uint64_t modseq;
+    unsigned mailbox; /* added to the id of the one that is selected */
     unsigned selects, unselects, logouts, cancels, drops, chunks, held_selects;
     bool silent; /* the store does not answer */
     bool hold_login;
@@ -71,7 +72,7 @@ static void make_image(struct fake *f)
 static void answer_select(struct fake *f, uint32_t request)
 {
     const struct wire_mbox_selected m = {.watch = 1,
-                                         .mailbox = 3,
+                                         .mailbox = 3 + f->mailbox,
                                          .rights = 2047,
                                          .modseq = f->modseq,
                                          .uidvalidity = 7,
@@ -362,6 +363,14 @@ static void test_store_away(void **state)
     expect(&f, "a NO [UNAVAILABLE]");
     f.silent = false;
     ask(&f, "b SELECT INBOX\r\n", "b OK");
+    image_write(&f.image->entries[2], 61, IMAGE_EXPUNGED); /* somebody was faster than we */
+    f.image->expunged++;
+    f.image->modseq = 61;
+    rig_connect(f.rig, ROLE_STORE);
+    ask(&f, "c NOOP\r\n", "* 3 EXPUNGE\r\n"); /* waits until the mailbox is open again */
+    expect(&f, "c OK");
+    assert_int_equal(f.selects, 2);
+    f.mailbox++; /* another mailbox of this name */
     rig_connect(f.rig, ROLE_STORE);
     expect(&f, "* BYE [UNAVAILABLE]");
     expect_end(&f);
