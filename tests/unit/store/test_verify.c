@@ -1,6 +1,8 @@
 /* verify and rebuild: what is broken is found, what is lost is told, what can be kept is kept. */
 #include "rig.h"
 
+#include "store/acl.h"
+#include "store/metadata.h"
 #include "store/rebuild.h"
 #include "store/verify.h"
 
@@ -204,6 +206,39 @@ static void test_rebuild_keeps(void **state)
 }
 
 /* No index at all, or one that is not a database: every file is a message of INBOX. */
+/* What people have put beside their mailboxes. */
+static void test_rebuild_keeps_rights(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct rebuild_report report;
+    fill(&rig);
+    struct mailbox *m = account_mailbox(rig.account, SLICE("a/b"));
+    AUTO_BUF struct buf changes = buf_new(100);
+    wire_strings_add(&changes, SLICE("/shared/comment"));
+    wire_strings_add(&changes, SLICE("=kept"));
+    assert_int_equal(metadata_set(rig.account, m->id, SLICE_EMPTY, buf_slice(&changes), &rig.refusal),
+                     ERR_OK);
+    assert_int_equal(acl_set(rig.account, m, SLICE("bob@example.test"), ACL_ADD, RIGHT_READ, &rig.refusal),
+                     ERR_OK);
+    assert_int_equal(account_set_own_limits(rig.account, (struct account_limits){.messages = 9}, &rig.why),
+                     ERR_OK);
+    uint64_t id = m->id;
+    rebuild(&rig, &report);
+    rig_open(&rig);
+    m = account_mailbox(rig.account, SLICE("a/b"));
+    assert_int_equal(m->id, id);
+    assert_int_equal(acl_rights(m->acl, RIG_ADDRESS, SLICE("bob@example.test")), RIGHT_READ);
+    assert_int_equal(account_limits(rig.account).messages, 9);
+    uint64_t kept = 0;
+    assert_int_equal(db_number(rig.account->db,
+                               "SELECT count(*) FROM metadata WHERE mailbox = ? AND value = ?",
+                               DB_ARGS(DB_U64(id), DB_BLOB(SLICE("kept"))), 0, &kept, &rig.why),
+                     ERR_OK);
+    assert_int_equal(kept, 1);
+    rig_stop(&rig);
+}
+
 static void test_rebuild_from_files(void **state)
 {
     (void)state;
@@ -239,6 +274,7 @@ int main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_wrong_rows),
         cmocka_unit_test(test_rebuild_keeps),
+        cmocka_unit_test(test_rebuild_keeps_rights),
         cmocka_unit_test(test_rebuild_from_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
