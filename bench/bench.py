@@ -15,6 +15,7 @@ def main():
     parser.add_argument("--messages", type=int, default=20000, help="queued messages of outbound (20000)")
     parser.add_argument("--sizes", default="1000,10000,100000", help="messages in the mailboxes of imap (1000,10000,100000)")
     parser.add_argument("--rows", default="", help="only these rows of imap, by the names in imap.py: fetch_envelope,cold_select,copy,...")
+    parser.add_argument("--formats", default="sdbox,maildir", help="of Dovecot, for imap (sdbox,maildir)")
     options = parser.parse_args()
     rows = []
     for name in options.names or NAMES:
@@ -23,7 +24,8 @@ def main():
         print(f"== {name}", flush=True)
         more = (options.messages,) if name == "outbound" else ()
         if name == "imap":
-            more = ([int(size) for size in options.sizes.split(",")], options.rows.split(",") if options.rows else [])
+            more = ([int(size) for size in options.sizes.split(",")], options.rows.split(",") if options.rows else [],
+                    options.formats.split(","))
         rows += importlib.import_module(name.replace("-", "_")).run(options.rounds, *more)
     print(f"\n{os.cpu_count()} cores; medians of {options.rounds} alternating rounds; the peer is Debian's Postfix 3.7, "
           "inbound with LMTP to Dovecot 2.3 Maildir")

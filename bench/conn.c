@@ -342,6 +342,16 @@ static void serve(struct conn *conn)
     watch(conn, EPOLL_CTL_MOD);
 }
 
+void conn_flush(struct conn *conn)
+{
+    if (conn->fd < 0)
+        return;
+    if (flush(conn))
+        watch(conn, EPOLL_CTL_MOD);
+    else
+        broken(conn);
+}
+
 bool conn_loop(const bool *done, double seconds)
 {
     double end = conn_now() + seconds;

@@ -46,6 +46,8 @@ void conn_setup(void);
 void conn_open(struct conn *conn, const struct conn_ops *ops, uint16_t port, bool tls);
 void conn_send(struct conn *conn, const void *data, size_t len);
 void conn_sendf(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What was sent from outside this connection's own callbacks goes out. */
+void conn_flush(struct conn *conn);
 /* TLS on a connection of ours, from a callback that saw the answer to STARTTLS; what is sent then waits for
  * it. */
 void conn_secure(struct conn *conn);

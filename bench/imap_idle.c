@@ -80,6 +80,7 @@ static void next_message(void)
     }
     run.mail.state = MAIL_FROM;
     conn_sendf(&run.mail, "MAIL FROM:<bench@remote.example>\r\n");
+    conn_flush(&run.mail);
 }
 
 static void told(void)

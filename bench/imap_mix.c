@@ -135,9 +135,10 @@ static void begin(void)
     run.measuring = true;
     run.ends = conn_now() + run.seconds;
     for (unsigned i = 0; i < run.sessions; i++)
-        if (run.conns[i].fd >= 0)
+        if (run.conns[i].fd >= 0) {
             next_thing(&run.conns[i]);
-    run.all_ready = true;
+            conn_flush(&run.conns[i]);
+        }
 }
 
 static void answered(struct conn *conn, const char *line, size_t len)

@@ -130,6 +130,30 @@ enum err packed_count(struct slice bytes, size_t *count, struct why *why)
     return take_head(&bytes, count, why);
 }
 
+static bool set_all(struct entry *entries, size_t count, enum column column, uint64_t value)
+{
+    for (size_t i = 0; i < count; i++)
+        set(&entries[i], column, value);
+    return true;
+}
+
+/* A million messages are decoded in one SELECT: with the width known to the compiler each value is one load.
+ */
+static inline __attribute__((always_inline)) bool set_from(struct entry *entries, size_t count,
+                                                           enum column column, uint64_t low, uint64_t high,
+                                                           const uint8_t *at, size_t width)
+{
+    uint64_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = 0;
+        memcpy(&value, at + i * width, width);
+        value = le64toh(value);
+        bad |= value > high;
+        set(&entries[i], column, low + value);
+    }
+    return !bad;
+}
+
 static enum err decode_column(struct slice *rest, struct entry *entries, size_t count, enum column column,
                               struct why *why)
 {
@@ -140,16 +164,13 @@ static enum err decode_column(struct slice *rest, struct entry *entries, size_t 
         return damaged(why, "column");
     if (width > 8 || (width & (width - 1)) || !slice_take_bytes(rest, width * count, &values))
         return damaged(why, "width");
-    uint64_t high = ceiling(column) - low, bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value = 0;
-        if (width)
-            memcpy(&value, values.ptr + i * width, width);
-        value = le64toh(value);
-        bad |= value > high;
-        set(&entries[i], column, low + value);
-    }
-    return bad ? damaged(why, "value") : ERR_OK;
+    uint64_t high = ceiling(column) - low;
+    bool good = width == 0   ? set_all(entries, count, column, low)
+                : width == 1 ? set_from(entries, count, column, low, high, values.ptr, 1)
+                : width == 2 ? set_from(entries, count, column, low, high, values.ptr, 2)
+                : width == 4 ? set_from(entries, count, column, low, high, values.ptr, 4)
+                             : set_from(entries, count, column, low, high, values.ptr, 8);
+    return good ? ERR_OK : damaged(why, "value");
 }
 
 enum err packed_decode(struct slice bytes, struct entry *entries, size_t count, struct why *why)
