@@ -23,10 +23,20 @@ static void write_or_nil(struct buf *out, struct slice s)
         buf_add_str(out, "NIL");
 }
 
-/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil */
-static void write_params(struct buf *out, const struct mime_params *params)
+static bool names_charset(const struct mime_params *params)
 {
-    if (!params->count) {
+    for (size_t i = 0; i < params->count; i++)
+        if (slice_ieq(params->at[i].name, SLICE("charset")))
+            return true;
+    return false;
+}
+
+/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil; with `text` a charset that is not given
+ * is US-ASCII (RFC 2046 section 4.1.2), which is said. */
+static void write_params(struct buf *out, const struct mime_params *params, bool text)
+{
+    bool ascii = text && !names_charset(params);
+    if (!params->count && !ascii) {
         buf_add_str(out, "NIL");
         return;
     }
@@ -44,6 +54,8 @@ static void write_params(struct buf *out, const struct mime_params *params)
         buf_add_byte(out, ' ');
         imap_write_string(out, param->value);
     }
+    if (ascii)
+        buf_add_str(out, params->count ? " \"charset\" \"us-ascii\"" : "(\"charset\" \"us-ascii\"");
     buf_add_byte(out, ')');
 }
 
@@ -57,7 +69,7 @@ static void write_disposition(struct buf *out, const struct mime_disposition *di
     buf_add_byte(out, '(');
     imap_write_string(out, disposition->name);
     buf_add_byte(out, ' ');
-    write_params(out, &disposition->params);
+    write_params(out, &disposition->params, false);
     buf_add_byte(out, ')');
 }
 
@@ -95,24 +107,19 @@ static void write_multipart(struct writer *w, const struct mime_part *part)
     if (!w->extended)
         return;
     buf_add_byte(w->out, ' ');
-    write_params(w->out, &part->type.params);
+    write_params(w->out, &part->type.params, false);
     write_extension_tail(w->out, part);
 }
 
-/* media-basic / media-message / media-text, then body-fields up to the encoding. Text without any parameter
- * is US-ASCII (RFC 2045 section 5.2), which is said. */
+/* media-basic / media-message / media-text, then body-fields up to the encoding. */
 static void write_fields(struct writer *w, const struct mime_part *part)
 {
     struct buf *out = w->out;
-    bool is_plain = mime_is(part, SLICE("text"), SLICE_EMPTY) && !part->type.params.count;
     imap_write_string(out, part->opaque ? SLICE("application") : part->type.type);
     buf_add_byte(out, ' ');
     imap_write_string(out, part->opaque ? SLICE("octet-stream") : part->type.subtype);
     buf_add_byte(out, ' ');
-    if (is_plain)
-        buf_add_str(out, "(\"charset\" \"us-ascii\")");
-    else
-        write_params(out, &part->type.params);
+    write_params(out, &part->type.params, mime_is(part, SLICE("text"), SLICE_EMPTY));
     buf_add_byte(out, ' ');
     write_or_nil(out, part->id);
     buf_add_byte(out, ' ');
