@@ -17,6 +17,15 @@
 #define STRING(x)    STRING_OF(x)
 #define ANSWER_MAX   2048 /* octets of a tagged answer without its number sets */
 
+/* Store is told, so that a long search of a client that has gone ends too. */
+static void cancel(struct session *s, const struct call *call)
+{
+    ipc_cancel(call->link, call->request);
+    const struct wire_cancel message = {.request = call->request};
+    if (call->link == role_link(s->imap->run, ROLE_STORE))
+        (void)!wire_send(call->link, WIRE_CANCEL, &message); /* away: so is the search */
+}
+
 void imap_run_free(struct session *s)
 {
     struct run *run = s->run;
@@ -25,7 +34,7 @@ void imap_run_free(struct session *s)
     s->run = run->outer;
     for (size_t i = 0; run->calls && i < IMAP_CALLS; i++)
         if (run->calls[i].request)
-            ipc_cancel(run->calls[i].link, run->calls[i].request);
+            cancel(s, &run->calls[i]);
     free(run->calls);
     arena_free(&run->arena);
     free(run);

@@ -81,6 +81,7 @@ struct job_op {
     void (*work)(struct job *job);    /* on the account's strand; the account is open */
     void (*answer)(struct job *job);  /* on the loop; also when the account could not be opened */
     void (*discard)(struct job *job); /* instead of answer() when who asked is gone; may be NULL */
+    bool may_stop;                    /* long: WIRE_CANCEL ends it between two steps */
     uint32_t rights;                  /* of requests on a watch: needed beside RIGHT_READ */
     enum store_code absent;           /* where there is no such mailbox; STORE_CODE_NONE: NONEXISTENT */
 };
@@ -104,7 +105,9 @@ struct job {
     struct account_limits limits;
     enum err err;
     struct refusal refusal;
-    bool again; /* work() has a piece for answer() and wants to go on */
+    struct list asked; /* in store->stoppable, when the op may stop */
+    bool gone;         /* WIRE_CANCEL: nobody waits for the answer */
+    bool again;        /* work() has a piece for answer() and wants to go on */
     struct account_news news;
 };
 
@@ -133,6 +136,8 @@ void job_answer_result(struct job *job);
 uint32_t job_err(const struct job *job);
 uint32_t job_code(const struct job *job);
 struct slice job_text(const struct job *job);
+/* Handles WIRE_CANCEL. */
+bool jobs_on_cancel(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message);
 /* Jobs parked because `role` did not read. */
 void jobs_resume(struct store *store, enum role role);
 void store_fail(enum err *err, struct refusal *refusal, enum err what, enum store_code code,
@@ -382,6 +387,7 @@ struct store {
     size_t jobs;
     size_t shrinking; /* accounts that are giving memory back */
     struct list parked[ROLE_COUNT];
+    struct list stoppable;       /* struct job */
     uint64_t epochs[ROLE_COUNT]; /* how often the link went down */
     struct grants grants;
     struct slice asker; /* the account of the grant checked last: lives as long as the handler runs */

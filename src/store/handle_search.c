@@ -60,7 +60,7 @@ static void search_answer(struct job *job)
     } while (rest.len);
 }
 
-static const struct job_op search_op = {.work = search_work, .answer = search_answer};
+static const struct job_op search_op = {.work = search_work, .answer = search_answer, .may_stop = true};
 
 /* ---- sort and thread ---- */
 
@@ -144,8 +144,8 @@ static void arrange_answer(struct job *job)
     } while (rest.len);
 }
 
-static const struct job_op sort_op = {.work = sort_work, .answer = arrange_answer};
-static const struct job_op thread_op = {.work = thread_work, .answer = arrange_answer};
+static const struct job_op sort_op = {.work = sort_work, .answer = arrange_answer, .may_stop = true};
+static const struct job_op thread_op = {.work = thread_work, .answer = arrange_answer, .may_stop = true};
 
 /* ---- handlers ---- */
 

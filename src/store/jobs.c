@@ -17,7 +17,8 @@ void store_fail(enum err *err, struct refusal *refusal, enum err what, enum stor
 
 bool job_asker_is_there(const struct job *job)
 {
-    return job->link && job->epoch == job->store->epochs[job->role] && ipc_link_is_up(job->link);
+    return job->link && !job->gone && job->epoch == job->store->epochs[job->role] &&
+           ipc_link_is_up(job->link);
 }
 
 uint32_t job_err(const struct job *job)
@@ -75,6 +76,7 @@ static void finish(struct job *job)
         log_error("store.failed", LOG_STR("account", job->slot->address),
                   LOG_CSTR("request", wire_name(job->type)), LOG_WHY(&job->refusal.why));
     }
+    list_remove(&job->asked);
     job->store->jobs--;
     slot_release(job->slot);
     struct arena *arena = job->arena; /* the job lives in it */
@@ -102,6 +104,19 @@ static void done(void *arg)
         list_push_back(&job->store->parked[job->role], &job->node);
     else
         run(job);
+}
+
+bool jobs_on_cancel(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
+{
+    const struct wire_cancel *m = message;
+    struct store *store = ctx;
+    (void)packet;
+    LIST_EACH(&store->stoppable, node)
+    {
+        struct job *job = CONTAINER_OF(node, struct job, asked);
+        job->gone = job->gone || (job->link == link && job->request == m->request);
+    }
+    return true;
 }
 
 void jobs_resume(struct store *store, enum role role)
@@ -162,6 +177,8 @@ struct job *job_new(struct store *store, struct slot *slot, const struct job_op 
     job->limits = quotas_of(store->quotas, slot->address);
     if (packet)
         copy_message(job, packet);
+    if (op->may_stop)
+        list_push_back(&store->stoppable, &job->asked);
     store->jobs++;
     slot_hold(slot);
     return job;

@@ -79,6 +79,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_EXPUNGE, message_on_expunge},
     {WIRE_COPY, message_on_copy},
     {WIRE_APPEND, deliver_on_append},
+    {WIRE_CANCEL, jobs_on_cancel},
     {WIRE_SEARCH, message_on_search},
     {WIRE_SORT, message_on_sort},
     {WIRE_THREAD, message_on_thread},
@@ -111,6 +112,7 @@ static void *load(struct role_run *run, struct why *why)
     store->quotas = quotas_new(run, false);
     for (size_t i = 0; i < ROLE_COUNT; i++)
         list_init(&store->parked[i]);
+    list_init(&store->stoppable);
     store->queued = buf_new(STORE_QUEUED_MAX);
     return store;
 }

@@ -156,8 +156,9 @@ static enum err look_at(struct search *s, struct account *account, uint64_t inde
     return subject_error(s->subject, why);
 }
 
-/* The clock is asked once for so many messages. */
-#define SEARCH_STRIDE 64
+/* The clock is asked once for so many messages, unless texts are looked through: one may take long. */
+#define SEARCH_STRIDE    64
+#define SEARCH_COST_TEXT 3 /* of a node that does that */
 
 enum err search_step(struct search *s, struct account *account, uint64_t budget_ns, bool *done,
                      struct why *why)
@@ -169,9 +170,10 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
     s->open = m;
     uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
     uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
+    uint64_t stride = s->root->cost >= SEARCH_COST_TEXT ? 1 : SEARCH_STRIDE;
     err = db_read_begin(account->db, why);
     for (; !err && at < count && m->view->image->entries[at].uid <= s->max_uid; at++) {
-        if (++seen % SEARCH_STRIDE == 0 && clock_mono_ns() > end)
+        if (seen++ % stride == stride - 1 && seen > 1 && clock_mono_ns() > end)
             break;
         if (view_alive(m->view, at))
             err = look_at(s, account, at, why);

@@ -202,6 +202,12 @@ struct wire_appended {
     struct slice text;
 };
 
+/* A notice: nobody waits for the answer to this request of the same link any more; a long one may end early.
+ */
+struct wire_cancel {
+    uint32_t request;
+};
+
 /* program: imap_search_encode(). Only messages with UID up to max_uid (the session's view). */
 struct wire_search {
     struct grant grant;

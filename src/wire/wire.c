@@ -236,6 +236,7 @@ static const struct row table[WIRE_COUNT] = {
         BYTES(wire_append, messages, WIRE_BLOB_MAX)),
     ROW(WIRE_APPENDED, STORE, IMAP | HTTP, wire_appended, U32(wire_appended, err), U32(wire_appended, code),
         U32(wire_appended, uidvalidity), U32(wire_appended, uid), BYTES(wire_appended, text, WIRE_TEXT_MAX)),
+    ROW(WIRE_CANCEL, IMAP | HTTP, STORE, wire_cancel, U32(wire_cancel, request)),
     ROW(WIRE_SEARCH, IMAP | HTTP, STORE, wire_search, GRANT(wire_search), U64(wire_search, watch),
         U32(wire_search, max_uid), BYTES(wire_search, program, WIRE_BLOB_MAX)),
     ROW(WIRE_SEARCHED, STORE, IMAP | HTTP, wire_searched, U32(wire_searched, err), U32(wire_searched, code),

@@ -128,6 +128,7 @@ enum wire_type {
     WIRE_COPIED,
     WIRE_APPEND,
     WIRE_APPENDED,
+    WIRE_CANCEL,
     WIRE_SEARCH,
     WIRE_SEARCHED,
     WIRE_SORT,

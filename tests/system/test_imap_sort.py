@@ -1,6 +1,11 @@
 """SORT, THREAD and what searches answer: RFC 5256, 5957, 5267 (ESORT), 5182 (SEARCHRES), 9394 (PARTIAL)."""
+import os
 import re
+import socket
+import struct
+import time
 
+import mail
 import pytest
 
 from conftest import FREE
@@ -200,3 +205,35 @@ def test_pipelined(box):
     while not lines or not lines[-1].startswith(b"p3 "):
         lines.append(box.response())
     assert [line[:12] for line in lines[1:2]] == [b"* 2 FETCH (U"] and lines[3].strip() == b"* SORT 2", lines
+
+
+def cpu(pid):
+    """Seconds of CPU time of a process."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_client_gone(server):
+    """A search that takes minutes ends when its client goes."""
+    client = Imap(server.ports["imap"])
+    address, password = list(FREE.items())[1]
+    assert client.login(address, password).status == "OK"
+    for _ in range(100):
+        client.append("INBOX", mail.plain(body=("etaoin shrdlu " * 5 + "\r\n") * 3000))
+    client.ok("SELECT INBOX")
+    keys = " ".join([f"NOT TEXT {a}{b}" for a in "~^|`" for b in "~^|`!"] * 45)
+    client.send(f"s UID SORT (SUBJECT) UTF-8 {keys}\r\n".encode())
+    store = server.roles()["store"]
+    begun = cpu(store)
+    deadline = time.monotonic() + 10
+    while cpu(store) < begun + 0.3:
+        assert time.monotonic() < deadline, "not busy"
+        time.sleep(0.05)
+    assert client.quiet(0.01), "it was over before the client went"
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not a half-closed connection
+    client.close()
+    time.sleep(0.5)
+    before = cpu(store)
+    time.sleep(1)
+    assert cpu(store) - before < 0.3
