@@ -95,8 +95,8 @@ void pop3_done(struct pop3 *p);
 /* Around everything that enters a session from outside: the session may be freed in leave. */
 void pop3_enter(struct pop3 *p);
 void pop3_leave(struct pop3 *p);
-/* Sends a request to store and waits for the answer. */
-void pop3_call(struct pop3 *p, enum wire_type type, const void *message, pop3_answered *answered);
+/* Sends a request to store, with a descriptor (-1: none; it stays the caller's), and waits for the answer. */
+void pop3_call(struct pop3 *p, enum wire_type type, const void *message, int fd, pop3_answered *answered);
 bool pop3_may_login(const struct pop3 *p);
 
 /* ---- commands ---- */

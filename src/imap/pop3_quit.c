@@ -1,10 +1,11 @@
 /* pop3_quit.c: QUIT and the UPDATE state (RFC 1939 section 6): what was deleted goes, in one commit that is
  * on disk before the answer; what was read is \Seen for IMAP. */
+#include "base/io.h"
 #include "base/log.h"
 #include "imap/pop3.h"
 
-/* Ranges of one request; more than that many islands of deleted messages take several commits. */
-#define RANGES_MAX 7000
+#define FLAGS_RANGES  7000                  /* of one request to set \Seen */
+#define REMOVE_RANGES (WIRE_REMOVE_MAX / 8) /* more islands of deleted messages take a second commit */
 
 static void remove_deleted(struct pop3 *p);
 static void mark_read(struct pop3 *p);
@@ -24,10 +25,10 @@ static bool is_deleted(const struct pop3_drop *drop, uint32_t number)
 
 /* UIDs of the next messages for which `is` holds, from the cursor on, neighbours as one range. Between two
  * neighbours of the view there is no other message, whatever their UIDs. False at the end. */
-static bool take_ranges(struct pop3_drop *drop, bool (*is)(const struct pop3_drop *, uint32_t),
+static bool take_ranges(struct pop3_drop *drop, bool (*is)(const struct pop3_drop *, uint32_t), size_t most,
                         struct buf *pairs)
 {
-    for (size_t count = 0; count < RANGES_MAX && drop->cursor <= drop->count; count++) {
+    for (size_t count = 0; count < most && drop->cursor <= drop->count; count++) {
         uint32_t from = drop->cursor;
         while (from <= drop->count && !is(drop, from))
             from++;
@@ -68,18 +69,35 @@ static void on_removed(struct pop3 *p, enum err err, struct ipc_packet *packet)
                       : "-ERR [SYS/TEMP] Deleted messages were not removed");
 }
 
+/* Lists longer than a packet go as sealed memory. */
+static enum err ask_to_remove(struct pop3 *p, struct slice pairs)
+{
+    struct wire_remove remove = {.grant = p->grant, .watch = p->drop->mailbox->watch, .uids = pairs};
+    AUTO_FD int fd = -1;
+    if (pairs.len > WIRE_BLOB_MAX) {
+        remove.uids = SLICE_EMPTY;
+        enum err err = io_memfd("remove", &fd, NULL);
+        if (!err)
+            err = io_write_all(fd, pairs, NULL);
+        if (!err)
+            err = io_seal(fd, NULL);
+        if (err)
+            return err;
+    }
+    pop3_call(p, WIRE_REMOVE, &remove, fd, on_removed);
+    return ERR_OK;
+}
+
 static void remove_deleted(struct pop3 *p)
 {
     struct pop3_drop *drop = p->drop;
-    AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
-    if (!drop->deleted || !take_ranges(drop, is_deleted, &pairs)) {
+    AUTO_BUF struct buf pairs = buf_new(WIRE_REMOVE_MAX);
+    if (!drop->deleted || !take_ranges(drop, is_deleted, REMOVE_RANGES, &pairs)) {
         drop->cursor = 1;
         mark_read(p);
-        return;
+    } else if (ask_to_remove(p, buf_slice(&pairs)) != ERR_OK) {
+        pop3_bye(p, "-ERR [SYS/TEMP] Deleted messages were not removed");
     }
-    const struct wire_expunge expunge = {
-        .grant = p->grant, .watch = drop->mailbox->watch, .any = 1, .uids = buf_slice(&pairs)};
-    pop3_call(p, WIRE_EXPUNGE, &expunge, on_removed);
 }
 
 /* Nobody waits for \Seen: that it could not be set is no failure of QUIT. */
@@ -97,7 +115,7 @@ static void mark_read(struct pop3 *p)
 {
     struct pop3_drop *drop = p->drop;
     AUTO_BUF struct buf pairs = buf_new(WIRE_BLOB_MAX);
-    if (!drop->read || !take_ranges(drop, is_to_be_marked, &pairs)) {
+    if (!drop->read || !take_ranges(drop, is_to_be_marked, FLAGS_RANGES, &pairs)) {
         say_goodbye(p);
         return;
     }
@@ -106,7 +124,7 @@ static void mark_read(struct pop3 *p)
                                            .mode = FLAGS_ADD,
                                            .flags = IMAGE_SEEN,
                                            .uids = buf_slice(&pairs)};
-    pop3_call(p, WIRE_FLAGS_STORE, &store, on_marked);
+    pop3_call(p, WIRE_FLAGS_STORE, &store, -1, on_marked);
 }
 
 void pop3_cmd_quit(struct pop3 *p, const struct pop3_command *command)

@@ -122,5 +122,5 @@ void pop3_cmd_retr(struct pop3 *p, const struct pop3_command *command)
     buf_add_le64(&id, pop3_drop_entry(drop, command->number)->message);
     const struct wire_body_open open = {
         .grant = p->grant, .watch = drop->mailbox->watch, .messages = buf_slice(&id)};
-    pop3_call(p, WIRE_BODY_OPEN, &open, on_file);
+    pop3_call(p, WIRE_BODY_OPEN, &open, -1, on_file);
 }

@@ -257,12 +257,12 @@ static void on_answer(void *ctx, enum err err, struct ipc_packet *packet)
     pop3_leave(p);
 }
 
-void pop3_call(struct pop3 *p, enum wire_type type, const void *message, pop3_answered *answered)
+void pop3_call(struct pop3 *p, enum wire_type type, const void *message, int fd, pop3_answered *answered)
 {
     p->waits = true;
     p->answered = answered;
     p->link = role_link(p->caller.imap->run, ROLE_STORE);
-    p->request = wire_call(p->link, type, message, WAIT_MS, on_answer, p);
+    p->request = wire_call_fds(p->link, type, message, &fd, fd >= 0, WAIT_MS, on_answer, p);
 }
 
 /* ---- callbacks of the stream ---- */

@@ -346,6 +346,9 @@ store_handler message_on_facts, message_on_open, message_on_flags, message_on_ex
 /* Starts a job for a request under a grant and a watch. */
 bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                    const struct grant *grant, uint64_t id, const struct job_op *op);
+/* Pairs, ascending, not overlapping: what the walks rely on. */
+bool message_uids_are_sane(struct slice uids);
+store_handler remove_on_remove;
 store_handler metadata_on_get, metadata_on_set, listen_on_listen;
 store_handler acl_on_get, acl_on_set;
 store_handler url_on_open, url_on_fetch, url_on_sign, url_on_reset;

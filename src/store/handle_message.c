@@ -266,8 +266,7 @@ static void expunge_work(struct job *job)
     if (!mailbox)
         return;
     struct wire_expunged *expunged = ARENA_NEW(job->arena, struct wire_expunged);
-    job->err = m->any ? alter_remove(job->account, mailbox, m->uids, &expunged->count, &job->refusal)
-                      : alter_expunge(job->account, mailbox, m->uids, &expunged->count, &job->refusal);
+    job->err = alter_expunge(job->account, mailbox, m->uids, &expunged->count, &job->refusal);
     expunged->modseq = mailbox->modseq;
     job->state = expunged;
 }
@@ -282,9 +281,6 @@ static void expunge_answer(struct job *job)
 
 static const struct job_op expunge_op = {
     .work = expunge_work, .answer = expunge_answer, .rights = RIGHT_EXPUNGE};
-/* What goes without \Deleted could have been given it. */
-static const struct job_op remove_op = {
-    .work = expunge_work, .answer = expunge_answer, .rights = RIGHT_EXPUNGE | RIGHT_DELETED_FLAG};
 
 /* ---- copy and move ---- */
 
@@ -380,8 +376,7 @@ bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet
     return true;
 }
 
-/* Pairs, ascending, not overlapping: what the walks rely on. */
-static bool uids_are_sane(struct slice uids)
+bool message_uids_are_sane(struct slice uids)
 {
     uint32_t first, last, before = 0;
     while (wire_range_take(&uids, &first, &last)) {
@@ -409,16 +404,15 @@ bool message_on_open(void *ctx, struct ipc_link *link, struct ipc_packet *packet
 bool message_on_flags(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_flags_store *m = message;
-    return m->mode <= FLAGS_REMOVE && uids_are_sane(m->uids) &&
+    return m->mode <= FLAGS_REMOVE && message_uids_are_sane(m->uids) &&
            message_start(ctx, link, packet, &m->grant, m->watch, &flags_op);
 }
 
 bool message_on_expunge(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_expunge *m = message;
-    bool named = !m->any || m->uids.len > 0; /* never everything by mistake */
-    return named && uids_are_sane(m->uids) &&
-           message_start(ctx, link, packet, &m->grant, m->watch, m->any ? &remove_op : &expunge_op);
+    return message_uids_are_sane(m->uids) &&
+           message_start(ctx, link, packet, &m->grant, m->watch, &expunge_op);
 }
 
 bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
@@ -427,7 +421,7 @@ bool message_on_copy(void *ctx, struct ipc_link *link, struct ipc_packet *packet
     struct store *store = ctx;
     struct watch *w;
     bool absent = false;
-    if (!packet->request || !uids_are_sane(m->uids) ||
+    if (!packet->request || !message_uids_are_sane(m->uids) ||
         !store_check_watch(store, link, packet, &m->grant, m->watch, &copy_op, &w))
         return false;
     if (!w)

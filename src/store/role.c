@@ -77,6 +77,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_URL_RESET, url_on_reset},
     {WIRE_FLAGS_STORE, message_on_flags},
     {WIRE_EXPUNGE, message_on_expunge},
+    {WIRE_REMOVE, remove_on_remove},
     {WIRE_COPY, message_on_copy},
     {WIRE_APPEND, deliver_on_append},
     {WIRE_CANCEL, jobs_on_cancel},

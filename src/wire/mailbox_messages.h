@@ -145,12 +145,10 @@ struct wire_flags_stored {
     struct slice text;
 };
 
-/* Messages with \Deleted, of `uids` (pairs) or of all when empty. any: those of `uids`, which are not empty
- * then, with or without \Deleted. One commit. */
+/* Messages with \Deleted, of `uids` (pairs) or of all when empty. */
 struct wire_expunge {
     struct grant grant;
     uint64_t watch;
-    uint32_t any;
     struct slice uids;
 };
 
@@ -164,6 +162,16 @@ struct wire_expunged {
 
 /* expect: so many messages; when some of them are gone nothing is done (EXPUNGEISSUED). 0: those that are
  * there. */
+/* The messages of `uids` (pairs), with or without \Deleted, in one commit; answered with WIRE_EXPUNGED. More
+ * pairs than a packet holds come as descriptor 0, in sealed memory of at most WIRE_REMOVE_MAX bytes; `uids`
+ * is empty then. */
+#define WIRE_REMOVE_MAX (8u << 20)
+struct wire_remove {
+    struct grant grant;
+    uint64_t watch;
+    struct slice uids;
+};
+
 struct wire_copy {
     struct grant grant;
     uint64_t watch;

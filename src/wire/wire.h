@@ -124,6 +124,7 @@ enum wire_type {
     WIRE_FLAGS_STORED,
     WIRE_EXPUNGE,
     WIRE_EXPUNGED,
+    WIRE_REMOVE,
     WIRE_COPY,
     WIRE_COPIED,
     WIRE_APPEND,

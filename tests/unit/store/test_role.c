@@ -691,6 +691,86 @@ static void test_grants(void **state)
     rig_free(rig);
 }
 
+static void on_removed(void *ctx, enum err err, struct ipc_packet *packet)
+{
+    struct wire_expunged m = {.count = UINT32_MAX};
+    if (!err)
+        assert_int_equal(wire_decode(WIRE_EXPUNGED, packet->body, &m), ERR_OK);
+    *(uint32_t *)ctx = m.count;
+}
+
+/* REMOVE with its UIDs in memory of `len` bytes: how many went, UINT32_MAX when the link broke. */
+static uint32_t remove_listed(struct rig *rig, uint64_t watch, const uint8_t *pairs, size_t len, bool sealed)
+{
+    const struct wire_remove m = {.grant = grant_of(1), .watch = watch};
+    uint32_t count = UINT32_MAX - 1;
+    int fd = -1;
+    assert_int_equal(io_memfd("remove", &fd, NULL), ERR_OK);
+    assert_int_equal(io_write_all(fd, slice_make(pairs, len), NULL), ERR_OK);
+    assert_true(!sealed || io_seal(fd, NULL) == ERR_OK);
+    (void)wire_call_fds(rig->peers[ROLE_IMAP], WIRE_REMOVE, &m, &fd, 1, RIG_PATIENCE_MS, on_removed, &count);
+    (void)close(fd);
+    while (count == UINT32_MAX - 1)
+        rig_turn(rig);
+    rig_for(rig, 20);
+    return count;
+}
+
+/* What is named goes without \Deleted. A list in memory is believed only when nobody can change it, and is as
+ * orderly as one in a packet; nothing named is not everything. */
+static void test_remove(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t pairs[4];
+        size_t len;
+        bool sealed;
+    } bad[] = {
+        {{2, 3}, 8, false}, {{2, 3}, 7, true}, {{3, 2}, 8, true}, {{4, 4, 2, 2}, 16, true}, {{0}, 0, true}};
+    struct seen seen;
+    struct rig *rig = start(&seen);
+    AUTO_BUF struct buf uids = buf_new(100), none = buf_new(8);
+    struct rig_answer a;
+    struct wire_expunged gone;
+    all_told(rig);
+    give(rig, 1, ROLE_IMAP, ANN);
+    for (uint64_t i = 1; i <= 5; i++)
+        append(rig, i, "Sent");
+    struct selected s = sel(rig, 1, "Sent");
+    const struct wire_remove one = {.grant = grant_of(1), .watch = s.m.watch, .uids = pair(&uids, 5, 70)};
+    rig_ask(rig, ROLE_IMAP, WIRE_REMOVE, &one, &a);
+    rig_get(rig, &a, WIRE_EXPUNGED, &gone);
+    assert_int_equal(gone.count, 1);
+    const uint32_t listed[] = {1, 1, 3, 4};
+    assert_int_equal(remove_listed(rig, s.m.watch, (const uint8_t *)listed, sizeof listed, true), 3);
+    assert_int_equal(image_read(&s.image->entries[1]).flags & IMAGE_EXPUNGED, 0);
+    assert_int_equal(rig->condemned, 0);
+    munmap(s.image, s.size);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rig_connect(rig, ROLE_IMAP);
+        rig_for(rig, 20);
+        s = sel(rig, 1, "Sent");
+        assert_int_equal(s.m.err, ERR_OK);
+        uint32_t count =
+            remove_listed(rig, s.m.watch, (const uint8_t *)bad[i].pairs, bad[i].len, bad[i].sealed);
+        assert_int_equal(count, UINT32_MAX);
+        assert_int_equal(rig->condemned, 1u << ROLE_IMAP);
+        rig->condemned = 0;
+        munmap(s.image, s.size);
+    }
+    rig_connect(rig, ROLE_IMAP);
+    rig_for(rig, 20);
+    s = sel(rig, 1, "Sent");
+    const struct wire_remove all = {.grant = grant_of(1), .watch = s.m.watch, .uids = buf_slice(&none)};
+    rig_ask(rig, ROLE_IMAP, WIRE_REMOVE, &all, &a);
+    rig_until(rig, &a.done);
+    assert_int_equal(a.err, ERR_LATER);
+    rig_for(rig, 20);
+    assert_int_equal(rig->condemned, 1u << ROLE_IMAP);
+    munmap(s.image, s.size);
+    rig_free(rig);
+}
+
 /* A watch belongs to the account of its grant. */
 static void test_foreign_watch(void **state)
 {
@@ -770,8 +850,8 @@ int main(void)
         cmocka_unit_test(test_queue_leftovers), cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_session),         cmocka_unit_test(test_append_sets),
         cmocka_unit_test(test_image_moves),     cmocka_unit_test(test_grants),
-        cmocka_unit_test(test_foreign_watch),   cmocka_unit_test(test_restart),
-        cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_remove),          cmocka_unit_test(test_foreign_watch),
+        cmocka_unit_test(test_restart),         cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
