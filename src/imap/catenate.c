@@ -75,7 +75,7 @@ bool imap_catenate_send(struct session *s)
 /* ---- the file ---- */
 
 /* Cuts the part out; false: there is no such part. */
-static bool take_part(struct append *a, const struct imap_section *section, struct fetch_file *file,
+static bool take_part(struct append *a, const struct imap_section *section, struct fetch_file file,
                       struct slice facts)
 {
     AUTO_ARENA struct arena *arena = arena_new(IMAP_RUN_ARENA);
@@ -83,8 +83,8 @@ static bool take_part(struct append *a, const struct imap_section *section, stru
     struct why why;
     if (facts_decode_in(arena, facts, &decoded, &why) != ERR_OK)
         return false;
-    file->facts = &decoded;
-    return fetch_section_open(file, section, false, &a->part_fd, &a->part_offset, &a->part_left, &why) ==
+    file.facts = &decoded;
+    return fetch_section_open(&file, section, false, &a->part_fd, &a->part_offset, &a->part_left, &why) ==
                ERR_OK &&
            a->part_fd >= 0;
 }
@@ -106,7 +106,7 @@ static void on_file(struct session *s, void *arg, enum err err, struct ipc_packe
         bool there =
             !reply.err && file.fd >= 0 &&
             fetch_take_facts(reply.facts, packet->fd_count > 1 ? packet->fds[1] : -1, &facts, &facts_len) &&
-            take_part(a, section, &file, slice_make(facts, facts_len));
+            take_part(a, section, file, slice_make(facts, facts_len));
         if (!there)
             refuse_url(s, url_of(a));
         io_close(&file.fd);

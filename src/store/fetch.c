@@ -23,9 +23,10 @@ static void add_row(struct buf *rows, uint32_t want, uint64_t id, const struct d
         row.large = !facts_front(row.facts, want & FACTS_WANT_PREVIEW, &row.front);
         size_t before = rows->len;
         facts_row_add(rows, want, &row);
-        if (rows->len - before + FETCH_ROW_HEAD <= WIRE_BLOB_MAX)
-            return;
+        if (buf_ok(rows) ? rows->len - before + FETCH_ROW_HEAD <= WIRE_BLOB_MAX : before > 0)
+            return; /* when it only came too late for this packet, fetch_row() takes it off again */
         buf_truncate(rows, before);
+        rows->overflow = false;
         row.large = true;
     }
     facts_row_add(rows, want, &row);

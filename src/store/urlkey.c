@@ -55,9 +55,9 @@ enum err urlkey_sign(struct account *account, uint64_t mailbox, struct slice tex
     uint8_t key[URLKEY_LEN];
     bool found = false;
     enum err err = read_key(account, mailbox, key, &found, why);
-    if (!err && !found && !fresh)
+    if (!err && !found && !fresh) {
         err = err_set(why, ERR_ABSENT, "no URL of the mailbox is signed");
-    if (!err && !found) {
+    } else if (!err && !found) {
         memcpy(key, fresh, URLKEY_LEN);
         err = run_alone(account, "INSERT OR REPLACE INTO urlkey (mailbox, key) VALUES (?, ?)",
                         DB_ARGS(DB_U64(mailbox), DB_BLOB(slice_make(key, URLKEY_LEN))), why);

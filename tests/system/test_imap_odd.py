@@ -176,3 +176,28 @@ def test_answers_agree_with_each_other(both):
         for part in ("1", "1.1"):
             if get(f"BODY[{part}.HEADER]") != "NIL":
                 assert get(f"BODY[{part}.HEADER]") + get(f"BODY[{part}.TEXT]") == get(f"BODY[{part}]"), (name, part)
+
+
+def test_more_than_fits_anywhere(server):
+    """Structures beyond every bound: each FETCH has an answer, and sessions, packets and memory stay whole."""
+    parts = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(b"--b\r\n\r\npart %d\r\n" % n for n in range(3000)) + b"--b--\r\n"
+    nested = b"".join(b"Content-Type: multipart/mixed; boundary=d%d\r\n\r\n--d%d\r\n" % (n, n) for n in range(400)) + b"\r\nx\r\n"
+    messages = b"Content-Type: message/rfc822\r\n\r\n" * 500 + b"Subject: x\r\n\r\nx"
+    header = b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(5000)) + b"Subject: end\r\n\r\nbody"
+    named = b"Subject: a\r\nContent-Type: text/plain" + b"".join(b"; p%d=%s" % (n, b"v" * 50) for n in range(5000)) + b"\r\n\r\nx"
+    people = b"To: " + b", ".join(b"u%d@x.test" % n for n in range(60000)) + b"\r\n\r\nx"
+    big = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(
+        b"--b\r\nContent-Type: application/x; name=%s\r\n\r\nx\r\n" % (b"n" * 90) for _ in range(600)) + b"--b--\r\n"
+    client = Imap(server.ports["imap"], timeout=30)
+    client.login("t10@example.test", "pw-10")
+    for message in (parts, nested, messages, header, named, people, big):
+        assert client.append("INBOX", message).status == "OK"
+    client.ok("SELECT INBOX")
+    deep = ".".join(["1"] * 60)
+    for items in ("BODYSTRUCTURE", "BODY", "ENVELOPE", "(ENVELOPE BODYSTRUCTURE BODY PREVIEW BODY.PEEK[HEADER.FIELDS (SUBJECT TO)])", "BODY.PEEK[1000]",
+                  "BODY.PEEK[3000]", f"BODY.PEEK[{deep}]", "BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT)]", "BINARY.PEEK[1]", "BINARY.SIZE[1.1]", "BODY.PEEK[1.MIME]"):
+        for numbers in ("1", "1:7", "7:1"):
+            rows = [line for line in client.ok(f"FETCH {numbers} {items}").untagged if b" FETCH (" in line]
+            assert len(rows) == (1 if numbers == "1" else 7), (items, numbers, len(rows))
+    tokens(client.ok("FETCH 7 BODYSTRUCTURE").untagged[0].partition(b" FETCH ")[2])
+    assert client.ok("FETCH 1 BODY.PEEK[]").untagged[0].partition(b"}\r\n")[2][:-1] == parts
