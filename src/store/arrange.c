@@ -205,7 +205,7 @@ static uint64_t key_value(const struct arrange *a, const struct sortkeys *keys, 
     case IMAP_SORT_RELEVANCY:
         return 100 - score_of(a, index);
     default:
-        return ranks[sortkeys_text(keys, column_of(key), f->message)];
+        return ranks ? ranks[sortkeys_text(keys, column_of(key), f->message)] : 0;
     }
 }
 

@@ -18,6 +18,7 @@
 #define OPEN_IDS    64         /* ids given out that may still come to the index out of order */
 #define RUN_ARENA   (32u << 20)
 #define FACTS_ARENA (4u << 20)
+#define ID_MAX      1024 /* longer ones are taken as they are */
 #define WORDS       (SORTKEY_CHUNK / 64)
 
 /* Texts that are compared with each other share their numbers. */
@@ -62,9 +63,28 @@ struct load {
 /* For ids on disk: no secret. Who wants two ids to be taken for one need only write the same id twice. */
 static const struct hash_key id_key = {0x726f636b646f7665, 0x7468726561647331};
 
+/* RFC 5256 section 3: <"a"@b> is <a@b>. */
+static struct slice unquoted(struct slice id, uint8_t room[ID_MAX])
+{
+    bool quoted = false;
+    size_t len = 0;
+    if (id.len > ID_MAX || slice_find(id, '"') < 0)
+        return id;
+    for (size_t i = 0; i < id.len; i++) {
+        if (id.ptr[i] == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        i += quoted && id.ptr[i] == '\\' && i + 1 < id.len;
+        room[len++] = id.ptr[i];
+    }
+    return slice_make(room, len);
+}
+
 static uint64_t hash_id(struct slice id)
 {
-    uint64_t hash = id.len ? hash_sip(&id_key, id) : 0;
+    uint8_t room[ID_MAX];
+    uint64_t hash = id.len ? hash_sip(&id_key, unquoted(id, room)) : 0;
     return id.len && !hash ? 1 : hash;
 }
 

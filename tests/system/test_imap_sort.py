@@ -113,6 +113,17 @@ def test_thread(box):
     assert box.ok("UID THREAD REFS UTF-8 UID 4:5").find(rb"\* THREAD (.*)")[1].strip() == b"(5)(4)"
 
 
+def test_quoted_ids(box):
+    """Section 3: quoting makes no other message id; letter case does."""
+    box.ok("CREATE ids")
+    for ident, references in (('"a b\\"c"@t', ""), ("x@t", '<"a b\\"c"@t>'), ("plain@t", ""), ("y@t", '<"plain"@t>'), ("z@t", "<PLAIN@t>")):
+        box.append("ids", f"Message-ID: <{ident}>\r\n{references and 'References: '}{references}{references and chr(13) + chr(10)}\r\nbody\r\n")
+    box.ok("SELECT ids")
+    got = thread(box, "REFS")
+    box.ok("SELECT sorting")
+    assert got == "(1 2)(3 4)(5)"
+
+
 def test_esort(box):
     assert re.fullmatch(r'\(TAG "\w+"\) ALL 5,2,4,3,1,6:7', extended(box.ok("SORT RETURN () (DATE) UTF-8 ALL")))
     assert extended(box.ok("UID SORT RETURN (MIN MAX COUNT) (REVERSE DATE) UTF-8 ALL")).endswith(") UID MIN 8 MAX 6 COUNT 7")
