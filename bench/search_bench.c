@@ -14,6 +14,7 @@
 #include "scan/scan_message.h"
 #include "settings/metrics.h"
 #include "store/account.h"
+#include "store/fulltext.h"
 #include "store/search.h"
 #include "store/text.h"
 
@@ -330,6 +331,15 @@ int main(int argc, char **argv)
         make(account, m, messages);
     if (account_view(account, m->id, &m, &why))
         die("view", &why);
+    account->fulltext_off = true;
+    (void)printf("without the index:\n");
+    searches(account, m);
+    account->fulltext_off = false;
+    uint64_t blocks, begun = cpu_ns();
+    if (fulltext_rebuild(account, &blocks, &why))
+        die("index", &why);
+    (void)printf("with the index: %llu blocks made in %.1f s\n", (unsigned long long)blocks,
+                 (double)(cpu_ns() - begun) / 1e9);
     searches(account, m);
     account_free(&account);
     io_close(&root.dir);

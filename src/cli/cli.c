@@ -95,11 +95,11 @@ static const struct cli_command commands[] = {
      "log\n"
      "(supervisor.reloaded, or supervisor.reload_failed with the reason).\nExample: rockdove -c "
      "rockdove.yaml reload"},
-    {"store", cmd_store, "verify [ACCOUNT] | rebuild ACCOUNT",
+    {"store", cmd_store, "verify [ACCOUNT] | rebuild ACCOUNT | index ACCOUNT",
      "check or rebuild the mail store while the server is stopped",
      "verify: every row has its file, every file a row, sizes and checksums agree. rebuild: a new index from "
      "the\n"
-     "message files; docs/store.md says what it keeps. Exit code 1 when something is wrong.\n"
+     "message files; docs/store.md says what it keeps. index: the full-text index anew, at once. Exit code 1 when something is wrong.\n"
      "Example: rockdove -c rockdove.yaml store verify"},
     {"roles", cmd_roles, "", "the processes, what each may do and whom it may talk to",
      "Example: rockdove roles"},

@@ -85,6 +85,8 @@ static enum err set_up(struct db *db, unsigned flags, struct why *why)
     if (!err && !(flags & DB_READ_ONLY))
         err =
             db_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0", why);
+    if (!err && flags & DB_DISPOSABLE)
+        err = db_exec(db, "PRAGMA synchronous=OFF", why);
     if (!err)
         err = db_exec(db, "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON", why);
     db_cache_size(db, DB_CACHE_KIB);

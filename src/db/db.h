@@ -48,9 +48,10 @@ struct db_schema {
 };
 
 enum db_flag {
-    DB_EXCLUSIVE = 1, /* only this connection, ever: no lock calls and no shared memory file */
-    DB_EXISTING = 2,  /* ERR_ABSENT instead of making a new file */
-    DB_READ_ONLY = 4  /* for looking at a database nobody has open; never migrates (older is ERR_REFUSED) */
+    DB_EXCLUSIVE = 1,  /* only this connection, ever: no lock calls and no shared memory file */
+    DB_EXISTING = 2,   /* ERR_ABSENT instead of making a new file */
+    DB_DISPOSABLE = 8, /* nothing is synced: for what is made again when a crash has torn it */
+    DB_READ_ONLY = 4   /* for looking at a database nobody has open; never migrates (older is ERR_REFUSED) */
 };
 
 /* Opens the file at `path` (relative to the working folder) and brings its schema up to date: a snapshot

@@ -194,6 +194,7 @@ static void write_row(struct session *s, struct fetch_batch *batch, const struct
     m.facts.bodystructure = row->front.bodystructure;
     m.facts.headers = row->front.headers;
     m.facts.preview = row->front.preview;
+    m.thread = row->thread;
     if (write_one(s, &m))
         return;
     *queue_room(f, 1) = m.message;

@@ -310,8 +310,7 @@ void imap_cmd_list(struct session *s)
         return;
     }
     bool rights = a->returns & IMAP_LIST_RETURN_MYRIGHTS;
-    if ((rights && !imap_capability_has(s, CAP_LIST_MYRIGHTS)) ||
-        (a->status & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE))) {
+    if ((rights && !imap_capability_has(s, CAP_LIST_MYRIGHTS)) || !imap_status_known(s, a->status)) {
         imap_session_done(s, "BAD Unknown LIST return option");
         return;
     }

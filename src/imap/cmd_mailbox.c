@@ -7,6 +7,7 @@
 #include "imap/command.h"
 #include "imap/status.h"
 #include "wire/mailbox.h"
+#include "wire/objectid.h"
 
 /* A name that ends with the delimiter says that names below it will follow (RFC 9051 section 6.3.4). */
 static struct slice without_delimiter(struct slice name)
@@ -62,6 +63,26 @@ static void tell_name(struct session *s)
         imap_list_write(s, attributes, name, old);
 }
 
+static struct slice created_name(const struct session *s)
+{
+    return without_delimiter(s->run->command.create.mailbox);
+}
+
+/* What the new mailbox is called for ever (RFC 8474 section 4.1). Who may not look at it is not told. */
+static void on_created(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
+{
+    (void)arg;
+    struct wire_mbox_rows rows;
+    struct mailbox_row row;
+    AUTO_BUF struct buf id = buf_new(OBJECTID_MAX);
+    if (wire_answer(err, packet, WIRE_MBOX_ROWS, &rows) || rows.err || !mailbox_row_take(&rows.rows, &row)) {
+        imap_session_done(s, "OK Create completed");
+        return;
+    }
+    object_mailbox(&id, row.tag, row.id, row.uidvalidity);
+    imap_session_done(s, "OK [MAILBOXID (%.*s)] Create completed", SLICE_ARG(buf_slice(&id)));
+}
+
 static void on_done(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     (void)arg;
@@ -79,6 +100,11 @@ static void on_done(struct session *s, void *arg, enum err err, struct ipc_packe
         follow_rename(s);
     if (s->rev2)
         tell_name(s);
+    if (s->run->command.verb == IMAP_CREATE && imap_capability_has(s, CAP_OBJECTID)) {
+        const struct wire_mbox_name name = {.grant = s->grant, .name = created_name(s)};
+        imap_session_ask(s, ROLE_STORE, WIRE_MBOX_STATUS, &name, on_created);
+        return;
+    }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].verb == s->run->command.verb) {
             imap_session_done(s, "OK %s completed", names[i].name);

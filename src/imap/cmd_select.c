@@ -13,6 +13,7 @@
 #include "imap/mailbox_open.h"
 #include "imap/vanished.h"
 #include "imap/status.h"
+#include "wire/objectid.h"
 
 /* ---- leaving ---- */
 
@@ -83,6 +84,7 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
     sel->rights = reply->rights;
     sel->read_only = read_only || !(reply->rights & RIGHT_CHANGES);
     sel->mailbox_id = reply->mailbox;
+    sel->tag = reply->tag;
     imap_view_open(&sel->view, mailbox->live);
     imap_recent_enter(sel, reply);
     list_push_back(&mailbox->sessions, &sel->node);
@@ -129,6 +131,11 @@ static void write_mailbox_state(struct session *s, uint32_t uidvalidity)
     if (imap_capability_has(s, CAP_URLAUTH)) /* RFC 4467 section 9 */
         buf_add_str(out, "* OK [URLMECH INTERNAL] URLs can be authorised\r\n");
     buf_addf(out, "* OK [UIDNEXT %u] Predicted next UID\r\n", imap_view_uidnext(v));
+    if (imap_capability_has(s, CAP_OBJECTID)) { /* RFC 8474 section 4.2 */
+        buf_add_str(out, "* OK [MAILBOXID (");
+        object_mailbox(out, s->selected->tag, s->selected->mailbox_id, uidvalidity);
+        buf_add_str(out, ")] Stays with the mailbox\r\n");
+    }
     if (imap_capability_has(s, CAP_CONDSTORE))
         buf_addf(out, "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)v->modseq);
     if (s->rev2) {

@@ -1,7 +1,9 @@
 /* cmd_status.c: STATUS (RFC 9051 section 6.3.11, RFC 8438, RFC 7162). Input: a row of store. */
 #include "grammar/imap_write.h"
+#include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/status.h"
+#include "wire/objectid.h"
 
 static void write_item(struct buf *out, const char *name, uint64_t value, const char **separator)
 {
@@ -38,6 +40,11 @@ void imap_status_write(struct session *s, const struct mailbox_row *row, struct 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (items & values[i].bit)
             write_item(out, values[i].name, values[i].value, &separator);
+    if (items & IMAP_STATUS_MAILBOXID) {
+        buf_addf(out, "%sMAILBOXID (", separator);
+        object_mailbox(out, row->tag, row->id, row->uidvalidity);
+        buf_add_byte(out, ')');
+    }
     buf_add_str(out, ")\r\n");
 }
 
@@ -60,10 +67,18 @@ static void on_row(struct session *s, void *arg, enum err err, struct ipc_packet
     imap_session_done(s, "OK Status completed");
 }
 
+bool imap_status_known(const struct session *s, uint32_t items)
+{
+    uint32_t unknown = IMAP_STATUS_DELETED_STORAGE;
+    if (!imap_capability_has(s, CAP_OBJECTID))
+        unknown |= IMAP_STATUS_MAILBOXID;
+    return !(items & unknown);
+}
+
 void imap_cmd_status(struct session *s)
 {
     const struct imap_command *c = &s->run->command;
-    if (c->status.items & (IMAP_STATUS_MAILBOXID | IMAP_STATUS_DELETED_STORAGE)) {
+    if (!imap_status_known(s, c->status.items)) {
         imap_session_done(s, "BAD Unknown STATUS item");
         return;
     }

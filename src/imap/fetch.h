@@ -20,10 +20,11 @@ struct fetch_message {
     bool flags_too; /* \Seen was just set */
     bool has_facts;
     struct facts facts;
-    struct slice block; /* our header block, when the facts came without the file */
-    int fd;             /* the file, or -1 */
-    uint64_t size;      /* of the file */
-    uint64_t block_len; /* of our header block in the file */
+    struct slice thread; /* THREADID, when it came with the facts */
+    struct slice block;  /* our header block, when the facts came without the file */
+    int fd;              /* the file, or -1 */
+    uint64_t size;       /* of the file */
+    uint64_t block_len;  /* of our header block in the file */
 };
 
 enum fetch_need { NEED_IMAGE, NEED_FACTS, NEED_FILE };

@@ -13,6 +13,7 @@
 #include "imap/fetch.h"
 #include "imap/fetch_section.h"
 #include "wire/facts_row.h"
+#include "wire/objectid.h"
 
 /* ---- what is needed ---- */
 
@@ -33,9 +34,10 @@ static bool is_binary(const struct imap_section *section)
 
 enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *items, enum fetch_need *need)
 {
-    const uint32_t unknown = IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID | IMAP_FETCH_SAVEDATE;
-    const uint32_t facts =
-        IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE | IMAP_FETCH_PREVIEW;
+    const uint32_t ids = IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID;
+    const uint32_t unknown = IMAP_FETCH_SAVEDATE | (imap_capability_has(s, CAP_OBJECTID) ? 0 : ids);
+    const uint32_t facts = IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE |
+                           IMAP_FETCH_PREVIEW | IMAP_FETCH_THREADID;
     *need = items->simple & facts ? NEED_FACTS : NEED_IMAGE;
     if (items->simple & unknown)
         return ERR_BAD;
@@ -58,7 +60,8 @@ uint32_t imap_fetch_wants(const struct imap_fetch *items)
     } table[] = {{IMAP_FETCH_ENVELOPE, FACTS_WANT_ENVELOPE},
                  {IMAP_FETCH_BODY, FACTS_WANT_BODY},
                  {IMAP_FETCH_BODYSTRUCTURE, FACTS_WANT_BODYSTRUCTURE},
-                 {IMAP_FETCH_PREVIEW, FACTS_WANT_PREVIEW}};
+                 {IMAP_FETCH_PREVIEW, FACTS_WANT_PREVIEW},
+                 {IMAP_FETCH_THREADID, FACTS_WANT_THREAD}};
     uint32_t want = items->section_count ? FACTS_WANT_HEADERS : 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         want |= items->simple & table[i].item ? table[i].want : 0;
@@ -259,6 +262,12 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
         buf_add_str(out, "RFC822.SIZE ");
         buf_add_u64(out, entry->size);
     }
+    if (items & IMAP_FETCH_EMAILID) {
+        separate(out, first);
+        buf_add_str(out, "EMAILID (");
+        object_email(out, s->selected->tag, entry->message);
+        buf_add_byte(out, ')');
+    }
     if (items & IMAP_FETCH_MODSEQ) {
         separate(out, first);
         buf_add_str(out, "MODSEQ (");
@@ -278,6 +287,20 @@ static void write_fact(struct buf *out, const char *name, struct slice ready, bo
         buf_add_str(out, "NIL");
 }
 
+/* With the file come whole facts. */
+static void write_thread(struct session *s, const struct fetch_message *m, bool *first)
+{
+    struct buf *out = imap_session_output(s);
+    separate(out, first);
+    buf_add_str(out, "THREADID (");
+    if (m->thread.len)
+        buf_add(out, m->thread);
+    else
+        object_thread(out, s->selected->tag, imap_view_entry(&s->selected->view, m->message.index)->message,
+                      facts_root(&m->facts));
+    buf_add_byte(out, ')');
+}
+
 static void write_fact_items(struct session *s, const struct fetch_message *m, uint32_t items, bool *first)
 {
     struct buf *out = imap_session_output(s);
@@ -287,6 +310,8 @@ static void write_fact_items(struct session *s, const struct fetch_message *m, u
         write_fact(out, "BODY", m->facts.body, first);
     if (items & IMAP_FETCH_BODYSTRUCTURE)
         write_fact(out, "BODYSTRUCTURE", m->facts.bodystructure, first);
+    if (items & IMAP_FETCH_THREADID)
+        write_thread(s, m, first);
     if (items & IMAP_FETCH_PREVIEW) {
         separate(out, first);
         buf_add_str(out, "PREVIEW ");

@@ -59,6 +59,7 @@ struct selected {
     char *name;
     size_t name_len;
     uint64_t mailbox_id;
+    uint32_t tag;                   /* of its account (wire/objectid.h) */
     struct contexts *contexts;      /* results kept up to date (context.c); NULL: none */
     struct imap_set_builder *saved; /* "$": UIDs (saved.c); NULL: nothing */
     uint32_t rights; /* when it was selected: for what is told; store looks at each request anew */

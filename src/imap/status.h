@@ -5,6 +5,8 @@
 #include "imap/session.h"
 #include "wire/mailbox.h"
 
+/* Whether this account knows all of the items. */
+bool imap_status_known(const struct session *s, uint32_t items);
 /* "* STATUS name (…)" with the items asked for (bits of enum imap_status_item). */
 void imap_status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items);
 /* "* LIST (attributes) "/" name", with OLDNAME unless `old` is empty (RFC 9051 section 6.3.9.7): a name that

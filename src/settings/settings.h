@@ -268,6 +268,7 @@ struct settings {
     } resolver;
     CONF_LIST_OF(struct settings_log) log;
     uint64_t free_space_reserve; /* bytes */
+    bool search_index;
     uint64_t
         role_uid_base; /* started as root: roles run as uid and gid base + enum role; 0: all as the caller */
 };

@@ -10,9 +10,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "store/blob.h"
+#include "store/fulltext.h"
 #include "store/load.h"
 #include "store/sortkeys.h"
 #include "store/schema.h"
+#include "wire/objectid.h"
 
 #define ACCOUNT_PATH_MAX  4096
 #define ACCOUNT_CACHE_KIB 256
@@ -40,6 +42,8 @@ static struct account *account_new(const struct store_root *root, const char *fo
     a->by_id = idmap_new(ACCOUNT_MAILBOXES_MAX);
     a->subscriptions = map_new(ACCOUNT_MAILBOXES_MAX);
     a->delivered = map_new(SIZE_MAX);
+    a->tag = object_tag(address);
+    a->fulltext_stale = true;
     a->suspects = VEC_NEW(uint64_t, ACCOUNT_SUSPECTS_MAX * 4);
     a->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
     return a;
@@ -88,6 +92,7 @@ enum err account_wake(struct account *account, struct why *why)
 
 void account_shrink(struct account *account)
 {
+    fulltext_close(account);
     if (account->db)
         db_shrink(account->db);
 }
@@ -95,6 +100,7 @@ void account_shrink(struct account *account)
 void account_sleep(struct account *account)
 {
     blanks_drop(account);
+    fulltext_close(account);
     if (!account->db)
         return;
     struct why why;

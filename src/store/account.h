@@ -89,6 +89,13 @@ struct account {
     struct account_limits limits; /* the administrator's */
     size_t acl_entries;           /* identifiers in the lists of all mailboxes */
     struct account_limits own;    /* the account's own (SETQUOTA) */
+    uint32_t tag;                 /* wire/objectid.h */
+    struct fulltext *fulltext;    /* see fulltext.h; NULL while its file is closed */
+    uint64_t fulltext_blocks;     /* so many were looked after */
+    bool fulltext_stale;          /* some may have to be made anew; after loading too */
+    bool fulltext_damaged;        /* it must be thrown away */
+    bool fulltext_off;            /* there is to be none */
+    uint64_t purges;              /* messages removed since the account was loaded */
     struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts */
     uint64_t sortkeys_made;       /* how often they were begun anew */
 };

@@ -6,6 +6,7 @@
 #define STORE_CONTEXT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "base/coll.h"
@@ -362,6 +363,25 @@ bool store_check_grant(struct store *store, struct ipc_link *link, struct ipc_pa
 bool store_check_watch(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                        const struct grant *name, uint64_t id, const struct job_op *op, struct watch **watch);
 
+/* ---- indexer.c: full-text indexes, in the background ---- */
+
+struct fulltext_build;
+struct indexer {
+    struct loop_timer *timer;
+    struct slot *slot;            /* whose index is being made; NULL: nobody's */
+    struct fulltext_build *build; /* between two steps */
+    bool stepping;
+    uint64_t not_before_ms;
+    atomic_bool wanted; /* settings: search_index */
+};
+void indexer_start(struct store *store);
+void indexer_stop(struct store *store);
+/* After the settings have changed. */
+void indexer_settings(struct store *store);
+/* Of an account without jobs: true when its index is being made, so that it is left awake. */
+bool indexer_look_at(struct slot *slot, uint64_t now);
+void indexer_forget(struct slot *slot);
+
 /* ---- control.c, space.c, quota.c, start.c ---- */
 
 store_handler store_control_on_command;
@@ -398,6 +418,7 @@ struct store {
     struct bodies bodies;
     struct watches watches;
     struct queue_names queue_names;
+    struct indexer indexer;
     struct quotas *quotas, *next_quotas;
     struct loop_timer *tick, *space_timer, *drain_timer;
     bool space_low, draining;

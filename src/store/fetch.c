@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "wire/objectid.h"
 
 #define FETCH_ROW_HEAD 32           /* bytes of a row beside its two strings, at most */
 #define FETCH_FULL     (48u * 1024) /* a packet this full is sent */
@@ -14,12 +15,17 @@ static const char select_message[] = "SELECT size, header, facts FROM message WH
 
 /* Longest row beside its strings is FETCH_ROW_HEAD; a damaged record is told as one too long for a packet:
  * whoever asks for it whole gets the error. */
-static void add_row(struct buf *rows, uint32_t want, uint64_t id, const struct db_rows *from, bool found)
+static void add_row(const struct account *account, struct buf *rows, uint32_t want, uint64_t id,
+                    const struct db_rows *from, bool found)
 {
     struct facts_row row = {.message = id, .found = found};
+    AUTO_BUF struct buf thread = buf_new(OBJECTID_MAX);
     if (found) {
         row.header = db_slice(from, 1);
         row.facts = db_slice(from, 2);
+        if (want & FACTS_WANT_THREAD)
+            object_thread(&thread, account->tag, id, facts_thread_root(row.facts));
+        row.thread = buf_slice(&thread);
         row.large = !facts_front(row.facts, want & FACTS_WANT_PREVIEW, &row.front);
         size_t before = rows->len;
         facts_row_add(rows, want, &row);
@@ -41,7 +47,7 @@ static enum err fetch_row(struct account *account, uint32_t want, uint64_t id, s
         return err;
     size_t before = rows->len;
     bool found = db_next(&result);
-    add_row(rows, want, id, &result, found);
+    add_row(account, rows, want, id, &result, found);
     *fits = buf_ok(rows) && rows->len <= WIRE_BLOB_MAX;
     if (!*fits) {
         buf_truncate(rows, before);

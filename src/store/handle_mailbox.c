@@ -120,7 +120,8 @@ static void fill_selected(struct select_state *state, struct mailbox *mailbox)
                                                   .modseq = mailbox->modseq,
                                                   .uidvalidity = mailbox->uidvalidity,
                                                   .uidnext = mailbox->uidnext,
-                                                  .recent_from = mailbox->recent_from};
+                                                  .recent_from = mailbox->recent_from,
+                                                  .tag = mailbox->tag};
     mailbox->watches++;
     if (!state->taker || mailbox->recent_from == mailbox->uidnext) {
         mailbox->takers += state->taker;

@@ -15,6 +15,7 @@
 
 bool load_adopt(struct account *account, struct mailbox *mailbox)
 {
+    mailbox->tag = account->tag;
     if (!map_put(account->by_name, mailbox->name, mailbox))
         return false;
     if (idmap_put(account->by_id, mailbox->id, mailbox))

@@ -188,5 +188,6 @@ struct mailbox_row mailbox_row_of(const struct mailbox *m)
                                 .recent = recent_of(m),
                                 .deleted = m->deleted,
                                 .bytes = m->bytes,
+                                .tag = m->tag,
                                 .name = m->name};
 }

@@ -28,6 +28,7 @@ struct mailbox {
     struct view *view;       /* NULL while nobody has it open */
     unsigned watches;        /* links that have it open */
     unsigned takers;         /* sessions that take \Recent as messages come */
+    uint32_t tag;            /* of the account, for names that never change (wire/objectid.h) */
     bool touched;            /* its row differs from the database without a change in the log */
     bool moved;              /* readers must be given the image anew */
     bool changed;            /* stands in the account's list of events */

@@ -62,6 +62,11 @@ void paths_index(const char *folder, char path[PATHS_FILE_MAX])
     (void)snprintf(path, PATHS_FILE_MAX, "%s/index.db", folder);
 }
 
+void paths_search(const char *folder, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/search.db", folder);
+}
+
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX])
 {
     (void)snprintf(path, PATHS_FILE_MAX, "%s/msg/%02x", folder, (unsigned)(id >> 8 & 0xff));

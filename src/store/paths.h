@@ -1,6 +1,7 @@
 /* paths.h: where everything lies below the store's folder. The only place that knows.
  *
  *   accounts/ADDRESS/index.db          what is not in the files: folders, flags, UIDs, facts
+ *   accounts/ADDRESS/search.db         the full-text index: thrown away and made again whenever it suits
  *   accounts/ADDRESS/msg/XX/ID.eml     one message as it is served, or still empty; XX: bits 8 to 15 of the
  *                                      id, so that neighbours share a folder and one sync of it
  *   spool/N                            a large body in flight (unlinked as soon as it is open)
@@ -32,6 +33,7 @@ void paths_account(struct slice address, char folder[PATHS_FOLDER_MAX]);
 bool paths_address(struct slice name, uint8_t *address, size_t *len);
 
 void paths_index(const char *folder, char path[PATHS_FILE_MAX]);
+void paths_search(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 /* The id in "ID.eml"; false for any other name. */

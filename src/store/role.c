@@ -126,6 +126,7 @@ static enum err start(void *ctx, struct why *why)
         return err;
     store->pool = loop_pool_new(store->loop, "store", STORE_THREADS);
     slots_start(store);
+    indexer_start(store);
     queue_names_start(&store->queue_names);
     grants_start(&store->grants);
     bodies_start(store);
@@ -153,6 +154,7 @@ static void commit(void *ctx)
     quotas_free(&store->quotas);
     store->quotas = store->next_quotas;
     store->next_quotas = NULL;
+    indexer_settings(store);
 }
 
 static void cancel(void *ctx)
@@ -209,6 +211,7 @@ static void end(void *ctx)
     if (store->pool)
         loop_pool_free(&store->pool);
     watches_stop(store);
+    indexer_stop(store);
     slots_stop(store);
     queue_names_stop(&store->queue_names);
     bodies_stop(store);

@@ -45,6 +45,8 @@ static const char version_1[] =
  * own_limit  one row or none: the quota the account has set itself, below the administrator's
  * sortkey    columns of sort keys, see sortkeys.h
  * urlkey     keys that sign URLs of messages in a mailbox (RFC 4467)
+ * fulltext   blocks of search.db that hold, see fulltext.h; gone: messages removed since, since: the first of
+ * them
  *
  * Folders that stand where those of other accounts are shown from now on make room. */
 static const char version_2[] =
@@ -59,7 +61,9 @@ static const char version_2[] =
     "CREATE TABLE own_limit (key INTEGER PRIMARY KEY CHECK (key = 1), bytes INTEGER NOT NULL,"
     " messages INTEGER NOT NULL);"
     "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
-    "CREATE TABLE urlkey (mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);";
+    "CREATE TABLE urlkey (mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);"
+    "CREATE TABLE fulltext (block INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, gone INTEGER NOT NULL,"
+    " since INTEGER NOT NULL);";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/subject.h"
+#include "wire/objectid.h"
 
 #define SEARCH_PROGRAM_ARENA (16u << 20)
 #define SEARCH_FOUND_MAX     (64u << 20)
@@ -21,6 +22,7 @@ struct search {
     int64_t now;
     uint64_t modseq;
     struct buf found;
+    struct fulltext_filter *filter;
     struct subject *subject; /* of the message that is looked at */
     struct mailbox *open;    /* during a step */
     struct entry entry;
@@ -36,7 +38,8 @@ enum err search_new(struct slice program, uint64_t mailbox, uint32_t max_uid, in
     s->max_uid = max_uid;
     s->now = now;
     s->found = buf_new(SEARCH_FOUND_MAX);
-    s->subject = subject_new();
+    s->filter = fulltext_filter_new();
+    s->subject = subject_new(s->filter);
     enum err err = imap_search_decode_in(s->arena, arena_dup(s->arena, program), &s->root, why);
     if (err) {
         search_free(&s);
@@ -52,6 +55,7 @@ void search_free(struct search **search)
     if (!s)
         return;
     subject_free(&s->subject);
+    fulltext_filter_free(&s->filter);
     buf_free(&s->found);
     arena_free(&s->arena);
     free(s);
@@ -128,6 +132,23 @@ static enum imap_truth ask_body(void *ctx, const struct imap_needle *needle)
     return truth(subject_body(((const struct search *)ctx)->subject, needle));
 }
 
+/* RFC 8474 section 6. */
+static enum imap_truth ask_email_id(void *ctx, struct slice id)
+{
+    const struct search *s = ctx;
+    AUTO_BUF struct buf own = buf_new(OBJECTID_MAX);
+    object_email(&own, s->open->tag, s->entry.message);
+    return truth(slice_eq(buf_slice(&own), id));
+}
+
+static enum imap_truth ask_thread_id(void *ctx, struct slice id)
+{
+    const struct search *s = ctx;
+    AUTO_BUF struct buf own = buf_new(OBJECTID_MAX);
+    object_thread(&own, s->open->tag, s->entry.message, subject_thread_root(s->subject));
+    return truth(slice_eq(buf_slice(&own), id));
+}
+
 static const struct imap_search_subject questions = {
     .flag = ask_flag,
     .keyword = ask_keyword,
@@ -138,6 +159,8 @@ static const struct imap_search_subject questions = {
     .header = ask_header,
     .any_header = ask_any_header,
     .body = ask_body,
+    .email_id = ask_email_id,
+    .thread_id = ask_thread_id,
 };
 
 /* ---- the walk ---- */

@@ -13,6 +13,7 @@
 static void free_slot(struct slot *slot)
 {
     struct store *store = slot->store;
+    indexer_forget(slot);
     map_remove(store->slots, slot->address);
     list_remove(&slot->lru);
     account_free(&slot->account);
@@ -141,6 +142,7 @@ enum err slot_account(struct slot *slot, bool make, struct account **account, st
                   LOG_CSTR("why", "the index does not know these messages: run store rebuild"));
     if (fresh)
         update_shares(slot);
+    slot->account->fulltext_off = !atomic_load(&slot->store->indexer.wanted);
     *account = slot->account;
     return ERR_OK;
 }
@@ -211,10 +213,12 @@ static void run_shrink(struct slot *slot)
 static void look_after(struct slot *slot, uint64_t now)
 {
     bool quiet = now - slot->used_ms >= STORE_QUIET_MS;
-    if (slot->awake && now - slot->used_ms >= STORE_IDLE_MS)
+    if (slot->awake && now - slot->used_ms >= STORE_IDLE_MS && slot->store->indexer.slot != slot)
         put_to_sleep(slot);
     else if (slot->account && account_upkeep_due(slot->account, clock_unix_s(), quiet))
         run_upkeep(slot, quiet);
+    else if (indexer_look_at(slot, now))
+        return;
     else if (slot->awake && !slot->small && now - slot->used_ms >= STORE_SHRINK_MS)
         run_shrink(slot);
     else if (!slot->awake && !slot->watches && !slot->account)

@@ -26,6 +26,7 @@ struct subject {
     struct arena *scratch; /* reset for each value */
     struct charset_set *charsets;
     struct text_reader *reader;
+    struct fulltext_filter *filter;
     struct account *account;
     uint64_t message;
     enum err err;
@@ -37,9 +38,10 @@ struct subject {
     struct slice header; /* of the message as served, without our block */
 };
 
-struct subject *subject_new(void)
+struct subject *subject_new(struct fulltext_filter *filter)
 {
     struct subject *s = mem_zero(1, sizeof *s);
+    s->filter = filter;
     s->arena = arena_new(SUBJECT_ARENA_MAX);
     s->scratch = arena_new(SUBJECT_SCRATCH_MAX);
     s->charsets = charset_set_new();
@@ -142,6 +144,11 @@ bool subject_sent_day(struct subject *s, int64_t *day)
     return true;
 }
 
+struct slice subject_thread_root(struct subject *s)
+{
+    return need_facts(s) ? facts_thread_root(s->row.facts) : SLICE_EMPTY;
+}
+
 /* ---- header fields ---- */
 
 static bool match_value(struct subject *s, struct slice value, const struct imap_needle *needle)
@@ -185,9 +192,17 @@ static const struct slice *ready_field(const struct facts *facts, struct slice n
     return NULL;
 }
 
+/* The index knows that it is not there. */
+static bool ruled_out(struct subject *s, enum trigram_plane plane, const struct imap_needle *needle)
+{
+    return fulltext_rules_out(s->filter, s->account, s->message, plane, needle);
+}
+
 bool subject_header(struct subject *s, struct slice name, const struct imap_needle *needle)
 {
-    if (!need_facts(s))
+    enum trigram_plane plane = TRIGRAM_HEADER;
+    (void)fulltext_plane(name, &plane);
+    if (ruled_out(s, plane, needle) || !need_facts(s))
         return false;
     const struct slice *ready = ready_field(&s->facts, name);
     if (ready && needle->text.len && imap_needle_match(needle, *ready))
@@ -226,6 +241,8 @@ static bool match_block(struct subject *s, struct slice block, const struct imap
 
 bool subject_any_header(struct subject *s, const struct imap_needle *needle)
 {
+    if (ruled_out(s, TRIGRAM_HEADER, needle))
+        return false;
     if (need_header(s) && match_block(s, s->header, needle))
         return true;
     return need_facts(s) && match_block(s, s->row.header, needle);
@@ -282,6 +299,8 @@ static bool match_part(struct subject *s, const struct facts_part *part, const s
 
 bool subject_body(struct subject *s, const struct imap_needle *needle)
 {
+    if (ruled_out(s, TRIGRAM_BODY, needle))
+        return false;
     if (need_text(s) && imap_needle_match(needle, s->text.text))
         return true;
     if (!need_facts(s) || s->facts.flags & FACTS_TEXT_COMPLETE)

@@ -4,10 +4,12 @@
 
 #include "grammar/imap_search.h"
 #include "store/account.h"
+#include "store/fulltext.h"
 
 struct subject;
 
-struct subject *subject_new(void) __attribute__((returns_nonnull));
+/* `filter` is asked first; it lives as long as the subject. */
+struct subject *subject_new(struct fulltext_filter *filter) __attribute__((returns_nonnull));
 void subject_free(struct subject **subject);
 void subject_begin(struct subject *subject, struct account *account, uint64_t message);
 /* The first thing that went wrong since subject_begin(): what could not be read counts as not found. */
@@ -15,6 +17,8 @@ enum err subject_error(const struct subject *subject, struct why *why) MUST_CHEC
 
 /* The day of the Date field in its own zone; INT64_MIN without one. False: unknown. */
 bool subject_sent_day(struct subject *subject, int64_t *day);
+/* facts_thread_root() of the message. */
+struct slice subject_thread_root(struct subject *subject);
 /* Some field `name` holds the needle: decoded, or as it is written. */
 bool subject_header(struct subject *subject, struct slice name, const struct imap_needle *needle);
 bool subject_any_header(struct subject *subject, const struct imap_needle *needle);

@@ -306,6 +306,37 @@ enum err facts_decode_front(struct slice bytes, struct facts *facts, struct why 
     return ERR_OK;
 }
 
+struct slice facts_root(const struct facts *facts)
+{
+    if (facts->references.count && facts->references.at[0].len)
+        return facts->references.at[0];
+    return facts->in_reply_to.len ? facts->in_reply_to : facts->message_id;
+}
+
+static bool skip_list(struct slice *in)
+{
+    uint32_t count;
+    struct slice skipped;
+    bool ok = take_u32(in, FACTS_MAX_LIST, &count);
+    for (uint32_t i = 0; ok && i < count; i++)
+        ok = take_string(in, FACTS_MAX_FIELD, &skipped);
+    return ok;
+}
+
+/* Behind the front come the lists `from` and `references`. */
+struct slice facts_thread_root(struct slice bytes)
+{
+    struct slice record, first = SLICE_EMPTY;
+    struct facts front = {0};
+    uint32_t count;
+    if (!take_head(&bytes, &record) || !take_front(&record, &front))
+        return SLICE_EMPTY;
+    if (skip_list(&record) && take_u32(&record, FACTS_MAX_LIST, &count) && count &&
+        take_string(&record, FACTS_MAX_FIELD, &first) && first.len)
+        return first;
+    return front.in_reply_to.len ? front.in_reply_to : front.message_id;
+}
+
 /* What Roundcube, Thunderbird, mutt, mbsync and Apple's programs ask for when they list messages. */
 static const struct slice cached[] = {
     SLICE("Date"),

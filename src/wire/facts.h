@@ -144,6 +144,12 @@ enum err facts_decode_in(struct arena *arena, struct slice bytes, struct facts *
 /* Only numbers and strings, for who looks at many records: no lists, no cuts, no parts, no text. */
 enum err facts_decode_front(struct slice bytes, struct facts *facts, struct why *why) MUST_CHECK;
 
+/* The id of the message a conversation began with, as far as this one tells: the first of References, else
+ * In-Reply-To, else its own. Empty: none of them, or no record. */
+struct slice facts_thread_root(struct slice bytes);
+/* The same of decoded facts. */
+struct slice facts_root(const struct facts *facts);
+
 /* Sizes from the first FACTS_PEEK bytes of an encoding of ours (all of it when there are fewer). */
 #define FACTS_PEEK 64
 bool facts_peek(struct slice front, uint64_t *size, uint64_t *header_len) MUST_CHECK;

@@ -31,6 +31,7 @@ static const struct {
     {FACTS_WANT_HEADERS, offsetof(struct facts_row, front.headers)},
     {FACTS_WANT_PREVIEW, offsetof(struct facts_row, front.preview)},
     {FACTS_WANT_RECORD, offsetof(struct facts_row, facts)},
+    {FACTS_WANT_THREAD, offsetof(struct facts_row, thread)},
 };
 #define COUNT (sizeof strings / sizeof *strings)
 

@@ -12,7 +12,8 @@ enum facts_want {
     FACTS_WANT_HEADERS = 1 << 3, /* our header block and the cache of the facts */
     FACTS_WANT_PREVIEW = 1 << 4,
     FACTS_WANT_RECORD = 1 << 5, /* facts_decode_in(), without the searchable text; and our header block */
-    FACTS_WANT_ALL = (1 << 6) - 1
+    FACTS_WANT_THREAD = 1 << 6,
+    FACTS_WANT_ALL = (1 << 7) - 1
 };
 
 struct facts_row {
@@ -21,7 +22,8 @@ struct facts_row {
     uint32_t large;      /* 1: too long for a packet, ask with WIRE_BODY_OPEN */
     struct slice header; /* our header block in front of the message, as in the file */
     struct facts_front front;
-    struct slice facts; /* the record */
+    struct slice facts;  /* the record */
+    struct slice thread; /* THREADID (objectid.h) */
 };
 
 /* `want` is not in the row: who reads it has asked for it. */

@@ -3,13 +3,14 @@
 #include "wire/mailbox.h"
 
 /* The encoding writes a row as a list of numbers; this is their order. */
-#define NUMBERS 12
+#define NUMBERS 13
 
 void mailbox_row_add(struct buf *rows, const struct mailbox_row *row)
 {
     const uint64_t numbers[NUMBERS] = {row->id,      row->flags,   row->special_use, row->uidvalidity,
                                        row->uidnext, row->modseq,  row->messages,    row->unseen,
-                                       row->recent,  row->deleted, row->bytes,       row->rights};
+                                       row->recent,  row->deleted, row->bytes,       row->rights,
+                                       row->tag};
     for (size_t i = 0; i < NUMBERS; i++)
         buf_add_varint(rows, numbers[i]);
     buf_add_varint(rows, row->name.len);
@@ -22,7 +23,7 @@ static bool take_numbers(struct slice *from, uint64_t numbers[NUMBERS])
         if (!slice_take_varint(from, &numbers[i]))
             return false;
     return numbers[1] <= UINT32_MAX && numbers[2] < SPECIAL_COUNT && numbers[3] <= UINT32_MAX &&
-           numbers[4] <= UINT32_MAX && numbers[11] <= UINT32_MAX;
+           numbers[4] <= UINT32_MAX && numbers[11] <= UINT32_MAX && numbers[12] <= UINT32_MAX;
 }
 
 bool mailbox_row_take(struct slice *rows, struct mailbox_row *row)
@@ -44,6 +45,7 @@ bool mailbox_row_take(struct slice *rows, struct mailbox_row *row)
                                 .deleted = n[9],
                                 .bytes = n[10],
                                 .rights = (uint32_t)n[11],
+                                .tag = (uint32_t)n[12],
                                 .name = name};
     *rows = rest;
     return true;

@@ -35,6 +35,7 @@ struct mailbox_row {
     uint64_t modseq; /* HIGHESTMODSEQ */
     uint64_t messages, unseen, recent, deleted, bytes;
     uint32_t rights; /* of who asks: bits of grammar/imap_acl.h */
+    uint32_t tag;    /* of its account (objectid.h) */
     struct slice name;
 };
 

@@ -62,6 +62,7 @@ struct wire_mbox_selected {
     uint32_t uidnext;
     uint32_t recent_from; /* messages from this UID on are \Recent in this session; 0: none */
     uint32_t rights;      /* the session's, bits of grammar/imap_acl.h */
+    uint32_t tag;         /* of the mailbox's account (objectid.h) */
     struct slice text;
 };
 

@@ -197,7 +197,7 @@ static const struct row table[WIRE_COUNT] = {
         U32(wire_mbox_selected, code), U64(wire_mbox_selected, watch), U64(wire_mbox_selected, mailbox),
         U64(wire_mbox_selected, modseq), U32(wire_mbox_selected, uidvalidity),
         U32(wire_mbox_selected, uidnext), U32(wire_mbox_selected, recent_from),
-        U32(wire_mbox_selected, rights), BYTES(wire_mbox_selected, text, WIRE_TEXT_MAX)),
+        U32(wire_mbox_selected, rights), U32(wire_mbox_selected, tag), BYTES(wire_mbox_selected, text, WIRE_TEXT_MAX)),
     ROW(WIRE_MBOX_UNSELECT, IMAP | HTTP, STORE, wire_mbox_unselect, GRANT(wire_mbox_unselect),
         U64(wire_mbox_unselect, watch), U32(wire_mbox_unselect, read_only)),
     ROW(WIRE_MBOX_CHANGED, STORE, IMAP | HTTP, wire_mbox_changed, U64(wire_mbox_changed, watch),
