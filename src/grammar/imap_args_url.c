@@ -41,6 +41,8 @@ bool imap_args_resetkey(struct imap_scan *s, struct imap_command *c)
         return true;
     if (!imap_scan_mailbox(s, &c->urls.mailbox))
         return false;
+    if (c->urls.mailbox.len == 0) /* that would mean all */
+        return imap_scan_fail(s, "Empty mailbox name");
     while (imap_scan_try(s, ' ')) {
         if (c->urls.count >= IMAP_URLS_MAX)
             return imap_scan_fail(s, "Too many mechanisms");

@@ -447,6 +447,8 @@ void imap_cmd_append_begin(struct session *s, bool sync)
     s->run->sync = fault ? SYNC_NONE : SYNC_ALL;
     if (fault)
         imap_append_refuse(s, ERR_BAD, fault);
+    else if (s->run->command.append.mailbox.len == 0)
+        imap_append_refuse(s, ERR_REFUSED, "[CANNOT] An empty name is none of a mailbox");
     else if (s->run->command.verb == IMAP_REPLACE)
         find_replaced(s);
     go_on(s);

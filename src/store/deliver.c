@@ -472,7 +472,7 @@ bool deliver_on_append(void *ctx, struct ipc_link *link, struct ipc_packet *pack
     struct append_request request = {.message = message};
     struct slot *slot;
     uint64_t mailbox;
-    if (!packet->request || !request.message->mailbox.len || !read_rows(&request) ||
+    if (!packet->request || !read_rows(&request) ||
         !check_append(store, link, packet, request.message, &slot, &mailbox))
         return false;
     if (slot)

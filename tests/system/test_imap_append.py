@@ -420,3 +420,12 @@ def test_catenate_of_a_large_message(imap, user):
     assert client.append("INBOX", big).status == "OK"
     assert catenate(client, b"X-New: 1\r\n", "/INBOX/;UID=1").status == "OK"
     assert last(client) == b"X-New: 1\r\n" + big
+
+
+def test_names_that_are_none(parts):
+    for command in ('APPEND "" {3+}\r\nabc', 'APPEND "" CATENATE (TEXT {3+}\r\nabc)', 'APPEND "/" {3+}\r\nabc', 'APPEND "" CATENATE (URL ";UID=1")',
+                    'REPLACE 1 "" {3+}\r\nabc', 'APPEND "Other Users/x/y" {3+}\r\nabc', 'APPEND "Other Users" {3+}\r\nabc', 'RESETKEY ""',
+                    'APPEND INBOX CATENATE (URL "/Other%20Users/x/y/;UID=1")', 'UID REPLACE 99 "" {3+}\r\nabc'):
+        assert parts.cmd(command).status in ("NO", "BAD"), command
+        parts.ok("NOOP")
+    assert count(parts) == 2
