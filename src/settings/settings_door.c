@@ -89,13 +89,13 @@ static const struct conf_field limits_imap_fields[] = {
      .fallback = "50",
      .min = 1,
      .max = 100000,
-     .help = "Sessions of one account from one client address."},
+     .help = "IMAP and POP3 sessions of one account from one client address."},
     {.name = "connections_per_minute",
      .kind = CONF_U64,
      LI(connections_per_minute),
      .fallback = "0",
      .max = 1000000,
-     .help = "Per client address, before login; 0: no limit."},
+     .help = "Per client address, before login; POP3 is counted for itself; 0: no limit."},
 };
 static const struct conf_table limits_imap_table = {
     limits_imap_fields, sizeof limits_imap_fields / sizeof *limits_imap_fields, 0, NULL};
@@ -149,7 +149,7 @@ static const struct conf_field limits_fields[] = {
      .fallback = "10000",
      .min = 1,
      .max = 100000,
-     .help = "Open IMAP connections at once."},
+     .help = "Open IMAP and POP3 connections at once, together."},
     {.name = "http_sessions",
      .kind = CONF_U64,
      L(http_sessions),

@@ -152,9 +152,11 @@ static void test_checks(void **state)
              "  - { name: a, service: submission, address: \"[::]:143\", tls: none, insecure_auth: true }\n"
              "  - { name: c, service: imap, address: \"127.0.0.1:993\", tls: implicit, proxy: required }\n"
              "  - { name: d, service: metrics, address: \"127.0.0.1:9166\" }\n"
+             "  - { name: e, service: pop3, address: \"127.0.0.1:110\", tls: none }\n"
              "proxy_trusted_networks: [ ]\n",
              NULL);
     assert_said(&l, "r.yaml:4: error: listener a: without TLS nobody can log in there");
+    assert_said(&l, "r.yaml:8: error: listener e: without TLS nobody can log in there");
     assert_said(&l, "r.yaml:5: error: two listeners are called a");
     assert_said(&l, "r.yaml:5: error: listeners a and a both want [::]:143");
     assert_said(&l, "r.yaml:5: warning: listener a: passwords may travel without TLS");
