@@ -107,6 +107,8 @@ static bool take_mailbox(struct url_scan *s, struct imap_url *url)
     if (!decode(s->arena, encoded, &name) || (name.len > 0 && !slice_is_utf8(name)))
         return false;
     url->mailbox = name.len ? imap_mailbox_canonical_in(s->arena, name, '/') : SLICE_EMPTY;
+    if (url->mailbox.len > IMAP_MAILBOX_NAME_MAX)
+        return false;
     if (!try_word(s, SLICE(";UIDVALIDITY=")))
         return true;
     if (!take_number(s, &url->uidvalidity) || url->uidvalidity == 0)

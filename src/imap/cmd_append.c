@@ -86,6 +86,7 @@ static void add_row(const struct append_message *m, struct buf *rows)
                                    .flags = m->args->flags.system,
                                    .keywords = buf_slice(&keywords)};
     append_row_add(rows, &row);
+    rows->overflow = rows->overflow || !buf_ok(&keywords);
 }
 
 static void commit(struct session *s)

@@ -1,6 +1,7 @@
 /* IMAP URLs: whatever is taken lies inside its bounds, and what it signs is the front of the text. */
 #include <stdlib.h>
 
+#include "grammar/imap_list.h"
 #include "grammar/imap_url.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = slice_make(data, size);
     if (imap_url_parse_in(arena, text, &url, &why) != ERR_OK)
         return 0;
-    if (url.uid == 0 || slice_find(url.mailbox, 0) >= 0 || !slice_is_utf8(url.mailbox))
+    if (url.uid == 0 || url.mailbox.len > IMAP_MAILBOX_NAME_MAX || slice_find(url.mailbox, 0) >= 0 ||
+        !slice_is_utf8(url.mailbox))
         abort();
     if (url.access != IMAP_URL_NOT_AUTHORISED && !slice_starts(text, url.rump))
         abort();

@@ -429,3 +429,18 @@ def test_names_that_are_none(parts):
         assert parts.cmd(command).status in ("NO", "BAD"), command
         parts.ok("NOOP")
     assert count(parts) == 2
+
+
+def test_what_is_longer_than_any_message_between_roles(parts, user):
+    long, escaped, token = "y" * 3000, user.address.replace("@", "%40"), "a" * 64
+    flags = " ".join("k" * 1000 + str(number) for number in range(50))
+    some = " (" + " ".join("k" * 60 + str(number) for number in range(50)) + ") {3+}\r\nabc"
+    for command in (f'APPEND INBOX CATENATE (URL "/{long}/;UID=1")', f'APPEND {long} CATENATE (URL "/INBOX/;UID=1")', f'APPEND "{long}" {{3+}}\r\nabc',
+                    f'REPLACE 1 "{long}" {{3+}}\r\nabc', f'GENURLAUTH "imap://{escaped}@mail.example.test/{long}/;UID=1;URLAUTH=authuser" INTERNAL',
+                    f"RESETKEY {long}", f"APPEND INBOX ({flags}) {{3+}}\r\nabc", "APPEND INBOX" + some * 60, "URLFETCH {3+}\r\na\rb"):
+        answer = parts.cmd(command)
+        assert answer.status in ("NO", "BAD") or answer.find(rb"URLFETCH .* NIL"), (command[:80], answer)
+    for name in (f"{escaped}@mail.example.test/{long}", f"{long}@mail.example.test/x", f"{'y' * 900}@mail.example.test/x",
+                 f"{'y' * 245}%40example.test@example.test/x"):
+        assert parts.ok(f'URLFETCH "imap://{name}/;UID=1;URLAUTH=authuser:internal:{token}"').find(rb" NIL$")
+    assert count(parts) == 2
