@@ -194,7 +194,7 @@ void access_walk_start(struct access_walk *walk, struct job *job)
 bool access_walk_next(struct access_walk *walk, struct job *job)
 {
     struct slice owner;
-    while (wire_strings_take(&walk->owners, &owner)) {
+    while (walk->count++ < ACCESS_WALK_MAX && wire_strings_take(&walk->owners, &owner)) {
         struct slot *slot = slot_get(job->store, owner);
         if (!slot)
             continue;

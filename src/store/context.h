@@ -147,7 +147,9 @@ void store_fail(enum err *err, struct refusal *refusal, enum err what, enum stor
 /* ---- access.c: mailboxes of other accounts ---- */
 
 #define ACCESS_OWNERS_MAX (1u << 20) /* bytes of the addresses of all who share with one account */
-#define ACCESS_ABSENT     "no such mailbox"
+#define ACCESS_WALK_MAX   1000 /* accounts one LIST looks into; who shares with the asker by name comes first \
+                                */
+#define ACCESS_ABSENT "no such mailbox"
 
 /* "Other Users/OWNER/REST"; false: a name of the asker's own. */
 bool access_split(struct slice name, struct buf *owner, struct slice *rest);
@@ -185,6 +187,7 @@ bool access_holds(const struct job *job, uint64_t message, uint64_t *at);
 /* All accounts that may share with the asker: from answer(), begun in the asker's own. */
 struct access_walk {
     struct slice asker, owners;
+    unsigned count;
 };
 void access_walk_start(struct access_walk *walk, struct job *job);
 /* Moves the job on; false: there is no other. */

@@ -122,22 +122,26 @@ static enum err change_one(struct account *account, uint64_t mailbox, struct sli
                   why);
 }
 
-/* What would stand there when this is committed. */
+/* What would stand there when this is committed. Readers cannot use up what is the owner's. */
 static enum err check_limits(struct account *account, uint64_t mailbox, struct slice who,
                              struct refusal *refusal)
 {
-    uint64_t count = 0, bytes = 0;
+    uint64_t count = 0, bytes = 0, all = 0;
     enum err err =
         db_number(account->db, "SELECT count(*) FROM metadata WHERE mailbox = ? AND (who = ? OR who = '')",
                   DB_ARGS(DB_U64(mailbox), DB_TEXT(who)), 0, &count, &refusal->why);
     if (!err)
-        err = db_number(account->db, "SELECT sum(length(entry) + length(value)) FROM metadata", DB_NO_ARGS, 0,
-                        &bytes, &refusal->why);
+        err = db_number(account->db, "SELECT sum(length(entry) + length(value)) FROM metadata WHERE who = ?",
+                        DB_ARGS(DB_TEXT(who)), 0, &bytes, &refusal->why);
+    if (!err)
+        err = db_number(account->db,
+                        "SELECT sum(length(entry) + length(value)) FROM metadata WHERE (who = '') = (? = '')",
+                        DB_ARGS(DB_TEXT(who)), 0, &all, &refusal->why);
     if (err)
         return err;
-    return count > METADATA_ENTRIES_MAX || bytes > METADATA_BYTES_MAX
-               ? refuse(refusal, STORE_CODE_METADATA_TOOMANY, "too many annotations")
-               : ERR_OK;
+    bool fits = count <= METADATA_ENTRIES_MAX && all <= METADATA_BYTES_MAX &&
+                (!who.len || bytes <= METADATA_READER_MAX);
+    return fits ? ERR_OK : refuse(refusal, STORE_CODE_METADATA_TOOMANY, "too many annotations");
 }
 
 enum err metadata_set(struct account *account, uint64_t mailbox, struct slice who, struct slice changes,

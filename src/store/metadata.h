@@ -9,7 +9,8 @@
 
 #define METADATA_ENTRIES_MAX 100         /* annotations of one mailbox, and of one reader of it */
 #define METADATA_ENTRY_MAX   255         /* octets of a name */
-#define METADATA_BYTES_MAX   (16u << 20) /* octets of all annotations of an account */
+#define METADATA_BYTES_MAX   (16u << 20) /* octets of all annotations of an account; of all its readers too */
+#define METADATA_READER_MAX  (256u << 10) /* octets one reader may leave in another's account */
 
 struct metadata_query {
     uint64_t mailbox;

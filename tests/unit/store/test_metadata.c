@@ -96,6 +96,18 @@ static void test_limits(void **state)
     large[WIRE_METADATA_VALUE_MAX + 1] = 0;
     assert_int_equal(set(&rig, 4, "", "/private/large", large), ERR_OK);
     free(large);
+    char value[30002] = "=";
+    memset(value + 1, 'x', 30000);
+    enum err err = ERR_OK;
+    int held = 0;
+    for (; !err && held < 20; held += !err) { /* a reader's share */
+        (void)snprintf(name, sizeof name, "/private/%d", held);
+        err = set(&rig, 5, "bob@example.test", name, value);
+    }
+    assert_int_equal(err, ERR_REFUSED);
+    assert_int_equal(held, METADATA_READER_MAX / 30015);
+    assert_int_equal(set(&rig, 5, "", "/private/0", value), ERR_OK); /* the owner's own */
+    assert_int_equal(set(&rig, 5, "eve@example.test", "/private/0", value), ERR_OK);
     assert_int_equal(set(&rig, 4, "", "/private/x", ""), ERR_REFUSED); /* neither "=" nor "-" */
     rig_stop(&rig);
 }
