@@ -310,6 +310,21 @@ def test_the_inbox_may_be_shared(pair):
     assert "[CANNOT]" in pair.reader.cmd(f'RENAME "{pair.prefix}/INBOX" "{pair.prefix}/INBOX/old"').text
 
 
+def test_names_of_objects_tell_accounts_apart(pair):
+    """OBJECTID: the first mailbox and message of each account have the same numbers inside."""
+    def ids(client, name):
+        put(client, name.strip('"'))
+        client.ok(f"SELECT {name}")
+        email = client.ok("FETCH 1 (EMAILID)").find(rb"EMAILID \((\S+)\)")[1]
+        return client.ok(f"STATUS {name} (MAILBOXID)").find(rb"MAILBOXID \((\S+)\)")[1], email
+
+    pair.grant("lri", "INBOX")
+    mine, shared = ids(pair.reader, "INBOX"), ids(pair.reader, f'"{pair.prefix}/INBOX"')
+    assert mine[0] != shared[0] and mine[1] != shared[1]
+    pair.owner.ok("SELECT INBOX")
+    assert ids(pair.owner, "INBOX") == shared  # the same mailbox for all who see it
+
+
 def test_deliveries_ask_no_list(pair, smtp):
     pair.grant("ip", "INBOX")
     pair.grant("lrswipkxte", "INBOX", f"-{pair.ann.address}")
