@@ -31,13 +31,14 @@ static void take_numbers(struct session *s)
     size_t count = 0;
     bool by_uid = s->run->command.uid;
     while (slice_take_le32(&rest, &uid) && (!scored || slice_take_le32(&rest, &score))) {
-        uint32_t seq = imap_view_seq_of_uid(view, uid);
+        /* what store finds is in the view: it is asked only up to the highest UID there */
+        uint32_t seq = by_uid ? uid : imap_view_seq_of_uid(view, uid);
         if (!seq)
             continue;
         if (scored)
             scores[count] = (uint8_t)score;
         order[count] = uid;
-        numbers[count++] = by_uid ? uid : seq;
+        numbers[count++] = seq;
     }
     w->scores = scores;
     w->order = order;

@@ -218,6 +218,25 @@ def test_pipelined(box):
     assert [line[:12] for line in lines[1:2]] == [b"* 2 FETCH (U"] and lines[3].strip() == b"* SORT 2", lines
 
 
+HIDDEN = ["SORT", "THREAD=REFS", "SEARCHRES", "SEARCH=FUZZY", "CONTEXT=SEARCH", "PARTIAL", "MULTISEARCH"]
+
+
+def test_hidden(make_server):
+    """What is hidden from an account is unknown to its sessions; what is not, works."""
+    address, password = next(iter(FREE.items()))
+    server = make_server(listeners=["imap"], imap={"hide_capabilities": [{"account": address, "names": HIDDEN}]})
+    server.start()
+    client = Imap(server.ports["imap"])
+    assert client.login(address, password).status == "OK"
+    assert not set(HIDDEN) & set(client.ok("CAPABILITY").find(rb"CAPABILITY (.*)")[1].decode().split())
+    client.ok("SELECT INBOX")
+    for command in ("SORT (DATE) UTF-8 ALL", "THREAD REFS UTF-8 ALL", "SEARCH RETURN (SAVE) ALL", "SEARCH $", "FETCH $ FLAGS", "SEARCH FUZZY ALL",
+                    "SEARCH RETURN (UPDATE) ALL", "SEARCH RETURN (PARTIAL 1:2) ALL", "ESEARCH ALL"):
+        assert client.cmd(command).status == "BAD", command
+    client.ok("THREAD REFERENCES UTF-8 ALL")
+    client.close()
+
+
 def cpu(pid):
     """Seconds of CPU time of a process."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
