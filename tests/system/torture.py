@@ -1,9 +1,10 @@
-"""torture.py [--rounds N] [--seed S] [--cuts N] [--faults BINARY]: SIGKILL for each role and for the whole tree at random
-moments under load; with --faults (a build with -Dio_faults=true) then power cuts too, and each sync left out once.
+"""torture.py [--rounds N] [--seed S] [--cuts N] [--faults BINARY] [--imap HOURS]: SIGKILL for each role and for the whole
+tree at random moments under load; with --faults (a build with -Dio_faults=true) then power cuts too, and each sync left out once.
 
 After the rounds every message that got 250 (or OK for an APPEND) must be in its mailbox exactly once and whole, what got no
 answer at most once, and `store verify` must be clean. Killing processes does not lose the page cache: that is what the power
-cuts are for. Started by ./dev torture, and briefly by ./dev test.
+cuts are for. With --imap nothing else: random IMAP sessions against the model (imap_model.py) for so long.
+Started by ./dev torture, and briefly by ./dev test.
 """
 import argparse
 import os
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import cuts
+import imap_model
 import outbound_ledger
 import peers
 from certs import Certs
@@ -112,6 +114,35 @@ def outbound(folder, accounts, rounds, seed, say):
         world.stop()
 
 
+def restart_store(server):
+    """Kills store and waits until the next one is there."""
+    old = server.roles().get("store")
+    os.kill(old, signal.SIGKILL)
+    wait_roles(server, "store", old)
+
+
+def sessions(server, accounts, hours, seed, say):
+    """Random IMAP sessions, one story after the other, each with an account and a seed of its own; store dies now and then."""
+    server.start()
+    rng, until, stories = random.Random(seed), time.monotonic() + hours * 3600, 0
+    while time.monotonic() < until:
+        user, password = rng.choice(list(accounts.items()))
+        args = argparse.Namespace(host="127.0.0.1", port=server.ports["imap"], mx=server.ports["mx"], user=user, password=password,
+                                  sessions=rng.randint(2, 8), steps=2000, seed=rng.randrange(1 << 30), context=200,
+                                  restart=lambda: restart_store(server))
+        say(f"story {stories + 1}: {args.sessions} sessions of {user}, seed {args.seed}")
+        try:
+            imap_model.Story(args).play()
+        except (imap_model.Wrong, imap_model.Gone) as problem:
+            raise Failure(f"{problem}\n" + "\n".join(server.lines[-20:])) from None
+        stories += 1
+    server.stop()
+    verify = server.command("store", "verify", check=False, timeout=300)
+    if verify.returncode != 0:
+        raise Failure("store verify: " + verify.stdout + verify.stderr)
+    say(f"{stories} stories of 2000 steps: everybody saw what he may, store verify clean")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev torture")
     parser.add_argument("--rounds", type=int, default=200, help="kills")
@@ -119,18 +150,24 @@ def main():
     parser.add_argument("--outbound", type=int, default=50, help="kills while mail leaves, where the peers are unpacked")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--faults", type=Path, help="a server built with -Dio_faults=true")
+    parser.add_argument("--imap", type=float, metavar="HOURS", help="only random IMAP sessions against the model, so long")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="rockdove-torture-", dir="/var/tmp"))
     folder.chmod(0o755)
     accounts = {f"u{number}@example.test": "secret" for number in range(USERS)}
     server = Server(folder / "server", Certs(folder / "certs"), accounts, listeners=LISTENERS)
     began = time.monotonic()
-    print(f"torture: {options.rounds} kills, seed {options.seed}", flush=True)
+    what = f"{options.imap} hours of IMAP" if options.imap else f"{options.rounds} kills"
+    print(f"torture: {what}, seed {options.seed}", flush=True)
 
     def say(text):
         print(f"[{time.monotonic() - began:5.0f} s] {text}", flush=True)
 
     try:
+        if options.imap:
+            sessions(server, accounts, options.imap, options.seed, say)
+            shutil.rmtree(folder, ignore_errors=True)
+            return 0
         kills(server, accounts, options.rounds, options.seed, say)
         say(f"{options.rounds} kills: nothing lost, nothing doubled, store verify clean")
         if options.outbound and not peers.missing_reason():
