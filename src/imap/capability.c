@@ -52,6 +52,7 @@ static const struct {
     {"THREAD=REFERENCES", CAP_THREAD_REFERENCES, WHEN_IN},         /* RFC 5256 */
     {"THREAD=REFS", CAP_THREAD_REFS, WHEN_IN},                     /* draft-ietf-morg-inthread */
     {"OBJECTID", CAP_OBJECTID, WHEN_IN},                           /* RFC 8474 */
+    {"SAVEDATE", CAP_SAVEDATE, WHEN_IN},                           /* RFC 8514 */
     {"WITHIN", CAP_WITHIN, WHEN_IN},                               /* RFC 5032 */
     {"PREVIEW", CAP_PREVIEW, WHEN_IN},                             /* RFC 8970 */
     {"APPENDLIMIT", CAP_APPENDLIMIT, WHEN_IN},                     /* RFC 7889 */

@@ -14,6 +14,7 @@
 #include "imap/command.h"
 #include "imap/fetch.h"
 #include "imap/fetch_section.h"
+#include "imap/savedate.h"
 #include "imap/vanished.h"
 #include "wire/facts_row.h"
 
@@ -407,6 +408,15 @@ static struct imap_set *asked_in(struct arena *arena, const struct imap_set *set
     return asked;
 }
 
+static void begin(struct session *s)
+{
+    const struct fetch *f = fetch_of(s);
+    if (f->vanished)
+        imap_vanished_ask(s, s->run->command.fetch.items.changed_since, f->vanished, advance);
+    else
+        advance(s);
+}
+
 void imap_cmd_fetch(struct session *s)
 {
     struct run *run = s->run;
@@ -437,8 +447,9 @@ void imap_cmd_fetch(struct session *s)
     f->walk = imap_view_walk(&s->selected->view, &c->fetch.set, c->uid);
     arena_defer(run->arena, fetch_free, f);
     run->state = f;
-    if (asked)
-        imap_vanished_ask(s, c->fetch.items.changed_since, asked, advance);
+    f->vanished = asked;
+    if (c->fetch.items.simple & IMAP_FETCH_SAVEDATE)
+        imap_savedate_ask(s, &f->saved, begin);
     else
-        advance(s);
+        begin(s);
 }

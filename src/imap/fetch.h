@@ -67,8 +67,10 @@ struct fetch {
     struct fetch_slot slots[FETCH_OPENS]; /* a ring */
     struct fetch_open opens[FETCH_OPENS]; /* each has a slot of its own at least, so there are never more */
     size_t open_at;
-    struct slice *names; /* of the sections, as they are written */
-    struct buf scratch;  /* header fields of one message */
+    struct slice *names;             /* of the sections, as they are written */
+    struct buf saved;                /* SAVEDATE: imap_savedate_find() */
+    const struct imap_set *vanished; /* asked for with VANISHED; NULL: not */
+    struct buf scratch;              /* header fields of one message */
     size_t first, waiting;
     uint64_t written, messages; /* octets and messages so far, for the size of batches */
 };

@@ -12,6 +12,7 @@
 #include "imap/capability.h"
 #include "imap/fetch.h"
 #include "imap/fetch_section.h"
+#include "imap/savedate.h"
 #include "wire/facts_row.h"
 #include "wire/objectid.h"
 
@@ -35,7 +36,8 @@ static bool is_binary(const struct imap_section *section)
 enum err imap_fetch_needs(const struct session *s, const struct imap_fetch *items, enum fetch_need *need)
 {
     const uint32_t ids = IMAP_FETCH_EMAILID | IMAP_FETCH_THREADID;
-    const uint32_t unknown = IMAP_FETCH_SAVEDATE | (imap_capability_has(s, CAP_OBJECTID) ? 0 : ids);
+    uint32_t unknown = imap_capability_has(s, CAP_OBJECTID) ? 0 : ids;
+    unknown |= imap_capability_has(s, CAP_SAVEDATE) ? 0 : IMAP_FETCH_SAVEDATE;
     const uint32_t facts = IMAP_FETCH_ENVELOPE | IMAP_FETCH_BODY | IMAP_FETCH_BODYSTRUCTURE |
                            IMAP_FETCH_PREVIEW | IMAP_FETCH_THREADID;
     *need = items->simple & facts ? NEED_FACTS : NEED_IMAGE;
@@ -255,6 +257,14 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
         struct date_text date = date_format_imap(entry->date, 0);
         buf_add_str(out, "INTERNALDATE \"");
         buf_add_str(out, date.text);
+        buf_add_byte(out, '"');
+    }
+    if (items & IMAP_FETCH_SAVEDATE) {
+        const struct fetch *fetch = s->run->state;
+        separate(out, first);
+        buf_add_str(out, "SAVEDATE \"");
+        buf_add_str(out,
+                    date_format_imap(imap_savedate_find(&fetch->saved, m->message.uid, entry->date), 0).text);
         buf_add_byte(out, '"');
     }
     if (items & IMAP_FETCH_RFC822_SIZE) {

@@ -332,6 +332,8 @@ static enum err log_mailbox(struct commit *commit, struct mailbox *mailbox, stru
                                       .flags = a->flags,
                                       .message = a->message};
         mailbox_count(&change.counts, a->flags, (uint32_t)a->made.size, 1);
+        if (!a->queue_id.len)
+            change.saved = (uint32_t)clock_unix_s();
         wire_strings_add(&ids, a->queue_id);
     }
     packed_encode(entries, n, &packed);

@@ -335,6 +335,7 @@ enum err alter_copy_flags(struct account *account, struct mailbox *from, struct 
     if (err)
         return err;
     copy.add.kind = CHANGE_ADD;
+    copy.add.saved = (uint32_t)clock_unix_s();
     copy.gone.kind = CHANGE_EXPUNGE;
     copy.gone_uids = buf_new(ALTER_RANGES_MAX);
     copy.entries = mem_alloc(count * sizeof *copy.entries);

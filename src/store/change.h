@@ -22,8 +22,9 @@ struct change {
     struct change_counts counts;
     struct slice entries;   /* ADD: packed_decode() */
     struct slice queue_ids; /* ADD by delivery: wire_strings, one per entry; otherwise empty */
-    uint64_t clear, set;    /* FLAGS: new = (old & ~clear) | set */
-    struct slice uids;      /* FLAGS, EXPUNGE: pairs of le32, ascending */
+    uint32_t saved; /* ADD, not encoded: unix seconds when INTERNALDATE may be another time; 0: it is not */
+    uint64_t clear, set; /* FLAGS: new = (old & ~clear) | set */
+    struct slice uids;   /* FLAGS, EXPUNGE: pairs of le32, ascending */
 };
 
 void change_encode(const struct change *change, struct buf *out);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "store/account.h"
 #include "store/blob.h"
+#include "store/saved.h"
 
 #define COMMIT_ITEMS_MAX  1000
 #define COMMIT_CHANGE_MAX (64u << 20)
@@ -56,6 +57,8 @@ enum err commit_log(struct commit *commit, struct mailbox *mailbox, const struct
     err = db_run(commit->account->db, "INSERT INTO log (modseq, mailbox, change) VALUES (?, ?, ?)",
                  DB_ARGS(DB_U64(item->modseq), DB_U64(mailbox->id), DB_BLOB(buf_slice(&bytes))), why);
     item->bytes = buf_take(&bytes, &item->len);
+    if (!err && change->kind == CHANGE_ADD && change->saved)
+        err = saved_note(commit->account, mailbox, change->entries, change->saved, why);
     return err;
 }
 

@@ -346,7 +346,7 @@ typedef bool store_handler(void *ctx, struct ipc_link *link, struct ipc_packet *
 store_handler mailbox_on_list, mailbox_on_status, mailbox_on_create, mailbox_on_delete, mailbox_on_rename,
     mailbox_on_subscribe, mailbox_on_select, mailbox_on_unselect, mailbox_on_quota, mailbox_on_quota_set;
 store_handler message_on_facts, message_on_open, message_on_flags, message_on_expunge, message_on_copy,
-    message_on_search, message_on_sort, message_on_thread, message_on_vanished;
+    message_on_search, message_on_sort, message_on_thread, message_on_vanished, message_on_saved;
 /* Starts a job for a request under a grant and a watch. */
 bool message_start(struct store *store, struct ipc_link *link, struct ipc_packet *packet,
                    const struct grant *grant, uint64_t id, const struct job_op *op);
@@ -374,7 +374,7 @@ struct indexer {
     struct slot *slot;            /* whose index is being made; NULL: nobody's */
     struct fulltext_build *build; /* between two steps */
     bool stepping;
-    uint64_t not_before_ms;
+    uint64_t not_before_ms, ended_ms;
     atomic_bool wanted; /* settings: search_index */
 };
 void indexer_start(struct store *store);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "store/acl.h"
@@ -224,7 +225,7 @@ static enum err commit_batch(struct account *account, const struct across *a, st
                              uint32_t rights, struct refusal *refusal)
 {
     struct commit commit;
-    struct change change = {.kind = CHANGE_ADD};
+    struct change change = {.kind = CHANGE_ADD, .saved = (uint32_t)clock_unix_s()};
     AUTO_BUF struct buf packed = buf_new(1u << 20);
     enum err err = commit_begin(&commit, account, &refusal->why);
     if (!err && !make_change(a, &commit, to, rights, &change, &packed)) {

@@ -111,8 +111,10 @@ enum err fulltext_open(struct account *account, bool make, struct fulltext **out
         if (!err && !f->damaged && idmap_count(f->blocks))
             f->damaged = open_file(account, f, false, why) != ERR_OK;
     }
-    if (!err && make && !f->db)
+    if (!err && make && !f->db) {
         err = open_file(account, f, true, why);
+        f->damaged = err && err != ERR_LATER; /* a file that is none: out of the way, next time */
+    }
     if (err)
         fulltext_close(account);
     else

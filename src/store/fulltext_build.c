@@ -226,10 +226,10 @@ enum err fulltext_build_step(struct fulltext_build *b, struct account *account, 
     enum err err = fulltext_open(account, true, &f, why);
     if (err)
         return err;
-    if (b->row < TRIGRAM_ROWS)
-        return write_some(b, f, end_ns, why);
-    *done = true;
-    return finish(b, account, f, why);
+    *done = b->row == TRIGRAM_ROWS;
+    err = *done ? finish(b, account, f, why) : write_some(b, f, end_ns, why);
+    f->damaged = f->damaged || err == ERR_INTERNAL;
+    return err;
 }
 
 /* ---- what is to be made ---- */

@@ -14,6 +14,7 @@
 #define INDEXER_PAUSE_MS 6       /* a third of one processor at most */
 #define INDEXER_BUSY_MS  60      /* the pause while the store has other things to do */
 #define INDEXER_QUIET_MS 1000    /* an account nobody has used for so long */
+#define INDEXER_LONG_MS  60000   /* or any, when nothing was made for so long */
 #define INDEXER_ERROR_MS 60000   /* after an error */
 
 /* One step, on its way through the strand. */
@@ -55,10 +56,12 @@ static void step_work(void *arg)
         fulltext_close(account);
 }
 
-static void stop(struct indexer *indexer)
+static void stop(struct store *store)
 {
+    struct indexer *indexer = &store->indexer;
     fulltext_build_free(&indexer->build);
     indexer->slot = NULL;
+    indexer->ended_ms = loop_now_ms(store->loop);
 }
 
 static void step_done(void *arg)
@@ -75,7 +78,7 @@ static void step_done(void *arg)
         indexer->not_before_ms = loop_now_ms(store->loop) + INDEXER_ERROR_MS;
     }
     if (step->done || store->draining)
-        stop(indexer);
+        stop(store);
     else
         loop_timer_set(indexer->timer, store->jobs ? INDEXER_BUSY_MS : INDEXER_PAUSE_MS);
     free(step);
@@ -102,36 +105,45 @@ static void on_time(void *arg)
     if (!indexer->slot || indexer->stepping)
         return;
     if (store->draining || !indexer->slot->awake || store->space_low)
-        stop(indexer);
+        stop(store);
     else if (indexer->slot->jobs)
         loop_timer_set(indexer->timer, INDEXER_BUSY_MS);
     else
         run_step(store);
 }
 
+/* A busy account has its turn too, when no other has had one for long. */
+static bool may_begin(const struct slot *slot, uint64_t now)
+{
+    const struct store *store = slot->store;
+    const struct indexer *indexer = &store->indexer;
+    bool quiet = now - slot->used_ms >= INDEXER_QUIET_MS || now - indexer->ended_ms >= INDEXER_LONG_MS;
+    return !indexer->slot && quiet && now >= indexer->not_before_ms && !store->draining &&
+           !store->space_low && slot->awake && slot->account && fulltext_due(slot->account);
+}
+
 bool indexer_look_at(struct slot *slot, uint64_t now)
 {
-    struct store *store = slot->store;
-    struct indexer *indexer = &store->indexer;
+    struct indexer *indexer = &slot->store->indexer;
     if (indexer->slot == slot)
         return true;
-    if (indexer->slot || !slot->awake || !slot->account || now - slot->used_ms < INDEXER_QUIET_MS ||
-        now < indexer->not_before_ms || store->draining || store->space_low || !fulltext_due(slot->account))
+    if (!may_begin(slot, now))
         return false;
     indexer->slot = slot;
-    run_step(store);
+    run_step(slot->store);
     return true;
 }
 
 void indexer_forget(struct slot *slot)
 {
     if (slot->store->indexer.slot == slot)
-        stop(&slot->store->indexer);
+        stop(slot->store);
 }
 
 void indexer_start(struct store *store)
 {
     store->indexer.timer = loop_timer_new(store->loop, on_time, store);
+    store->indexer.ended_ms = loop_now_ms(store->loop);
     indexer_settings(store);
 }
 
@@ -142,6 +154,6 @@ void indexer_settings(struct store *store)
 
 void indexer_stop(struct store *store)
 {
-    stop(&store->indexer);
+    stop(store);
     loop_timer_free(&store->indexer.timer);
 }

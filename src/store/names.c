@@ -12,6 +12,7 @@
 #include "store/alter.h"
 #include "store/load.h"
 #include "store/metadata.h"
+#include "store/saved.h"
 #include "store/urlkey.h"
 
 #define DELIMITER '/'
@@ -295,6 +296,8 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
         err = delete_state(account, m, &refusal->why);
     if (!err)
         err = metadata_forget(account, m->id, &refusal->why);
+    if (!err)
+        err = saved_forget(account, m->id, &refusal->why);
     if (!err)
         err = acl_forget(account, m->id, &refusal->why);
     if (!err)

@@ -222,6 +222,24 @@ static enum err copy_metadata(struct rebuild *r, struct why *why)
     return err;
 }
 
+/* When messages were saved: their UIDs stay. */
+static enum err copy_saved(struct rebuild *r, struct why *why)
+{
+    struct db_rows rows;
+    struct why ignored;
+    if (db_query(r->old->db, "SELECT mailbox, uid, last, date FROM saved", DB_NO_ARGS, &rows, &ignored))
+        return ERR_OK;
+    enum err err = ERR_OK;
+    while (!err && db_next(&rows))
+        err =
+            db_run(r->new->db, "INSERT OR REPLACE INTO saved (mailbox, uid, last, date) VALUES (?, ?, ?, ?)",
+                   DB_ARGS(DB_U64(db_u64(&rows, 0)), DB_U64(db_u64(&rows, 1)), DB_U64(db_u64(&rows, 2)),
+                           DB_U64(db_u64(&rows, 3))),
+                   why);
+    (void)!db_end(&rows, &ignored);
+    return err;
+}
+
 static enum err copy_lists(struct rebuild *r, struct why *why)
 {
     enum err err = ERR_OK;
@@ -247,6 +265,8 @@ static enum err copy_tree(struct rebuild *r, struct why *why)
         err = copy_subscriptions(r, why);
     if (!err)
         err = copy_metadata(r, why);
+    if (!err)
+        err = copy_saved(r, why);
     if (!err)
         err = copy_lists(r, why);
     if (!err && (r->old->own.bytes || r->old->own.messages))

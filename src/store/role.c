@@ -85,6 +85,7 @@ static const struct role_dispatch dispatch[] = {
     {WIRE_SORT, message_on_sort},
     {WIRE_THREAD, message_on_thread},
     {WIRE_VANISHED_GET, message_on_vanished},
+    {WIRE_SAVED_GET, message_on_saved},
     {WIRE_QUOTA_GET, mailbox_on_quota},
     {WIRE_QUOTA_SET, mailbox_on_quota_set},
     {WIRE_ACL_GET, acl_on_get},

@@ -47,6 +47,7 @@ static const char version_1[] =
  * urlkey     keys that sign URLs of messages in a mailbox (RFC 4467)
  * fulltext   blocks of search.db that hold, see fulltext.h; gone: messages removed since, since: the first of
  * them
+ * saved      when messages came into a mailbox whose INTERNALDATE does not say it, see saved.h
  *
  * Folders that stand where those of other accounts are shown from now on make room. */
 static const char version_2[] =
@@ -63,7 +64,9 @@ static const char version_2[] =
     "CREATE TABLE sortkey (id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
     "CREATE TABLE urlkey (mailbox INTEGER PRIMARY KEY, key BLOB NOT NULL);"
     "CREATE TABLE fulltext (block INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, gone INTEGER NOT NULL,"
-    " since INTEGER NOT NULL);";
+    " since INTEGER NOT NULL);"
+    "CREATE TABLE saved (mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, last INTEGER NOT NULL,"
+    " date INTEGER NOT NULL, PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

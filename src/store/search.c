@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/saved.h"
 #include "store/subject.h"
 #include "wire/objectid.h"
 
@@ -25,6 +26,10 @@ struct search {
     struct fulltext_filter *filter;
     struct subject *subject; /* of the message that is looked at */
     struct mailbox *open;    /* during a step */
+    struct account *account; /* the same */
+    struct buf saved;        /* dates of saving (saved.h), once they were asked for */
+    size_t saved_at;
+    bool has_saved;
     struct entry entry;
 };
 
@@ -38,6 +43,7 @@ enum err search_new(struct slice program, uint64_t mailbox, uint32_t max_uid, in
     s->max_uid = max_uid;
     s->now = now;
     s->found = buf_new(SEARCH_FOUND_MAX);
+    s->saved = buf_new(SAVED_MAX);
     s->filter = fulltext_filter_new();
     s->subject = subject_new(s->filter);
     enum err err = imap_search_decode_in(s->arena, arena_dup(s->arena, program), &s->root, why);
@@ -57,6 +63,7 @@ void search_free(struct search **search)
     subject_free(&s->subject);
     fulltext_filter_free(&s->filter);
     buf_free(&s->found);
+    buf_free(&s->saved);
     arena_free(&s->arena);
     free(s);
     *search = NULL;
@@ -111,6 +118,34 @@ static bool ask_sent_date(void *ctx, int64_t *days)
     return subject_sent_day(((const struct search *)ctx)->subject, days);
 }
 
+/* Messages are looked at by ascending UID: so are the ranges. */
+static bool find_saved(struct search *s, int64_t *seconds)
+{
+    uint32_t range[3];
+    for (;; s->saved_at += SAVED_RANGE) {
+        struct slice at = slice_from(buf_slice(&s->saved), s->saved_at);
+        for (size_t i = 0; i < 3; i++)
+            if (!slice_take_le32(&at, &range[i]))
+                return false;
+        if (range[1] >= s->entry.uid)
+            break;
+    }
+    *seconds = range[2];
+    return range[0] <= s->entry.uid;
+}
+
+static bool ask_save_date(void *ctx, int64_t *days)
+{
+    struct search *s = ctx;
+    struct why why;
+    if (!s->has_saved && saved_ranges(s->account, s->mailbox, &s->saved, &why))
+        return false;
+    s->has_saved = true;
+    int64_t seconds = 0;
+    *days = (find_saved(s, &seconds) ? seconds : s->entry.date) / SEARCH_DAY;
+    return true;
+}
+
 static bool ask_modseq(void *ctx, uint64_t *modseq)
 {
     *modseq = ((const struct search *)ctx)->entry.modseq;
@@ -155,6 +190,7 @@ static const struct imap_search_subject questions = {
     .size = ask_size,
     .internal_date = ask_internal_date,
     .sent_date = ask_sent_date,
+    .save_date = ask_save_date,
     .modseq = ask_modseq,
     .header = ask_header,
     .any_header = ask_any_header,
@@ -191,6 +227,7 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
     if (err)
         return err;
     s->open = m;
+    s->account = account;
     uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
     uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
     uint64_t stride = s->root->cost >= SEARCH_COST_TEXT ? 1 : SEARCH_STRIDE;

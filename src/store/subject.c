@@ -164,9 +164,24 @@ static bool match_value(struct subject *s, struct slice value, const struct imap
     return imap_needle_match(needle, buf_slice(&decoded));
 }
 
+/* Unfolding takes out only line ends with a blank behind them: what is found in an unfolded value and not in
+ * the block holds such a blank. */
+static bool has_blank(struct slice text)
+{
+    return slice_find(text, ' ') >= 0 || slice_find(text, '\t') >= 0;
+}
+
+/* No field decodes into anything that is not in the block already. */
+static bool is_plain(struct slice block, const struct imap_needle *needle)
+{
+    return !has_blank(needle->folded) && slice_search(block, SLICE("=?")) < 0 && slice_is_ascii(block);
+}
+
 static bool match_fields(struct subject *s, struct slice block, struct slice name,
                          const struct imap_needle *needle)
 {
+    if (is_plain(block, needle) && !imap_needle_match(needle, block))
+        return false;
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
     while (header_next(&iter, &field))
@@ -214,20 +229,13 @@ bool subject_header(struct subject *s, struct slice name, const struct imap_need
     return need_header(s) && match_fields(s, s->header, name, needle);
 }
 
-/* Unfolding takes out only line ends with a blank behind them: what is found in an unfolded value and not in
- * the block holds such a blank. */
-static bool has_blank(struct slice text)
-{
-    return slice_find(text, ' ') >= 0 || slice_find(text, '\t') >= 0;
-}
-
 static bool match_block(struct subject *s, struct slice block, const struct imap_needle *needle)
 {
     if (imap_needle_match(needle, block))
         return true;
-    bool spans = has_blank(needle->folded);
-    if (!spans && slice_search(block, SLICE("=?")) < 0 && slice_is_ascii(block))
+    if (is_plain(block, needle))
         return false;
+    bool spans = has_blank(needle->folded);
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
     while (header_next(&iter, &field)) {

@@ -282,6 +282,19 @@ struct wire_vanished {
     struct slice text;
 };
 
+/* When the messages were saved whose INTERNALDATE does not say it. */
+struct wire_saved_get {
+    struct grant grant;
+    uint64_t watch;
+};
+
+struct wire_saved {
+    uint32_t err;
+    uint32_t code;
+    struct slice ranges; /* le32 each: first UID, last UID, unix seconds; ascending */
+    struct slice text;
+};
+
 struct wire_quota_get {
     struct grant grant;
 };

@@ -448,6 +448,36 @@ static void test_expunged(void **state)
     rig_stop(&rig);
 }
 
+/* What lies in its place and is no database goes away. */
+static void test_no_database(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char path[200];
+    uint64_t block;
+    bool found, done = false;
+    rig_start(&rig);
+    fill(&rig, MESSAGES);
+    file_path(&rig, path);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    for (int i = 0; i < 10000; i++)
+        assert_int_not_equal(fputs("no database", file), EOF);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(fulltext_next(rig.account, 0, &block, &found, &rig.why), ERR_OK);
+    assert_true(found);
+    struct fulltext_build *build = fulltext_build_new(rig.account, block);
+    enum err err = ERR_OK;
+    while (!err && !done)
+        err = fulltext_build_step(build, rig.account, UINT32_MAX, &done, &rig.why);
+    fulltext_build_free(&build);
+    assert_int_equal(err, ERR_INTERNAL);
+    assert_true(fulltext_due(rig.account));
+    assert_int_equal(make_due(&rig, 0), 1);
+    assert_true(ruled_out(&rig, "nowhere at all") > 900);
+    rig_stop(&rig);
+}
+
 /* Switched off it goes away. */
 static void test_off(void **state)
 {
@@ -475,9 +505,8 @@ int main(void)
     seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) * 2654435761u + 1;
     print_message("FULLTEXT_SEED=%llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_answers),
-        cmocka_unit_test(test_other_life),
-        cmocka_unit_test(test_expunged),
+        cmocka_unit_test(test_same_answers), cmocka_unit_test(test_other_life),
+        cmocka_unit_test(test_expunged),     cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
