@@ -95,7 +95,7 @@ class Story:
 
     def new_session(self, i):
         self.names += 1
-        s = self.view(f"{chr(ord('a') + i)}{self.names}_", condstore=i % 3 == 1, qresync=i % 3 == 2)
+        s = self.view(f"{chr(ord('a') + i)}{self.names}_", condstore=i % 3 == 1, qresync=i % 3 == 2, rev2=i % 4 == 3, notify=i % 5 == 4)
         s.place = i
         self.select(s, self.rng.choice(self.boxes[:2]))
         return s
@@ -123,7 +123,7 @@ class Story:
         if len(s.uids) != len(box.messages):
             s.wrong(f"EXISTS {len(s.uids)}, there are {len(box.messages)}")
         s.uids = box.alive()
-        s.truth = box
+        s.truth = self.truth_of(s)
         self.equal(s, "UIDVALIDITY", int(answer.codes(b"UIDVALIDITY")), box.validity)
         self.equal(s, "UIDNEXT", int(answer.codes(b"UIDNEXT")), box.next)
         unseen = [i + 1 for i, m in enumerate(box.messages.values()) if rb"\Seen" not in m.flags]
@@ -131,6 +131,11 @@ class Story:
             self.equal(s, "UNSEEN", int(answer.codes(b"UNSEEN")), unseen[0] if unseen else 0)
         if s.read_only and tokens(answer.codes(b"PERMANENTFLAGS") or b"()") != [[]]:
             s.wrong("PERMANENTFLAGS of a read-only mailbox")
+
+    @staticmethod
+    def truth_of(s):
+        """What a session is told at any time may be old already when it reads it."""
+        return None if s.notify else s.box
 
     @staticmethod
     def equal(s, what, told, true):
@@ -209,6 +214,9 @@ class Story:
         if [u for u in s.uids if u] != [u for u, v in zip(s.box.alive(), s.uids) if v] or len(s.uids) != len(s.box.messages):
             s.wrong(f"sees {s.uids}, there are {s.box.alive()}")
         s.uids = s.box.alive()
+        for uid in s.silenced:
+            s.flags.pop(uid, None)
+        s.silenced = set()
         for uid, flags in s.flags.items():
             if flags is not None and flags != s.box.messages[uid].flags:
                 s.wrong(f"was not told that UID {uid} has {set(s.box.messages[uid].flags)}, it knows {set(flags)}")
@@ -224,7 +232,7 @@ class Story:
     def pick(self, s):
         """A set of messages as a command names them: "STORE 1:3" or "UID STORE 7,9"; and the UIDs the client means."""
         known = [u for u in s.uids if u]
-        if self.rng.random() < 0.5 or not s.uids:
+        if self.rng.random() < 0.5 or not s.uids or s.notify:
             text, uids = uid_set(self.rng, known, (known[-1] + 1) if known else 1)
             return "UID ", text, uids
         n = len(s.uids)
@@ -241,12 +249,20 @@ class Story:
 
     STEPS = {"append": 12, "deliver": 5, "store": 20, "conditional": 6, "fetch": 10, "changed": 4, "body": 5, "expunge": 5,
              "uid_expunge": 4, "noop": 8, "search": 6, "copy": 4, "move": 4, "status": 4, "select": 4, "leave": 2, "idle": 6,
-             "come_back": 6, "burst": 3, "rename": 1, "delete": 1, "reconnect": 1, "restart": 1}
+             "come_back": 6, "burst": 3, "rename": 1, "delete": 1, "reconnect": 1, "restart": 1, "multiappend": 3, "replace": 4,
+             "sort": 3, "saved": 3, "hear": 5}
 
     def step(self):
         weights = {**self.STEPS, **{name: 10 for name in [getattr(self.args, "often", None)] if name}}
         what = self.rng.choices(list(weights), list(weights.values()))[0]
-        getattr(self, "do_" + what)(self.rng.choice(self.sessions))
+        s = self.rng.choice(self.sessions)
+        self.listen(s)
+        getattr(self, "do_" + what)(s)
+
+    def listen(self, s):
+        """NOTIFY: what it acts on is what there is, not what there was when it read last."""
+        if s.notify and s.box:
+            self.hears(s)
 
     def text(self):
         self.number += 1
@@ -265,6 +281,78 @@ class Story:
         answer = s.run(f'APPEND "{box.name}" ({b" ".join(flags).decode()}) {{{len(text)}+}}', literal=text)
         self.equal(s, "APPENDUID", answer.code, b"APPENDUID %d %d" % (box.validity, uid))
         self.settled(s)
+
+    def do_multiappend(self, s):
+        box = self.rng.choice(self.boxes)
+        if len(box.messages) > MESSAGES_MAX:
+            return
+        first, line = box.next, ""
+        texts = [self.text() for _ in range(self.rng.randint(2, 3))]
+        rest = b""
+        for i, (n, text) in enumerate(texts):
+            flags = self.rng.sample(FLAGS, self.rng.randrange(3))
+            box.add(box.next, n, flags, len(text))
+            head = f" ({b' '.join(flags).decode()}) {{{len(text)}+}}"
+            if i == 0:
+                line = head
+            else:
+                rest += head.encode() + b"\r\n"
+            rest += text
+        answer = s.run(f'APPEND "{box.name}"{line}', literal=rest)
+        self.equal(s, "APPENDUID", answer.code, b"APPENDUID %d %d:%d" % (box.validity, first, box.next - 1))
+        self.settled(s)
+
+    def do_replace(self, s):
+        """One message goes, another comes, in one commit (RFC 8508)."""
+        box = self.rng.choice(self.boxes)
+        known = self.there(s, [u for u in s.uids if u]) if s.box else []
+        if not known or s.read_only:
+            return
+        old = self.rng.choice(known)
+        by_uid = s.notify or self.rng.random() < 0.5
+        command = f"UID REPLACE {old}" if by_uid else f"REPLACE {s.uids.index(old) + 1}"
+        n, text = self.text()
+        uid = box.next
+        box.add(uid, n, [], len(text))
+        s.box.remove(old)
+        answer = s.run(f'{command} "{box.name}" {{{len(text)}+}}', literal=text)
+        self.equal(s, "APPENDUID", answer.codes(b"APPENDUID"), b"%d %d" % (box.validity, uid))
+        self.settled(s)
+
+    def do_sort(self, s):
+        if not s.box:
+            return
+        self.look_into(s.box)
+        before = [u for u in s.uids if u]
+        answer = s.run("UID SORT (REVERSE SIZE) UTF-8 ALL")
+        found = [int(n) for n in (answer.data(b"SORT") or [])]
+        before = [u or 0 for u in s.uids] if s.notify else before  # it may have been told of some first
+        if sorted(u for u in found if u in s.box.messages) != self.there(s, before):
+            s.wrong(f"SORT has {found} of {before}")
+        sizes = [s.box.messages[u].size for u in found if u in s.box.messages]
+        if sizes != sorted(sizes, reverse=True):
+            s.wrong(f"SORT by size: {sizes}")
+
+    def do_saved(self, s):
+        """SEARCH RETURN (SAVE), then $ (RFC 5182); what goes meanwhile is not in it any more."""
+        if not s.box:
+            return
+        before = [u for u in s.uids if u]
+        flag = self.rng.choice(["SEEN", "FLAGGED", "DELETED"])
+        found = [u for u in self.there(s, before) if b"\\" + flag.capitalize().encode() in s.box.messages[u].flags]
+        s.run(f"UID SEARCH RETURN (SAVE) {flag}")
+        if self.rng.random() < 0.5:
+            self.act(self.rng.choice(self.others(s)))
+        self.listen(s)
+        answer = s.run("UID FETCH $ (UID RFC822.SIZE)")
+        told = [u for u, items in answer.fetched.items() if b"RFC822.SIZE" in items and u in s.box.messages]
+        self.equal(s, f"$ of {flag}", told, self.there(s, found))
+
+    def do_hear(self, s):
+        """NOTIFY: without any command."""
+        if s.notify and s.box:
+            self.act(self.rng.choice(self.others(s)))
+            self.hears(s)
 
     def do_deliver(self, s):
         box = self.boxes[0]
@@ -306,9 +394,11 @@ class Story:
 
     @staticmethod
     def believe(s, uids, change):
-        """.SILENT: the client works out the flags itself."""
+        """.SILENT: the client works out the flags itself. With NOTIFY it cannot: what it is told next may be older."""
         for uid in uids:
-            if s.flags.get(uid) is not None:
+            if s.notify:
+                s.silenced.add(uid)
+            elif s.flags.get(uid) is not None:
                 s.flags[uid] = change(s.flags[uid])
 
     def do_conditional(self, s):
@@ -530,7 +620,7 @@ class Story:
             self.hears(s)
         s.idle_done()
         self.settled(s)
-        s.truth = s.box
+        s.truth = self.truth_of(s)
 
     def hears(self, s):
         """In IDLE: until what it knows is what is there."""
@@ -547,6 +637,7 @@ class Story:
 
     def act(self, s):
         """Something that others may have to be told."""
+        self.listen(s)
         self.rng.choice([self.do_append, self.do_deliver, self.do_store, self.do_store, self.do_expunge, self.do_move, self.do_copy])(s)
 
     # ---- QRESYNC ----
@@ -674,7 +765,7 @@ class Story:
             if t.box:
                 t.truth = None
                 self.noop(t)
-                t.truth = t.box
+                t.truth = self.truth_of(t)
 
     def pipeline(self, s):
         """Numbers are only good as long as no EXPUNGE may come between."""
@@ -685,7 +776,7 @@ class Story:
                 ["fetch", "store", "search", "fetch", "store", "ufetch", "ustore", "expunge", "copy", "move", "append", "noop"])
             n, uid = rng.randint(1, max(len(known), 1)), rng.choice(known) if known else 1
             change = f"{rng.choice(['+', '-'])}FLAGS{rng.choice(['', '.SILENT'])} ({rng.choice(FLAGS).decode()})"
-            if what in ("fetch", "store", "search") and not numbered:
+            if what in ("fetch", "store", "search") and (not numbered or s.notify):
                 what = "u" + what if what != "search" else "noop"
             numbered = numbered and what in ("fetch", "store", "search")
             if what == "append":

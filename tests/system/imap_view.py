@@ -3,6 +3,7 @@
 A view keeps what a careful client would keep (UIDs by sequence number, flags, \\Recent, keywords, change numbers) and raises
 Wrong when a response breaks a rule of RFC 9051, 3501 or 7162. What is true is the model's business: imap_model.py.
 """
+import base64
 import re
 import socket
 
@@ -122,6 +123,14 @@ def numbers(text):
     return found
 
 
+def utf8_name(name):
+    """Modified UTF-7 (RFC 3501 section 5.1.3) as Unicode."""
+    def letters(found):
+        code = found.group(1).replace(",", "/")
+        return base64.b64decode(code + "=" * (-len(code) % 4)).decode("utf-16-be") if code else "&"
+    return re.sub("&([^-]*)-", letters, name)
+
+
 class Answer:
     """The end of a command: status, response code (bytes or None), untagged lines, {uid or number: items} of FETCH."""
 
@@ -155,10 +164,10 @@ SYSTEM = {b"\\seen", b"\\answered", b"\\flagged", b"\\deleted", b"\\draft", b"\\
 class View:
     """One connection and what its client knows. `truth` (set by the model) answers what EXISTS can only mean."""
 
-    def __init__(self, name, host, port, user, password, log, condstore=False, qresync=False):
+    def __init__(self, name, host, port, user, password, log, condstore=False, qresync=False, rev2=False, notify=False):
         self.name, self.log = name, log
         self.conn = Connection(host, port)
-        self.condstore, self.qresync = condstore or qresync, qresync
+        self.condstore, self.qresync, self.rev2, self.notify = condstore or qresync, qresync, rev2, notify
         self.count, self.leaving, self.bye = 0, False, None
         self.pending = []  # (tag, word, what the client does to its knowledge when the command begins)
         self.forget()
@@ -168,6 +177,10 @@ class View:
             self.run("ENABLE QRESYNC")
         elif condstore:
             self.run("ENABLE CONDSTORE")
+        if rev2:
+            self.run("ENABLE IMAP4rev2")
+        if notify:
+            self.run("NOTIFY SET (selected (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
 
     def forget(self):
         self.box, self.read_only, self.truth = None, False, None
@@ -175,6 +188,7 @@ class View:
         self.flags = {}       # uid: frozenset, without \Recent
         self.is_recent = {}   # uid: bool
         self.recent_told = None
+        self.silenced = set()  # uids whose flags it cannot work out
         self.keywords = set()
         self.modseq = 0       # the highest change number seen
         self.earlier = []     # VANISHED (EARLIER)
@@ -198,6 +212,8 @@ class View:
             elif kind == b"EXISTS":
                 self.exist(number)
             elif kind == b"RECENT":
+                if self.rev2:
+                    self.wrong("RECENT after ENABLE IMAP4rev2")
                 self.recent_told = number
             elif kind == b"FETCH":
                 self.fetched(number, pairs(tokens(words[3])[0]))
@@ -215,7 +231,7 @@ class View:
 
     def may_expunge(self, what):
         word = self.pending[0][1] if self.pending else None
-        if word is None:
+        if word is None and not self.notify:
             self.wrong(f"{what} while no command was running")
         if word in NO_EXPUNGE:
             self.wrong(f"{what} in the answer to {word}")
@@ -303,6 +319,8 @@ class View:
             if flag.lower() not in SYSTEM and flag.lower() not in self.keywords:
                 self.wrong(f"keyword {flag!r} before any FLAGS response named it")
         recent = b"\\Recent" in flags
+        if recent and self.rev2:
+            self.wrong("\\Recent after ENABLE IMAP4rev2")
         if self.is_recent.setdefault(uid, recent) != recent:
             self.wrong(f"\\Recent of UID {uid} has changed")
         self.flags[uid] = frozenset(flags) - {b"\\Recent"}
@@ -314,6 +332,8 @@ class View:
     def start(self, command, begin=None, literal=None):
         """Sends a command. `begin` is done to what the client knows when the server starts it."""
         self.count += 1
+        if self.rev2:  # names of mailboxes are UTF-8 then
+            command = re.sub(r'"[^"]*&[^"]*"', lambda name: utf8_name(name.group()), command)
         tag = f"{self.name}{self.count}".encode()
         words = command.split(" ")
         word = words[0].upper() if words[0].upper() != "UID" else "UID " + words[1].upper()

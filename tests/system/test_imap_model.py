@@ -21,7 +21,7 @@ def restart_store(server):
 def play(server, user, seed, sessions, **more):
     args = argparse.Namespace(host="127.0.0.1", port=server.ports["imap"], mx=server.ports["mx"], user=user.address,
                               password=user.password, sessions=sessions, steps=int(os.environ.get("MODEL_STEPS", 700)),
-                              seed=int(os.environ.get("MODEL_SEED", seed)), context=100, restart=None)
+                              seed=int(os.environ.get("MODEL_SEED", seed)), context=int(os.environ.get("MODEL_CONTEXT", 100)), restart=None)
     vars(args).update(more)
     imap_model.Story(args).play()
 
