@@ -85,6 +85,7 @@ class Box:
         if self.kind != "ours":
             user = user.replace("@", "-never@")
         with Client(self.server.ports["imap"], user) as client:
+            client.run("STATUS Trash (MESSAGES)") if self.kind == "ours" else None  # opens the account, which may take a while
             client.run("STATUS INBOX (MESSAGES)")
             there = int(client.last["first"].rpartition(" ")[2].rstrip(")"))
             if there < self.size:
