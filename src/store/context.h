@@ -85,6 +85,8 @@ struct job_op {
     bool may_stop;                    /* long: WIRE_CANCEL ends it between two steps */
     uint32_t rights;                  /* of requests on a watch: needed beside RIGHT_READ */
     enum store_code absent;           /* where there is no such mailbox; STORE_CODE_NONE: NONEXISTENT */
+    /* For job_run_here(): whether work() would read memory alone as things are; NULL: always. */
+    bool (*in_memory)(struct job *job);
 };
 struct job {
     struct list node;

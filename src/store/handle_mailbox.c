@@ -203,7 +203,17 @@ static void select_answer(struct job *job)
                    made ? 1 : 0);
 }
 
-static const struct job_op select_op = {.work = select_work, .answer = select_answer, .discard = undo_select};
+/* Somebody has it open, or had until a moment ago. */
+static bool select_in_memory(struct job *job)
+{
+    const struct wire_mbox_select *m = job->message;
+    const struct mailbox *mailbox = m->mailbox ? account_mailbox_by_id(job->account, m->mailbox)
+                                               : account_mailbox(job->account, job_name(job, m->name));
+    return mailbox && mailbox->view;
+}
+
+static const struct job_op select_op = {
+    .work = select_work, .answer = select_answer, .discard = undo_select, .in_memory = select_in_memory};
 
 /* ---- quota ---- */
 
@@ -308,7 +318,7 @@ bool mailbox_on_subscribe(void *ctx, struct ipc_link *link, struct ipc_packet *p
 bool mailbox_on_select(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
     const struct wire_mbox_select *m = message;
-    return store_start_named(ctx, link, packet, &m->grant, m->name, &select_op);
+    return store_run_named(ctx, link, packet, &m->grant, m->name, &select_op, job_run_here);
 }
 
 bool mailbox_on_quota(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)

@@ -189,7 +189,7 @@ void job_run(struct job *job)
     run(job);
 }
 
-/* Saves the way to a thread and back, which is most of what a STATUS costs. */
+/* Saves the way to a thread and back, which is most of what a STATUS or a SELECT costs. */
 void job_run_here(struct job *job)
 {
     struct slot *slot = job->slot;
@@ -199,6 +199,10 @@ void job_run_here(struct job *job)
         return;
     }
     job->account = slot->account;
+    if (job->op->in_memory && !job->op->in_memory(job)) {
+        run(job);
+        return;
+    }
     job->op->work(job);
     job->op->answer(job);
     finish(job);
