@@ -149,8 +149,9 @@ void store_fail(enum err *err, struct refusal *refusal, enum err what, enum stor
 /* ---- access.c: mailboxes of other accounts ---- */
 
 #define ACCESS_OWNERS_MAX (1u << 20) /* bytes of the addresses of all who share with one account */
-#define ACCESS_WALK_MAX   1000 /* accounts one LIST looks into; who shares with the asker by name comes first \
-                                */
+#define ACCESS_WALK_MAX                                                                                      \
+    1000 /* accounts one LIST looks into; who shares with the asker by name comes first                      \
+          */
 #define ACCESS_ABSENT "no such mailbox"
 
 /* "Other Users/OWNER/REST"; false: a name of the asker's own. */

@@ -141,9 +141,9 @@ static struct buf arranged(struct rig *rig, uint64_t mailbox, const struct imap_
     AUTO_BUF struct buf program = buf_new(100);
     struct arrange *arrange = NULL;
     assert_int_equal(imap_search_encode(&program, &all, &rig->why), ERR_OK);
-    assert_int_equal(
-        arrange_new(sort, IMAP_THREAD_REFS, buf_slice(&program), SLICE_EMPTY, mailbox, UINT32_MAX, 0, &arrange, &rig->why),
-        ERR_OK);
+    assert_int_equal(arrange_new(sort, IMAP_THREAD_REFS, buf_slice(&program), SLICE_EMPTY, mailbox,
+                                 UINT32_MAX, 0, &arrange, &rig->why),
+                     ERR_OK);
     bool done = false;
     while (!done)
         assert_int_equal(arrange_step(arrange, rig->account, budget, &done, &rig->why), ERR_OK);
