@@ -31,8 +31,8 @@ static bool names_charset(const struct mime_params *params)
     return false;
 }
 
-/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil; with `text` a charset that is not given
- * is US-ASCII (RFC 2046 section 4.1.2), which is said. */
+/* body-fld-param = "(" string SP string *(SP string SP string) ")" / nil; with `text` a charset that is not
+ * given is US-ASCII (RFC 2046 section 4.1.2), which is said. */
 static void write_params(struct buf *out, const struct mime_params *params, bool text)
 {
     bool ascii = text && !names_charset(params);

@@ -70,7 +70,8 @@ struct imap_fetch {
     bool uid_implied; /* UID FETCH, without the item UID */
 };
 
-/* The text between "[" and "]" of BODY, all of it. False: no section. Fields point into `text` or the arena. */
+/* The text between "[" and "]" of BODY, all of it. False: no section. Fields point into `text` or the arena.
+ */
 bool imap_section_parse_in(struct arena *arena, struct slice text, struct imap_section *section) MUST_CHECK;
 /* The name under which a section is answered: "BODY[HEADER.FIELDS (DATE FROM)]<0>". */
 void imap_section_write_name(struct buf *out, const struct imap_section *section);
