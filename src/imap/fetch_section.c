@@ -218,48 +218,72 @@ static bool wanted(const struct imap_section *section, struct slice name)
     return section->text == IMAP_SECTION_FIELDS_NOT;
 }
 
+/* A header that comes in pieces. */
+struct field_filter {
+    const struct imap_section *section;
+    bool line_start; /* what comes next begins a line */
+    bool take;       /* the field of the current line is wanted */
+    bool ended;      /* the blank line came */
+    size_t used;     /* octets of the last piece that are done */
+};
+
+static void begin_line(struct field_filter *f, struct slice line)
+{
+    if (line.ptr[0] == '\r' || line.ptr[0] == '\n') {
+        f->ended = true;
+    } else if (line.ptr[0] != ' ' && line.ptr[0] != '\t') {
+        ptrdiff_t colon = slice_find(line, ':');
+        f->take = wanted(f->section, slice_trim(slice_sub(line, 0, colon < 0 ? 0 : (size_t)colon)));
+    }
+}
+
+/* A line whose name is cut at the end waits for the next piece, unless it fills the whole of this one. */
+static void filter_piece(struct field_filter *f, struct slice piece, bool last, struct buf *out)
+{
+    f->used = 0;
+    while (f->used < piece.len && !f->ended) {
+        struct slice rest = slice_from(piece, f->used);
+        ptrdiff_t lf = slice_find(rest, '\n');
+        struct slice line = slice_sub(rest, 0, lf < 0 ? rest.len : (size_t)lf + 1);
+        if (f->line_start && lf < 0 && !last && f->used > 0 && slice_find(rest, ':') < 0)
+            return;
+        if (f->line_start)
+            begin_line(f, line);
+        if (f->take && !f->ended)
+            buf_add(out, line);
+        f->line_start = lf >= 0;
+        f->used += line.len;
+    }
+}
+
 void fetch_filter_fields(struct buf *out, const struct imap_section *section, struct slice header)
 {
-    const uint8_t *at = header.ptr, *end = header.len ? at + header.len : at;
-    const uint8_t *from = at; /* of what is to be copied, up to `at` */
-    bool take = false;
-    while (at < end && *at != '\r' && *at != '\n') {
-        const uint8_t *lf = memchr(at, '\n', (size_t)(end - at));
-        const uint8_t *next = lf ? lf + 1 : end;
-        if (*at != ' ' && *at != '\t') {
-            const uint8_t *colon = memchr(at, ':', (size_t)(next - at));
-            bool before = take;
-            take = wanted(section, slice_trim(slice_make(at, colon ? (size_t)(colon - at) : 0)));
-            if (before && !take)
-                buf_add(out, slice_make(from, (size_t)(at - from)));
-            if (!before)
-                from = at;
-        }
-        at = next;
-    }
-    if (take)
-        buf_add(out, slice_make(from, (size_t)(at - from)));
+    struct field_filter filter = {.section = section, .line_start = true};
+    filter_piece(&filter, header, true, out);
 }
 
 /* The fields and the blank line behind them, as a memfd. */
 static enum err open_fields(const struct fetch_file *file, const struct imap_section *section,
                             const struct fetch_range *range, int *fd, uint64_t *len, struct why *why)
 {
-    AUTO_BUF struct buf header = buf_new(FETCH_HEADER_MAX), fields = buf_new(FETCH_HEADER_MAX + 2);
-    size_t want = range->len < FETCH_HEADER_MAX ? (size_t)range->len : FETCH_HEADER_MAX, got = 0;
-    uint8_t *room = buf_reserve(&header, want);
-    enum err err = room ? io_pread(file->fd, room, want, range->offset, &got, why)
-                        : err_set(why, ERR_INTERNAL, "no room for a header");
-    if (err)
-        return err;
-    fetch_filter_fields(&fields, section, slice_make(room, got));
-    buf_add_str(&fields, "\r\n");
-    *len = fields.len;
-    err = io_memfd("section", fd, why);
-    if (!err)
+    AUTO_BUF struct buf piece = buf_new(PIECE), fields = buf_new(PIECE);
+    struct field_filter filter = {.section = section, .line_start = true};
+    enum err err = io_memfd("section", fd, why);
+    uint64_t total = 2; /* of the blank line */
+    for (uint64_t at = 0; !err && at < range->len && !filter.ended; at += filter.used) {
+        err = read_piece(file, &piece, range->offset + at, range->len - at, why);
+        if (err)
+            break;
+        buf_clear(&fields);
+        filter_piece(&filter, buf_slice(&piece), at + piece.len == range->len, &fields);
+        total += fields.len;
         err = io_write_all(*fd, buf_slice(&fields), why);
+    }
+    if (!err)
+        err = io_write_all(*fd, SLICE("\r\n"), why);
     if (err)
         io_close(fd);
+    *len = total; /* may be the range's own */
     return err;
 }
 

@@ -7,7 +7,7 @@
 #include "grammar/imap_fetch.h"
 #include "wire/facts.h"
 
-#define FETCH_HEADER_MAX (4u << 20) /* octets of a header read for HEADER.FIELDS */
+#define FETCH_HEADER_MAX (4u << 20) /* octets of a header held in memory for HEADER.FIELDS */
 
 /* A message whose file and facts are there. */
 struct fetch_file {

@@ -104,6 +104,36 @@ static void replace_nul(struct buf *fields)
         *at = 0x80;
 }
 
+/* The literal's octets; takes `fd`. */
+static void write_octets(struct session *s, int fd, uint64_t offset, uint64_t len)
+{
+    if (fd >= 0 && len > 0)
+        stream_write_file(s->stream, fd, offset, len);
+    else if (len > 0)
+        imap_session_drop(s, "no descriptor left"); /* the literal was announced already */
+    else
+        io_close(&fd);
+}
+
+/* Of a header too long to be held in memory. */
+static bool write_large_fields(struct session *s, const struct fetch_file *file,
+                               const struct imap_section *section)
+{
+    int fd;
+    uint64_t offset, len;
+    struct why why;
+    if (fetch_section_open(file, section, true, &fd, &offset, &len, &why) != ERR_OK)
+        return false;
+    if (section->form == IMAP_FORM_BINARY_SIZE) {
+        buf_add_u64(imap_session_output(s), len);
+        io_close(&fd);
+    } else {
+        imap_write_literal_head(imap_session_output(s), len);
+        write_octets(s, fd, offset, len);
+    }
+    return true;
+}
+
 /* From the cache of the facts, or read from the file. */
 static bool write_fields(struct session *s, const struct fetch_message *m, const struct imap_section *section)
 {
@@ -119,8 +149,10 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
             buf_add_str(imap_session_output(s), section->form == IMAP_FORM_BINARY_SIZE ? "0" : "NIL");
             return true;
         }
+        if (range.len > FETCH_HEADER_MAX)
+            return write_large_fields(s, &file, section);
         AUTO_BUF struct buf header = buf_new(FETCH_HEADER_MAX);
-        size_t len = range.len < FETCH_HEADER_MAX ? (size_t)range.len : FETCH_HEADER_MAX, got = 0;
+        size_t len = (size_t)range.len, got = 0;
         uint8_t *at = buf_reserve(&header, len);
         if (!at || io_pread(m->fd, at, len, range.offset, &got, NULL) != ERR_OK)
             return false;
@@ -136,17 +168,6 @@ static bool write_fields(struct session *s, const struct fetch_message *m, const
 }
 
 /* ---- the response ---- */
-
-/* The literal's octets; takes `fd`. */
-static void write_octets(struct session *s, int fd, uint64_t offset, uint64_t len)
-{
-    if (fd >= 0 && len > 0)
-        stream_write_file(s->stream, fd, offset, len);
-    else if (len > 0)
-        imap_session_drop(s, "no descriptor left"); /* the literal was announced already */
-    else
-        io_close(&fd);
-}
 
 static void write_file_section(struct session *s, const struct fetch_message *m,
                                const struct imap_section *section)

@@ -201,3 +201,10 @@ def test_more_than_fits_anywhere(server):
             assert len(rows) == (1 if numbers == "1" else 7), (items, numbers, len(rows))
     tokens(client.ok("FETCH 7 BODYSTRUCTURE").untagged[0].partition(b" FETCH ")[2])
     assert client.ok("FETCH 1 BODY.PEEK[]").untagged[0].partition(b"}\r\n")[2][:-1] == parts
+    # A header of any length is looked through to its end.
+    longest = client.ok("FETCH 4 BODY.PEEK[HEADER.FIELDS (SUBJECT X-4999)]").untagged[0].partition(b"}\r\n")[2][:-1]
+    assert longest == b"X-4999: " + b"y" * 1000 + b"\r\nSubject: end\r\n\r\n"
+    rest = client.ok("FETCH 4 BODY.PEEK[HEADER.FIELDS.NOT (X-17 SUBJECT)]").untagged[0].partition(b"}\r\n")[2][:-1]
+    assert rest == re.sub(rb"X-17: y*\r\n", b"", header).replace(b"Subject: end\r\n", b"").replace(b"\r\nbody", b"\r\n")
+    assert client.ok("FETCH 4 BODY.PEEK[HEADER.FIELDS (SUBJECT)]<9.3>").untagged[0].endswith(b"{3}\r\nend)")
+    assert client.ok("FETCH 4 BINARY.SIZE[HEADER.FIELDS (SUBJECT)]").untagged[0].endswith(b" 16)")
