@@ -417,6 +417,13 @@ def test_from_ones_own_to_anothers(pair, verb):
     flags = owner.ok("FETCH 40 FLAGS").find(rb"FLAGS \((.*?)\)")[1].split()
     assert rb"\Flagged" in flags and b"word" in flags and rb"\Seen" not in flags
     assert owner.ok("SEARCH SUBJECT m39").find(rb"SEARCH 40$") and owner.ok("SEARCH TEXT m39").find(rb"SEARCH 40$")
+    assert owner.cmd('APPEND Team "01-Jan-2020 00:00:00 +0000" ', mail.plain()).status == "OK"
+    reader.ok(f"SELECT {pair.team}")
+    reader.ok("COPY 41 Drafts")  # what it brings was saved now, whenever it came in
+    reader.ok("SELECT Drafts")
+    assert not reader.ok("FETCH 1 SAVEDATE").find(rb"SAVEDATE .*2020") and reader.ok("FETCH 1 INTERNALDATE").find(rb"2020")
+    owner.ok(r"STORE 41 +FLAGS (\Deleted)")
+    owner.ok("EXPUNGE")
     reader.ok(f"SELECT {pair.team}")
     if verb == "MOVE":
         answer = reader.cmd("MOVE 1:2 INBOX")
