@@ -207,13 +207,14 @@ class Story:
             box.set_flags(uid, frozenset(items[b"FLAGS"]) - {rb"\Recent"})
         box.next = int(answer.codes(b"UIDNEXT"))
 
-    def settled(self, s):
+    def settled(self, s, fill=True):
         """What a session knows after a command that tells everything."""
         if s.box is None:
             return
         if [u for u in s.uids if u] != [u for u, v in zip(s.box.alive(), s.uids) if v] or len(s.uids) != len(s.box.messages):
             s.wrong(f"sees {s.uids}, there are {s.box.alive()}")
-        s.uids = s.box.alive()
+        if fill:
+            s.uids = s.box.alive()
         for uid in s.silenced:
             s.flags.pop(uid, None)
         s.silenced = set()
@@ -262,7 +263,8 @@ class Story:
     def listen(self, s):
         """NOTIFY: what it acts on is what there is, not what there was when it read last."""
         if s.notify and s.box:
-            self.hears(s)
+            s.run("NOOP")
+            self.settled(s)
 
     def text(self):
         self.number += 1
@@ -623,17 +625,16 @@ class Story:
         s.truth = self.truth_of(s)
 
     def hears(self, s):
-        """In IDLE: until what it knows is what is there."""
+        """In IDLE or with NOTIFY: until what it knows is what is there."""
         deadline = time.monotonic() + NEWS_S
         while True:
             try:
-                self.settled(s)
-                if s.uids == s.box.alive():
-                    return
+                self.settled(s, fill=False)  # which messages the new numbers are it cannot know yet
+                return
             except Wrong:
                 if time.monotonic() > deadline:
                     raise
-            s.idle_news(deadline - time.monotonic() + 0.01)
+            s.idle_news(max(0.01, deadline - time.monotonic()))
 
     def act(self, s):
         """Something that others may have to be told."""
