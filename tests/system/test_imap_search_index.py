@@ -1,4 +1,4 @@
-"""The full-text index in the running server: made in the background, the same answers, made again, switched off."""
+"""The full-text index in the running server: made in the background, the same answers, made again by command."""
 import time
 
 MESSAGES = 1024 + 256 + 20  # a whole block and what must lie behind it
@@ -43,3 +43,18 @@ def test_background(server, imap, user):
     client.ok("STORE 1:300 +FLAGS.SILENT (\\Deleted)")
     client.ok("EXPUNGE")
     assert len(found(client, "TEXT zebra")) == 10
+
+
+def test_command_makes_it_anew(server, imap, user):
+    client = imap(user)
+    fill(client)
+    client.ok("LOGOUT")
+    server.stop()
+    index = server.home / "data" / "store" / "accounts" / user.address / "search.db"
+    index.write_bytes(b"no database" * 1000)
+    assert "1024 messages" in server.command("store", "index", user.address).stdout
+    assert index.stat().st_size > 100_000
+    server.start()
+    client = imap(user)
+    client.ok("SELECT INBOX")
+    assert len(found(client, "TEXT zebra")) == 13 and not found(client, "TEXT nowhere")
