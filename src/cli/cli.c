@@ -99,7 +99,8 @@ static const struct cli_command commands[] = {
      "check or rebuild the mail store while the server is stopped",
      "verify: every row has its file, every file a row, sizes and checksums agree. rebuild: a new index from "
      "the\n"
-     "message files; docs/store.md says what it keeps. index: the full-text index anew, at once. Exit code 1 when something is wrong.\n"
+     "message files; docs/store.md says what it keeps. index: the full-text index anew, at once. Exit code 1 "
+     "when something is wrong.\n"
      "Example: rockdove -c rockdove.yaml store verify"},
     {"roles", cmd_roles, "", "the processes, what each may do and whom it may talk to",
      "Example: rockdove roles"},
