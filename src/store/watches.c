@@ -246,6 +246,11 @@ static void release_done(void *arg)
 
 static void tell_strand(struct slot *slot, uint64_t mailbox, unsigned uses, unsigned takers)
 {
+    if (slot->jobs == 0) { /* the strand is idle: here and now, so that the next SELECT finds it idle too */
+        if (slot->account)
+            watch_release_view(slot->account, mailbox, uses, takers);
+        return;
+    }
     struct release *r = mem_zero(1, sizeof *r);
     *r = (struct release){slot, mailbox, uses, takers};
     slot->jobs++; /* needs no handle, so it wakes nobody */
