@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     run.tls = option_set(argc, argv, "tls");
     run.lmtp = option_set(argc, argv, "lmtp");
     conn_setup();
-    run.conns = calloc(run.sessions, sizeof *run.conns);
+    run.conns = calloc(run.sessions + 1, sizeof *run.conns);
     if (!run.conns)
         return 1;
     for (unsigned i = 0; i < run.sessions; i++)

@@ -229,7 +229,7 @@ int main(int argc, char **argv)
     run.tail = option_text(argc, argv, "tail", "@bench.test");
     run.password = option_text(argc, argv, "password", "secret");
     conn_setup();
-    run.conns = calloc(run.sessions, sizeof *run.conns);
+    run.conns = calloc(run.sessions + 1, sizeof *run.conns);
     if (!run.conns)
         return 1;
     for (unsigned i = 0; i < run.sessions; i++)

@@ -187,10 +187,8 @@ static void do_open(uint16_t port, bool tls)
 
 static void do_run(const char *command)
 {
-    char head[32];
-    int len = snprintf(head, sizeof head, "z%u ", ++c.tag);
     static char line[COMMAND_MAX + 64];
-    len = snprintf(line, sizeof line, "%s%s\r\n", head, command);
+    int len = snprintf(line, sizeof line, "z%u %s\r\n", ++c.tag, command);
     send_all(line, (size_t)len);
     await(c.tag);
 }

@@ -38,8 +38,10 @@ static void make_words(void)
     uint64_t state = 88172645463325252u;
     for (unsigned i = 0; i < WORDS; i++) {
         unsigned count = 1 + (unsigned)(next_random(&state) % 4);
-        for (unsigned k = 0; k < count; k++)
-            strcat(words[i], syllables[next_random(&state) % 20]);
+        for (unsigned k = 0; k < count; k++) {
+            size_t len = strlen(words[i]);
+            (void)snprintf(words[i] + len, sizeof words[i] - len, "%s", syllables[next_random(&state) % 20]);
+        }
     }
 }
 
