@@ -113,7 +113,8 @@ class Story:
         self.look_into(box, learn=True)
 
     def select(self, s, box, examine=False):
-        s.forget()
+        if not (s.notify and s.box):  # with NOTIFY it may hear of the old mailbox until [CLOSED]
+            s.forget()
         s.box, s.read_only = box, examine
         answer = s.run(f'{"EXAMINE" if examine else "SELECT"} "{box.name}"')
         self.opened(s, box, answer)
