@@ -212,6 +212,14 @@ static bool add_account(void *arg, const char *name, int type)
     return true;
 }
 
+/* Not synced: whatever a crash leaves of it, nothing or a damaged file, is made anew again. */
+static enum err leave_file(const struct shares *shares, struct slice bytes, struct why *why)
+{
+    AUTO_FD int fd = -1;
+    enum err err = io_open_at(shares->root.dir, FILE_NAME, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, why);
+    return err ? err : io_write_all(fd, bytes, why);
+}
+
 static enum err rebuild(struct shares *shares, struct why *why)
 {
     AUTO_BUF struct buf bytes = buf_new(SHARES_BYTES_MAX);
@@ -219,7 +227,7 @@ static enum err rebuild(struct shares *shares, struct why *why)
     if (err && err != ERR_ABSENT)
         return err;
     encode(shares, &bytes);
-    return write_file(shares, buf_slice(&bytes), why);
+    return leave_file(shares, buf_slice(&bytes), why);
 }
 
 static void clear(struct shares *shares)
