@@ -1,7 +1,7 @@
 /* cmd_cancelupdate.c: CANCELUPDATE (RFC 5267 section 4.3.5): results are no longer kept up to date. */
 #include "imap/capability.h"
 #include "imap/command.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 
 void imap_cmd_cancelupdate(struct session *s)
 {

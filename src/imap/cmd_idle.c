@@ -1,6 +1,6 @@
 /* cmd_idle.c: IDLE (RFC 2177): news as they happen until the client says DONE. */
 #include "imap/command.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/notify.h"
 
 #define DONE_MAX 100 /* octets of the line that ends it */

@@ -8,7 +8,7 @@
 #include "grammar/imap_acl.h"
 #include "imap/capability.h"
 #include "imap/command.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/notify.h"
 #include "imap/mailbox_open.h"
 #include "imap/vanished.h"

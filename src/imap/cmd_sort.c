@@ -6,7 +6,7 @@
 #include "imap/command.h"
 #include "imap/search.h"
 
-/* In the order of the mailbox, for context.c. */
+/* In the order of the mailbox, for search_context.c. */
 static void gather_uids(struct session *s, const uint32_t *order, size_t count)
 {
     struct imap_set set = {.ranges = ARENA_ARRAY(s->run->arena, struct imap_range, count + 1),

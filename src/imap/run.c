@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "grammar/imap_url.h"
 #include "imap/capability.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/search.h"
 #include "imap/notify.h"
 #include "imap/session.h"

@@ -2,7 +2,7 @@
  * section 7.3.4, RFC 5256) or ESEARCH with its items (RFC 4731, 5267, 9394). Written as the output takes it.
  */
 #include "grammar/imap_write.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/search.h"
 
 struct search_work *imap_search_work(struct session *s)

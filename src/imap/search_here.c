@@ -1,5 +1,5 @@
 /* search_here.c: search keys the mailbox image can answer. Input: programs parsed and translated. Called by
- * SEARCH and context.c. */
+ * SEARCH and search_context.c. */
 #include "base/clock.h"
 #include "imap/search.h"
 

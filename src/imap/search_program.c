@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "imap/capability.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/search.h"
 
 static void work_free(void *arg)

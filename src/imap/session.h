@@ -60,7 +60,7 @@ struct selected {
     size_t name_len;
     uint64_t mailbox_id;
     uint32_t tag;                   /* of its account (wire/objectid.h) */
-    struct contexts *contexts;      /* results kept up to date (context.c); NULL: none */
+    struct contexts *contexts;      /* results kept up to date (search_context.c); NULL: none */
     struct imap_set_builder *saved; /* "$": UIDs (saved.c); NULL: nothing */
     uint32_t rights; /* when it was selected: for what is told; store looks at each request anew */
     bool read_only, gone;

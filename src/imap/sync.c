@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "grammar/imap_acl.h"
 #include "grammar/imap_flags.h"
-#include "imap/context.h"
+#include "imap/search_context.h"
 #include "imap/notify.h"
 
 /* ---- flags as text ---- */

@@ -1,8 +1,8 @@
-/* context.c: ADDTO and REMOVEFROM. What changed since a result was last looked at is evaluated anew, here
- * where the image can answer, else by store; sorted results are put in order by store. Input: programs of the
- * client, bounded by the parser; answers of store. Called by the commands that search, by sync.c, and at the
- * end of commands. */
-#include "imap/context.h"
+/* search_context.c: ADDTO and REMOVEFROM. What changed since a result was last looked at is evaluated anew,
+ * here where the image can answer, else by store; sorted results are put in order by store. Input: programs
+ * of the client, bounded by the parser; answers of store. Called by the commands that search, by sync.c, and
+ * at the end of commands. */
+#include "imap/search_context.h"
 
 #include <stdlib.h>
 #include <string.h>

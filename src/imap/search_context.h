@@ -1,7 +1,7 @@
-/* context.h: results of searches that are kept up to date (RFC 5267, RETURN (UPDATE)). They belong to the
- * selection; a session without them has a NULL pointer. */
-#ifndef IMAP_CONTEXT_H
-#define IMAP_CONTEXT_H
+/* search_context.h: results of searches that are kept up to date (RFC 5267, RETURN (UPDATE)). They belong to
+ * the selection; a session without them has a NULL pointer. */
+#ifndef IMAP_SEARCH_CONTEXT_H
+#define IMAP_SEARCH_CONTEXT_H
 
 #include "imap/session.h"
 
