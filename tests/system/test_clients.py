@@ -189,7 +189,7 @@ set certificate_file="{certificate(server)}" header_cache="" message_cachedir=""
 set ssl_ca_certificates_file="{certificate(server)}" wait_key=no copy=yes
 mailboxes +INBOX +Sent +Junk
 """)
-    return dict(os.environ, HOME=str(home), TERM="xterm", LANG="C.UTF-8")
+    return dict(os.environ, HOME=str(home), TMPDIR=str(home), TERM="xterm", LANG="C.UTF-8")
 
 
 def test_mutt_sends_in_batch_mode(server, imap, new_user, home):

@@ -491,6 +491,6 @@ set header_cache="" message_cachedir="" delete=yes quit=yes wait_key=no pop_dele
 
     # read the first, delete the second, write the changes, leave
     in_terminal(["mutt", "-n", "-F", home / "muttrc"], ["1\n", "\n", "q", "2\n", "d", "$", "q"], lambda: count() == 2,
-                dict(os.environ, HOME=str(home), TERM="xterm", LANG="C.UTF-8"))
+                dict(os.environ, HOME=str(home), TMPDIR=str(home), TERM="xterm", LANG="C.UTF-8"))
     box.ok("SELECT INBOX")
     assert not box.ok("FETCH 1:* BODY.PEEK[HEADER.FIELDS (SUBJECT)]").find(b"for mutt 1")
