@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/find.h"
 #include "grammar/imap_set.h"
 
 #define IMAP_SEARCH_DEPTH_MAX 32         /* nesting of NOT, OR and parentheses */
@@ -55,6 +56,7 @@ struct imap_needle {
     struct slice text;   /* as given, UTF-8 */
     struct slice folded; /* case folded and decomposed */
     bool ascii;          /* the folded text is ASCII */
+    struct find find;    /* looks for the folded text: in any case when it is ASCII, else in folded texts */
     uint32_t *borders;   /* of `folded`, for the search */
 };
 

@@ -36,12 +36,14 @@ struct subject {
     struct facts facts;
     struct text_parts text;
     struct slice header; /* of the message as served, without our block */
+    struct find coded;   /* the beginning of encoded words */
 };
 
 struct subject *subject_new(struct fulltext_filter *filter)
 {
     struct subject *s = mem_zero(1, sizeof *s);
     s->filter = filter;
+    s->coded = find_new(SLICE("=?"), false);
     s->arena = arena_new(SUBJECT_ARENA_MAX);
     s->scratch = arena_new(SUBJECT_SCRATCH_MAX);
     s->charsets = charset_set_new();
@@ -151,13 +153,19 @@ struct slice subject_thread_root(struct subject *s)
 
 /* ---- header fields ---- */
 
+/* May more stand in it once it is decoded? */
+static bool decodes(const struct subject *s, struct slice text)
+{
+    return find_in(&s->coded, text, 0) >= 0 || find_foreign(text, 0) < text.len;
+}
+
 static bool match_value(struct subject *s, struct slice value, const struct imap_needle *needle)
 {
     arena_reset(s->scratch);
     struct slice line = header_unfold_in(s->scratch, value);
     if (imap_needle_match(needle, line))
         return true;
-    if (slice_search(line, SLICE("=?")) < 0 && slice_is_ascii(line))
+    if (!decodes(s, line))
         return false;
     AUTO_BUF struct buf decoded = buf_new(SUBJECT_FIELD_MAX);
     encoded_word_decode(s->charsets, line, &decoded);
@@ -172,15 +180,15 @@ static bool has_blank(struct slice text)
 }
 
 /* No field decodes into anything that is not in the block already. */
-static bool is_plain(struct slice block, const struct imap_needle *needle)
+static bool is_plain(const struct subject *s, struct slice block, const struct imap_needle *needle)
 {
-    return !has_blank(needle->folded) && slice_search(block, SLICE("=?")) < 0 && slice_is_ascii(block);
+    return !has_blank(needle->folded) && !decodes(s, block);
 }
 
 static bool match_fields(struct subject *s, struct slice block, struct slice name,
                          const struct imap_needle *needle)
 {
-    if (is_plain(block, needle) && !imap_needle_match(needle, block))
+    if (is_plain(s, block, needle) && !imap_needle_match(needle, block))
         return false;
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
@@ -233,15 +241,14 @@ static bool match_block(struct subject *s, struct slice block, const struct imap
 {
     if (imap_needle_match(needle, block))
         return true;
-    if (is_plain(block, needle))
+    if (is_plain(s, block, needle))
         return false;
     bool spans = has_blank(needle->folded);
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
     while (header_next(&iter, &field)) {
-        bool coded = slice_search(field.value, SLICE("=?")) >= 0 || !slice_is_ascii(field.value);
         bool folded = spans && slice_find(slice_trim(field.value), '\n') >= 0;
-        if ((coded || folded) && match_value(s, field.value, needle))
+        if ((folded || decodes(s, field.value)) && match_value(s, field.value, needle))
             return true;
     }
     return false;

@@ -152,11 +152,12 @@ void trigram_add(struct trigram_block *b, enum trigram_plane plane, struct slice
 {
     uint32_t gram = 0;
     size_t octets = 0;
+    struct casefold_memo memo;
+    casefold_start(&memo);
     for (size_t at = 0; at < text.len;) {
-        uint8_t folded[CASEFOLD_OCTETS];
-        size_t n = casefold_put(folded, casefold_next(text, &at));
-        for (size_t i = 0; i < n; i++) {
-            gram = (gram << 8 | folded[i]) & 0xffffff;
+        struct slice folded = casefold_take(&memo, text, &at);
+        for (size_t i = 0; i < folded.len; i++) {
+            gram = (gram << 8 | folded.ptr[i]) & 0xffffff;
             if (++octets >= 3)
                 add_gram(b, plane, gram);
         }
