@@ -241,7 +241,7 @@ static void bench_rows(struct account *account, const struct mailbox *m)
     struct why why;
     uint64_t bytes = 0, begun = clock_mono_ns();
     for (uint64_t i = 0; i < view_count(m->view); i++)
-        buf_add_le64(&ids, m->view->image->entries[i].message);
+        buf_add_le64(&ids, image_message(&m->view->image->entries[i]));
     struct slice rest = buf_slice(&ids);
     while (rest.len) {
         buf_clear(&rows);

@@ -180,7 +180,7 @@ static void write_row(struct session *s, struct fetch_batch *batch, const struct
 {
     struct fetch *f = fetch_of(s);
     struct fetch_message m = {.message = batch->messages[batch->rows++], .fd = -1, .block = row->header};
-    if (imap_view_entry(&s->selected->view, m.message.index)->message != row->message) {
+    if (image_message(imap_view_entry(&s->selected->view, m.message.index)) != row->message) {
         f->some_failed = true;
         return;
     }
@@ -233,7 +233,7 @@ static void ask_facts(struct session *s, struct fetch_batch *batch)
     if (batch->count == 0)
         return;
     for (size_t i = 0; i < batch->count; i++)
-        buf_add_le64(&ids, imap_view_entry(&s->selected->view, batch->messages[i].index)->message);
+        buf_add_le64(&ids, image_message(imap_view_entry(&s->selected->view, batch->messages[i].index)));
     const struct wire_facts_get get = {.grant = s->grant,
                                        .watch = s->selected->mailbox->watch,
                                        .want = f->want,
@@ -306,7 +306,7 @@ static bool open_some(struct session *s)
         struct imap_message message = f->queue[f->queue_at++];
         f->slots[(f->first + f->waiting++) % FETCH_OPENS] =
             (struct fetch_slot){.message = message, .waits = true, .fd = -1, .flags_too = f->flags_too};
-        buf_add_le64(&ids, imap_view_entry(&s->selected->view, message.index)->message);
+        buf_add_le64(&ids, image_message(imap_view_entry(&s->selected->view, message.index)));
     }
     const struct wire_body_open get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .messages = buf_slice(&ids)};

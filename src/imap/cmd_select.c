@@ -98,8 +98,7 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
 static uint32_t first_unseen(const struct imap_view *v)
 {
     for (uint32_t i = 0; i < v->known; i++) {
-        uint64_t flags = atomic_load_explicit(&v->map->image->entries[i].flags, memory_order_relaxed);
-        if (flags & (IMAGE_SEEN | IMAGE_EXPUNGED))
+        if (image_bits(&v->map->image->entries[i]) & (IMAGE_SEEN | IMAGE_EXPUNGED))
             continue;
         uint32_t seq = imap_view_seq(v, i);
         if (seq)

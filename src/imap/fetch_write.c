@@ -275,7 +275,7 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
     }
     if (items & IMAP_FETCH_INTERNALDATE) {
         separate(out, first);
-        struct date_text date = date_format_imap(entry->date, 0);
+        struct date_text date = date_format_imap(image_date(entry), 0);
         buf_add_str(out, "INTERNALDATE \"");
         buf_add_str(out, date.text);
         buf_add_byte(out, '"');
@@ -284,19 +284,20 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
         const struct fetch *fetch = s->run->state;
         separate(out, first);
         buf_add_str(out, "SAVEDATE \"");
-        buf_add_str(out,
-                    date_format_imap(imap_savedate_find(&fetch->saved, m->message.uid, entry->date), 0).text);
+        buf_add_str(
+            out,
+            date_format_imap(imap_savedate_find(&fetch->saved, m->message.uid, image_date(entry)), 0).text);
         buf_add_byte(out, '"');
     }
     if (items & IMAP_FETCH_RFC822_SIZE) {
         separate(out, first);
         buf_add_str(out, "RFC822.SIZE ");
-        buf_add_u64(out, entry->size);
+        buf_add_u64(out, image_octets(entry));
     }
     if (items & IMAP_FETCH_EMAILID) {
         separate(out, first);
         buf_add_str(out, "EMAILID (");
-        object_email(out, s->selected->tag, entry->message);
+        object_email(out, s->selected->tag, image_message(entry));
         buf_add_byte(out, ')');
     }
     if (items & IMAP_FETCH_MODSEQ) {
@@ -327,7 +328,8 @@ static void write_thread(struct session *s, const struct fetch_message *m, bool 
     if (m->thread.len)
         buf_add(out, m->thread);
     else
-        object_thread(out, s->selected->tag, imap_view_entry(&s->selected->view, m->message.index)->message,
+        object_thread(out, s->selected->tag,
+                      image_message(imap_view_entry(&s->selected->view, m->message.index)),
                       facts_root(&m->facts));
     buf_add_byte(out, ')');
 }

@@ -16,7 +16,7 @@ void pop3_drop_open(struct pop3 *p, struct imap_mailbox *mailbox, uint32_t uidva
     imap_view_open(&drop->view, mailbox->live);
     drop->count = imap_view_exists(&drop->view);
     for (uint32_t number = 1; number <= drop->count; number++)
-        drop->octets += pop3_drop_entry(drop, number)->size;
+        drop->octets += image_octets(pop3_drop_entry(drop, number));
 }
 
 void pop3_drop_free(struct pop3 *p)

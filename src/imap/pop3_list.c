@@ -15,7 +15,7 @@ static void write_size(struct buf *out, const struct pop3_drop *drop, uint32_t n
 {
     buf_add_u64(out, number);
     buf_add_byte(out, ' ');
-    buf_add_u64(out, pop3_drop_entry(drop, number)->size);
+    buf_add_u64(out, image_octets(pop3_drop_entry(drop, number)));
 }
 
 /* unique-id: 1*70 of 0x21 to 0x7E, never used again for another message of this maildrop: UIDVALIDITY "."
@@ -96,7 +96,7 @@ void pop3_cmd_dele(struct pop3 *p, const struct pop3_command *command)
         return;
     pop3_bit_set(drop, &drop->deleted, command->number);
     drop->gone++;
-    drop->gone_octets += pop3_drop_entry(drop, command->number)->size;
+    drop->gone_octets += image_octets(pop3_drop_entry(drop, command->number));
     pop3_ok(p, "Message %u deleted", command->number);
 }
 

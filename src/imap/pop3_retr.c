@@ -119,7 +119,7 @@ void pop3_cmd_retr(struct pop3 *p, const struct pop3_command *command)
     drop->body.top = command->verb == POP3_TOP;
     drop->body.lines = command->lines;
     AUTO_BUF struct buf id = buf_new(8);
-    buf_add_le64(&id, pop3_drop_entry(drop, command->number)->message);
+    buf_add_le64(&id, image_message(pop3_drop_entry(drop, command->number)));
     const struct wire_body_open open = {
         .grant = p->grant, .watch = drop->mailbox->watch, .messages = buf_slice(&id)};
     pop3_call(p, WIRE_BODY_OPEN, &open, -1, on_file);

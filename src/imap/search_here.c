@@ -34,13 +34,13 @@ static const struct image_entry *local_entry(const struct local *l)
 
 static bool local_size(void *ctx, uint64_t *octets)
 {
-    *octets = local_entry(ctx)->size;
+    *octets = image_octets(local_entry(ctx));
     return true;
 }
 
 static bool local_date(void *ctx, int64_t *seconds, int64_t *days)
 {
-    *seconds = local_entry(ctx)->date;
+    *seconds = image_date(local_entry(ctx));
     *days = *seconds / DAY;
     return true;
 }

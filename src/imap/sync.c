@@ -123,7 +123,7 @@ static void note_expunged(struct sync *y, uint32_t index)
 
 static bool is_expunged(const struct image *image, uint32_t index)
 {
-    return atomic_load_explicit(&image->entries[index].flags, memory_order_acquire) & IMAGE_EXPUNGED;
+    return image_is_expunged(&image->entries[index]);
 }
 
 static uint32_t expunged_count(const struct image *image)

@@ -13,7 +13,7 @@ static void collect_gone(struct imap_view *v)
     if (atomic_load_explicit(&image->expunged, memory_order_acquire) == 0)
         return;
     for (uint32_t i = 0; i < v->known; i++) {
-        if (!(atomic_load_explicit(&image->entries[i].flags, memory_order_relaxed) & IMAGE_EXPUNGED))
+        if (!image_is_expunged(&image->entries[i]))
             continue;
         if (v->gone_count == v->gone_cap) {
             v->gone_cap = v->gone_cap ? 2 * v->gone_cap : 16;

@@ -172,7 +172,7 @@ bool access_holds(const struct job *job, uint64_t message, uint64_t *at)
     uint64_t count = m && m->view ? view_count(m->view) : 0;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t index = (*at + i) % count;
-        if (m->view->image->entries[index].message != message)
+        if (image_message(&m->view->image->entries[index]) != message)
             continue;
         *at = index;
         return true;

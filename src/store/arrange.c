@@ -122,8 +122,10 @@ static enum err gather(struct arrange *a, struct account *account, struct why *w
     for (struct view_walk walk = view_walk(m->view, pairs);
          a->count < room && view_walk_next(&walk, &index);) {
         const struct image_entry *entry = &m->view->image->entries[index];
-        a->found[a->count++] = (struct found){
-            .message = entry->message, .uid = entry->uid, .size = entry->size, .date = entry->date};
+        a->found[a->count++] = (struct found){.message = image_message(entry),
+                                              .uid = entry->uid,
+                                              .size = image_octets(entry),
+                                              .date = image_date(entry)};
     }
     order_ids(a);
     a->modseq = search_modseq(a->search);

@@ -48,6 +48,8 @@ static enum err make_lot(struct account *account, struct why *why)
     struct blanks *b = &account->blanks;
     uint64_t first = atomic_load(&account->next_message), room = FOLDER_IDS - first % FOLDER_IDS;
     unsigned count = b->lot < room ? b->lot : (unsigned)room;
+    if (first + count > IMAGE_MESSAGE_MAX)
+        return err_set(why, ERR_REFUSED, "the account has no message number left");
     atomic_store(&account->next_message, first + count);
     enum err err = make_files(account, first, count, why);
     if (!err)

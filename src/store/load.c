@@ -110,17 +110,22 @@ static enum err read_account(struct account *account, bool *found, struct why *w
                             DB_NO_ARGS, &rows, why);
     if (err)
         return err;
+    enum err bad = ERR_OK;
     *found = db_next(&rows);
     if (*found) {
         uint64_t next = db_u64(&rows, 1), last = db_u64(&rows, 4);
         account->modseq = db_u64(&rows, 0);
-        atomic_store(&account->next_message, next > last ? next : last + 1);
+        next = next > last ? next : last + 1;
+        if (next > IMAGE_MESSAGE_MAX + 1)
+            bad = err_set(why, ERR_INTERNAL, "damaged index: message numbers");
+        atomic_store(&account->next_message, next);
         account->next_mailbox = db_u64(&rows, 2);
         account->uidvalidity = (uint32_t)db_u64(&rows, 3);
         account->doomed = db_u64(&rows, 5);
         account->shared = db_u64(&rows, 6) != 0;
     }
-    return db_end(&rows, why);
+    err = db_end(&rows, bad ? NULL : why);
+    return bad ? bad : err;
 }
 
 static enum err read_own_limits(struct account *account, struct why *why)

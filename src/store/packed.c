@@ -65,6 +65,8 @@ static uint64_t ceiling(enum column column)
 {
     if (column == COLUMN_FLAGS)
         return ~(uint64_t)IMAGE_EXPUNGED;
+    if (column == COLUMN_MESSAGE)
+        return IMAGE_MESSAGE_MAX;
     return column <= COLUMN_DATE ? UINT32_MAX : INT64_MAX;
 }
 

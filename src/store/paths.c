@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wire/image.h"
+
 #define ACCOUNTS "accounts/"
 /* Longest encoded address; what is longer keeps its beginning and gets "%%" and 16 digits of a hash. */
 #define NAME_MAX_KEPT 200
@@ -81,7 +83,7 @@ void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX])
 bool paths_message_id(const char *name, uint64_t *id)
 {
     struct slice s = slice_of(name);
-    return slice_ends(s, SLICE(".eml")) && slice_u64(slice_sub(s, 0, s.len - 4), INT64_MAX, id);
+    return slice_ends(s, SLICE(".eml")) && slice_u64(slice_sub(s, 0, s.len - 4), IMAGE_MESSAGE_MAX, id);
 }
 
 enum err paths_queue(struct slice queue_id, char path[PATHS_FILE_MAX])

@@ -36,7 +36,7 @@ void paths_index(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_search(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
-/* The id in "ID.eml"; false for any other name. */
+/* The id in "ID.eml", at most IMAGE_MESSAGE_MAX; false for any other name. */
 bool paths_message_id(const char *name, uint64_t *id);
 
 /* ERR_BAD when the id is not 1 to PATHS_QUEUE_ID letters and digits. */

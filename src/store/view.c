@@ -80,17 +80,18 @@ uint64_t view_room(const struct view *view)
 struct entry view_entry(const struct view *view, uint64_t index)
 {
     const struct image_entry *e = &view->image->entries[index];
+    struct image_state state = image_own(e);
     return (struct entry){.uid = e->uid,
-                          .size = e->size,
-                          .date = e->date,
-                          .modseq = atomic_load_explicit(&e->modseq, memory_order_relaxed),
-                          .flags = atomic_load_explicit(&e->flags, memory_order_relaxed),
-                          .message = e->message};
+                          .size = image_octets(e),
+                          .date = image_date(e),
+                          .modseq = state.modseq,
+                          .flags = state.flags,
+                          .message = image_message(e)};
 }
 
 bool view_alive(const struct view *view, uint64_t index)
 {
-    return !(atomic_load_explicit(&view->image->entries[index].flags, memory_order_relaxed) & IMAGE_EXPUNGED);
+    return !image_is_expunged(&view->image->entries[index]);
 }
 
 uint64_t view_find(const struct view *view, uint32_t uid)
@@ -105,13 +106,10 @@ bool view_add(struct view *view, const struct entry *entries, size_t count)
         return false;
     uint64_t at = view_count(view);
     for (size_t i = 0; i < count; i++) {
-        struct image_entry *e = &view->image->entries[at + i];
-        e->uid = entries[i].uid;
-        e->size = entries[i].size;
-        e->date = entries[i].date;
-        e->message = entries[i].message;
-        atomic_store_explicit(&e->modseq, entries[i].modseq, memory_order_relaxed);
-        atomic_store_explicit(&e->flags, entries[i].flags, memory_order_relaxed);
+        const struct entry *e = &entries[i];
+        image_place(&view->image->entries[at + i],
+                    &(struct image_fixed){e->uid, e->size, e->date, e->message},
+                    (struct image_state){e->modseq, e->flags});
     }
     atomic_store_explicit(&view->image->count, at + count, memory_order_release);
     return true;
@@ -125,8 +123,7 @@ void view_set_flags(struct view *view, uint64_t index, uint64_t modseq, uint64_t
 void view_expunge(struct view *view, uint64_t index, uint64_t modseq)
 {
     struct image_entry *e = &view->image->entries[index];
-    uint64_t flags = atomic_load_explicit(&e->flags, memory_order_relaxed);
-    image_write(e, modseq, flags | IMAGE_EXPUNGED);
+    image_write(e, modseq, image_own(e).flags | IMAGE_EXPUNGED);
     atomic_fetch_add_explicit(&view->image->expunged, 1, memory_order_release);
 }
 

@@ -5,6 +5,9 @@
  * anew. `count` is published after the entries behind it, so a reader never sees half an entry; flags and
  * modseq of one entry change together under the entry's own sequence number (`turn`, odd while it is being
  * written).
+ *
+ * An entry has 36 bytes, because a mailbox of a million messages has a million of them; so there is nothing
+ * wider than 32 bits in it, and outside this file and view.c of store its parts are read by functions.
  */
 #ifndef WIRE_IMAGE_H
 #define WIRE_IMAGE_H
@@ -14,7 +17,7 @@
 
 #include "base/slice.h"
 
-#define IMAGE_MAGIC       0x31474d49u /* "IMG1" */
+#define IMAGE_MAGIC       0x32474d49u /* "IMG2" */
 #define IMAGE_KEYWORDS    56u
 #define IMAGE_KEYWORD_MAX 60u /* bytes of a keyword's name */
 
@@ -28,15 +31,24 @@
 #define IMAGE_EXPUNGED      (1ull << 7) /* gone since `modseq` */
 #define IMAGE_KEYWORD_SHIFT 8
 
+/* The highest message id: an entry has 48 bits for it. Where ids are made and loaded (blank.c, load.c,
+ * packed.c, paths.c of store) no higher one is let in. */
+#define IMAGE_MESSAGE_MAX ((1ull << 48) - 1)
+
+/* Numbers of 64 bits are two halves, the low one first. A reader believes both halves only between two equal
+ * even turns. The turn has 16 bits: it would deceive a reader that stands still between two loads while this
+ * one message changes exactly 32,768 times, each time in a commit of its own. */
 struct image_entry {
     uint32_t uid;
     uint32_t size; /* RFC822.SIZE */
     uint32_t date; /* INTERNALDATE, unix seconds */
-    _Atomic uint32_t turn;
-    _Atomic uint64_t modseq;
-    _Atomic uint64_t flags;
-    uint64_t message; /* id, unique in the account */
+    uint32_t message_low;
+    uint16_t message_high;
+    _Atomic uint16_t turn;
+    _Atomic uint32_t modseq[2];
+    _Atomic uint32_t flags[2]; /* system flags and IMAGE_EXPUNGED stand in the low half */
 };
+_Static_assert(sizeof(struct image_entry) == 36, "a million messages fit in 36 MB");
 
 struct image {
     uint32_t magic;
@@ -60,6 +72,12 @@ struct image_state {
     uint64_t modseq, flags;
 };
 
+/* The part that never changes. `message` is its id, unique in the account, at most IMAGE_MESSAGE_MAX. */
+struct image_fixed {
+    uint32_t uid, size, date;
+    uint64_t message;
+};
+
 /* Bytes of an image with room for `capacity` entries. */
 size_t image_size(uint64_t capacity);
 /* Checks what a reader relies on (magic, capacity within `size`). False when not an image. */
@@ -69,7 +87,39 @@ struct image_state image_read(const struct image_entry *entry);
 uint64_t image_find(const struct image *image, uint64_t count, uint32_t uid);
 struct slice image_keyword(const struct image *image, unsigned index);
 
-/* Only for the writer. */
+static inline uint64_t image_message(const struct image_entry *entry)
+{
+    return (uint64_t)entry->message_high << 32 | entry->message_low;
+}
+
+static inline uint32_t image_octets(const struct image_entry *entry)
+{
+    return entry->size;
+}
+
+static inline uint32_t image_date(const struct image_entry *entry)
+{
+    return entry->date;
+}
+
+/* The system flags and IMAGE_EXPUNGED alone, which stand in one word and so are never torn; without the
+ * modseq they came with. */
+static inline uint32_t image_bits(const struct image_entry *entry)
+{
+    return atomic_load_explicit(&entry->flags[0], memory_order_acquire);
+}
+
+static inline bool image_is_expunged(const struct image_entry *entry)
+{
+    return image_bits(entry) & IMAGE_EXPUNGED;
+}
+
+/* ---- only for the writer ---- */
+
+/* Fills an entry nobody has been told of yet. */
+void image_place(struct image_entry *entry, const struct image_fixed *fixed, struct image_state state);
 void image_write(struct image_entry *entry, uint64_t modseq, uint64_t flags);
+/* As image_read(), for the one thread that writes. */
+struct image_state image_own(const struct image_entry *entry);
 
 #endif

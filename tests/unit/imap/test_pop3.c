@@ -58,10 +58,8 @@ static void make_image(struct fake *f, uint32_t messages)
     f->image->uidvalidity = 7;
     f->image->capacity = MANY;
     for (uint32_t i = 0; i < messages; i++) {
-        f->image->entries[i].uid = 10 * (i + 1);
-        f->image->entries[i].size = 100 + i;
-        f->image->entries[i].message = i + 100;
-        f->image->entries[i].modseq = 1;
+        const struct image_fixed fixed = {.uid = 10 * (i + 1), .size = 100 + i, .message = i + 100};
+        image_place(&f->image->entries[i], &fixed, (struct image_state){.modseq = 1});
     }
     f->image->count = f->messages = messages;
     image_write(&f->image->entries[1], 1, IMAGE_EXPUNGED);

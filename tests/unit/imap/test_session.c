@@ -60,9 +60,8 @@ static void make_image(struct fake *f)
     f->image->uidvalidity = 7;
     f->image->capacity = 64;
     for (uint32_t i = 0; i < MESSAGES; i++) {
-        f->image->entries[i].uid = 10 * (i + 1);
-        f->image->entries[i].message = i + 100;
-        f->image->entries[i].modseq = 1;
+        const struct image_fixed fixed = {.uid = 10 * (i + 1), .message = i + 100};
+        image_place(&f->image->entries[i], &fixed, (struct image_state){.modseq = 1});
     }
     f->image->count = MESSAGES;
     f->image->modseq = f->modseq = 1;
@@ -91,7 +90,9 @@ static void on_flags(struct fake *f, struct ipc_link *link, struct ipc_packet *p
         for (uint32_t i = 0; i < MESSAGES; i++) {
             struct image_entry *e = &f->image->entries[i];
             if (e->uid >= first && e->uid <= last)
-                image_write(e, f->modseq, m.mode == FLAGS_ADD ? e->flags | m.flags : e->flags & ~m.flags);
+                image_write(e, f->modseq,
+                            m.mode == FLAGS_ADD ? image_own(e).flags | m.flags
+                                                : image_own(e).flags & ~m.flags);
         }
     f->image->modseq = f->modseq;
     const struct wire_flags_stored stored = {.modseq = f->modseq};
@@ -104,9 +105,10 @@ static void on_expunge(struct fake *f, struct ipc_link *link, struct ipc_packet 
     uint32_t count = 0;
     for (uint32_t i = 0; i < MESSAGES; i++) {
         struct image_entry *e = &f->image->entries[i];
-        if (!(e->flags & IMAGE_DELETED) || (e->flags & IMAGE_EXPUNGED))
+        uint64_t flags = image_own(e).flags;
+        if (!(flags & IMAGE_DELETED) || (flags & IMAGE_EXPUNGED))
             continue;
-        image_write(e, f->modseq, e->flags | IMAGE_EXPUNGED);
+        image_write(e, f->modseq, flags | IMAGE_EXPUNGED);
         f->image->expunged++;
         count++;
     }

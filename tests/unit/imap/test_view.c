@@ -22,8 +22,8 @@ static struct image *make_image(const uint8_t *expunged, uint32_t count)
     image->modseq = 100;
     image->uidnext = 2 * count + 2;
     for (uint32_t i = 0; i < count; i++) {
-        image->entries[i].uid = 2 * i + 1;
-        image->entries[i].flags = expunged[i] ? IMAGE_EXPUNGED : 0;
+        image_place(&image->entries[i], &(struct image_fixed){.uid = 2 * i + 1},
+                    (struct image_state){.flags = expunged[i] ? IMAGE_EXPUNGED : 0});
         image->expunged += expunged[i] ? 1 : 0;
     }
     return image;
@@ -159,7 +159,7 @@ static void test_moved_image(void **state)
     uint8_t none[10] = {0}, some[10] = {0, 1, 0, 0, 1, 0, 0, 0, 0, 0};
     struct image *old = make_image(none, 10), *fresh = make_image(some, 10);
     fresh->entries[0].uid = 2; /* UID 1 is missing there altogether */
-    fresh->entries[5].flags = IMAGE_FLAGGED;
+    image_write(&fresh->entries[5], 0, IMAGE_FLAGGED);
     struct imap_map old_map = map_of(old), fresh_map = map_of(fresh);
     struct imap_view v;
     imap_view_open(&v, &old_map);

@@ -29,7 +29,7 @@ static void test_packed(void **state)
         {{1, 5, 9, 1, 1, 1},
          {200, 300, 70000, 5, 2, 2},
          {100000, 1u << 30, 4000000000u, 1ull << 40, 1ull << 63, 99999}},
-        {{7, UINT32_MAX, UINT32_MAX, INT64_MAX, ~(uint64_t)IMAGE_EXPUNGED, INT64_MAX},
+        {{7, UINT32_MAX, UINT32_MAX, INT64_MAX, ~(uint64_t)IMAGE_EXPUNGED, IMAGE_MESSAGE_MAX},
          {8, 0, 0, 0, 0, 0},
          {UINT32_MAX, 1, 1, 1, 1, 1}},
     };
@@ -55,10 +55,11 @@ static void test_packed_order(void **state)
 {
     (void)state;
     static const struct entry rows[][2] = {
-        {{5, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},              /* twice */
-        {{6, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},              /* falling */
-        {{0, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},              /* no UID */
-        {{1, 0, 0, 0, IMAGE_EXPUNGED, 0}, {5, 0, 0, 0, 0, 0}}, /* not alive */
+        {{5, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},                     /* twice */
+        {{6, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},                     /* falling */
+        {{0, 0, 0, 0, 0, 0}, {5, 0, 0, 0, 0, 0}},                     /* no UID */
+        {{1, 0, 0, 0, IMAGE_EXPUNGED, 0}, {5, 0, 0, 0, 0, 0}},        /* not alive */
+        {{1, 0, 0, 0, 0, IMAGE_MESSAGE_MAX + 1}, {5, 0, 0, 0, 0, 0}}, /* an image has no room for the id */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         AUTO_BUF struct buf b = buf_new(10000);
@@ -177,6 +178,8 @@ static void test_paths(void **state)
     assert_string_equal(path, "queue/abc1.eml");
     uint64_t id;
     assert_true(paths_message_id("17.eml", &id) && id == 17);
+    assert_true(paths_message_id("281474976710655.eml", &id) && id == IMAGE_MESSAGE_MAX);
+    assert_false(paths_message_id("281474976710656.eml", &id));
     assert_false(paths_message_id("17.new", &id));
     assert_false(paths_message_id("x17.eml", &id));
     assert_false(paths_message_id(".eml", &id));

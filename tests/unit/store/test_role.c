@@ -248,7 +248,7 @@ static void test_delivery(void **state)
     assert_int_equal(s.m.err, ERR_OK);
     assert_non_null(s.image);
     assert_int_equal(s.image->count, 1);
-    assert_int_equal(s.image->entries[0].size, 3000 + 30);
+    assert_int_equal(image_octets(&s.image->entries[0]), 3000 + 30);
     /* the image holds a delivery before anybody is told */
     assert_int_equal(send_body(rig, ROLE_SMTP, 101, BODY_MX, 500).err, ERR_OK);
     assert_int_equal(deliver(rig, "Q2", 101, ANN).uid, 2);
@@ -303,7 +303,7 @@ static void test_smtp_dies(void **state)
     assert_int_equal(d.err, ERR_OK);
     give(rig, 1, ROLE_IMAP, ANN);
     struct selected s = sel(rig, 1, "INBOX");
-    assert_int_equal(s.image->entries[0].size, 500 + 30);
+    assert_int_equal(image_octets(&s.image->entries[0]), 500 + 30);
     munmap(s.image, s.size);
     rig_free(rig);
 }
@@ -512,10 +512,10 @@ static void test_session(void **state)
     assert_null(again.image); /* the link has it */
     assert_int_equal(s.m.recent_from, 1);
     assert_int_equal(again.m.recent_from, 6);
-    assert_int_equal(s.image->entries[0].date, 1000000);
+    assert_int_equal(image_date(&s.image->entries[0]), 1000000);
     /* facts */
     for (uint64_t i = 0; i < 5; i++)
-        buf_add_le64(&ids, s.image->entries[i].message);
+        buf_add_le64(&ids, image_message(&s.image->entries[i]));
     buf_add_le64(&ids, 999);
     const struct wire_facts_get get = {
         .grant = grant_of(1), .watch = s.m.watch, .want = FACTS_WANT_RECORD, .messages = buf_slice(&ids)};
@@ -528,7 +528,7 @@ static void test_session(void **state)
     assert_true(facts_row_take(&rows.rows, FACTS_WANT_RECORD, &row) && !row.found);
     /* the file */
     buf_clear(&ids);
-    buf_add_le64(&ids, s.image->entries[2].message);
+    buf_add_le64(&ids, image_message(&s.image->entries[2]));
     const struct wire_body_open open_m = {
         .grant = grant_of(1), .watch = s.m.watch, .messages = buf_slice(&ids)};
     bool opened = false;

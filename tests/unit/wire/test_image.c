@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "wire/facts_row.h"
 #include "wire/image.h"
@@ -64,13 +65,48 @@ static void test_find(void **state)
     free(image);
 }
 
-/* A reader sees both halves of one state, never of two. */
+/* What is placed is read, up to the last bit. */
+static void test_place(void **state)
+{
+    (void)state;
+    static const struct {
+        struct image_fixed fixed;
+        struct image_state state;
+        uint32_t bits;
+    } rows[] = {
+        {{1, 2, 3, 4}, {5, IMAGE_SEEN}, IMAGE_SEEN},
+        {{7, 0, 0, 0xfedcba987654}, {0x0123456789abcdef, 0xf0f0f0f00000000f}, 15},
+        {{UINT32_MAX, UINT32_MAX, UINT32_MAX, IMAGE_MESSAGE_MAX},
+         {UINT64_MAX, 1ull << 63 | IMAGE_EXPUNGED},
+         IMAGE_EXPUNGED},
+    };
+    struct image *image = new_image(1);
+    struct image_entry *e = image->entries;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        image_place(e, &rows[i].fixed, rows[i].state);
+        assert_int_equal(e->uid, rows[i].fixed.uid);
+        assert_int_equal(image_octets(e), rows[i].fixed.size);
+        assert_int_equal(image_date(e), rows[i].fixed.date);
+        assert_true(image_message(e) == rows[i].fixed.message);
+        assert_int_equal(image_bits(e), rows[i].bits);
+        assert_int_equal(image_is_expunged(e), (rows[i].bits & IMAGE_EXPUNGED) != 0);
+        struct image_state s = image_read(e);
+        assert_true(s.modseq == rows[i].state.modseq && s.flags == rows[i].state.flags);
+        s = image_own(e);
+        assert_true(s.modseq == rows[i].state.modseq && s.flags == rows[i].state.flags);
+    }
+    free(image);
+}
+
+/* A reader sees all halves of one state, never of two; the turn goes round meanwhile. */
+#define STATES_MS     300
+#define STATES_MAX_MS 10000 /* a busy machine lets the writer wait */
 static _Atomic bool stop;
 static void *write_states(void *arg)
 {
     struct image_entry *entry = arg;
     for (uint64_t i = 1; !stop; i++)
-        image_write(entry, i, i * 3);
+        image_write(entry, i << 32 | i, ~(i << 32 | i));
     return NULL;
 }
 
@@ -79,11 +115,21 @@ static void test_states(void **state)
     (void)state;
     struct image *image = new_image(1);
     pthread_t writer;
+    image_write(&image->entries[0], 0, ~0ull);
     assert_int_equal(pthread_create(&writer, NULL, write_states, &image->entries[0]), 0);
-    for (int i = 0; i < 20000; i++) {
-        struct image_state s = image_read(&image->entries[0]);
-        assert_true(s.flags == s.modseq * 3);
-    }
+    uint64_t last = 0, torn = 0, backward = 0;
+    uint64_t begun = clock_mono_ms(), now = begun;
+    for (; now < begun + STATES_MS || (last >> 32 <= UINT16_MAX && now < begun + STATES_MAX_MS);
+         now = clock_mono_ms())
+        for (int i = 0; i < 1000; i++) {
+            struct image_state s = image_read(&image->entries[0]);
+            torn += s.flags != ~s.modseq || (uint32_t)s.modseq != s.modseq >> 32;
+            backward += s.modseq < last;
+            last = s.modseq;
+        }
+    assert_int_equal(torn, 0);
+    assert_int_equal(backward, 0);
+    assert_true(last >> 32 > UINT16_MAX); /* the turn did go round */
     stop = true;
     (void)pthread_join(writer, NULL);
     image->entries[0].turn = 7; /* a writer that died in between does not hold the reader */
@@ -181,8 +227,8 @@ static void test_facts_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),        cmocka_unit_test(test_find),       cmocka_unit_test(test_states),
-        cmocka_unit_test(test_mailbox_rows), cmocka_unit_test(test_facts_rows),
+        cmocka_unit_test(test_valid),  cmocka_unit_test(test_find),         cmocka_unit_test(test_place),
+        cmocka_unit_test(test_states), cmocka_unit_test(test_mailbox_rows), cmocka_unit_test(test_facts_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
