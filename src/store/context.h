@@ -322,6 +322,7 @@ struct watches {
     uint64_t next;
     struct loop_timer *timer;
     bool armed;
+    unsigned broken; /* set of roles whose links end when all have been told */
 };
 void watches_start(struct store *store);
 void watches_stop(struct store *store);

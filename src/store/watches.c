@@ -24,6 +24,22 @@ static void send_events(struct store *store, struct watch *watch, struct slice r
     watch->pending = watch->lost; /* a full queue: with the timer */
 }
 
+/* Who could not be told what it must know. A link that ends takes its watches along, so it ends when nobody
+ * walks them. */
+static void break_link(struct store *store, const struct watch *watch)
+{
+    store->watches.broken |= 1u << watch->role;
+}
+
+static void close_broken(struct store *store)
+{
+    unsigned broken = store->watches.broken;
+    store->watches.broken = 0;
+    for (unsigned role = 0; broken >> role; role++)
+        if (broken >> role & 1)
+            ipc_link_close(role_link(store->run, (enum role)role));
+}
+
 static void send_notice(struct store *store, struct watch *watch, int image)
 {
     if (!watch->mailbox) {
@@ -38,7 +54,7 @@ static void send_notice(struct store *store, struct watch *watch, int image)
     watch->pending = err != ERR_OK && image < 0; /* a full queue: again with the timer */
     watch->told_ms = loop_now_ms(store->loop);
     if (err != ERR_OK && image >= 0)
-        ipc_link_close(link); /* who missed a new image would read the old one for ever */
+        break_link(store, watch); /* who missed a new image would read the old one for ever */
 }
 
 static void arm(struct store *store)
@@ -113,9 +129,8 @@ static void tell_lost(struct store *store, const struct watch *watch, const stru
 {
     const struct wire_mbox_changed changed = {
         .watch = watch->id, .modseq = watch->modseq, .lost = slice_make(r->account, r->len)};
-    struct ipc_link *link = role_link(store->run, watch->role);
-    if (wire_send(link, WIRE_MBOX_CHANGED, &changed))
-        ipc_link_close(link);
+    if (wire_send(role_link(store->run, watch->role), WIRE_MBOX_CHANGED, &changed))
+        break_link(store, watch);
 }
 
 void watches_tell_rights(struct store *store, struct slot *slot, uint64_t mailbox, const struct acl *acl)
@@ -132,6 +147,7 @@ void watches_tell_rights(struct store *store, struct slot *slot, uint64_t mailbo
                 tell_lost(store, w, r);
         }
     }
+    close_broken(store);
 }
 
 void watches_start(struct store *store)
@@ -331,6 +347,7 @@ void watches_tell(struct store *store, struct slot *slot, struct account_news *n
         io_close(&events[i].image);
     }
     tell_listeners(store, slot, news, by);
+    close_broken(store);
     free(events);
     free(news->heard);
 }

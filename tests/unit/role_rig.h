@@ -42,6 +42,7 @@ struct rig {
     struct loop *loop;
     struct role_run *run;
     struct ipc_link *supervisor, *peers[ROLE_COUNT];
+    int peer_fds[ROLE_COUNT]; /* the links' */
     const struct role_ops *ops;
     uint32_t peer_set;
     rig_handler *handler;
@@ -154,6 +155,7 @@ static inline void rig_connect(struct rig *rig, enum role peer)
     const struct wire_sup_peer message = {.role = peer};
     rig_pair(fds);
     ipc_link_attach(rig->peers[peer], fds[0]);
+    rig->peer_fds[peer] = fds[0];
     assert_int_equal(wire_send_fds(rig->supervisor, WIRE_SUP_PEER, &message, &fds[1], 1), ERR_OK);
     (void)close(fds[1]);
 }

@@ -315,14 +315,46 @@ static void test_a_right_that_is_taken_away(void **state)
     rig_free(rig);
 }
 
+/* Imap has died and store, which has not noticed yet, wants to tell it something: the link ends while the
+ * watches on it are being walked. */
+static void test_an_imap_that_cannot_be_told(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    assert_int_equal(acl(rig, ANN, "Team", EVE, ACL_REPLACE, RIGHT_LOOKUP | RIGHT_READ), ERR_OK);
+    assert_int_equal(sel(rig, ANN, "INBOX").err, ERR_OK);
+    assert_int_equal(sel(rig, BOB, TEAM).err, ERR_OK);
+    assert_int_equal(sel(rig, EVE, TEAM).err, ERR_OK);
+    const struct wire_acl_set m = {
+        .grant = grant_of(ANN), .mode = ACL_DELETE, .mailbox = SLICE("Team"), .identifier = SLICE("anyone")};
+    const struct wire_acl_set bob = {.grant = grant_of(ANN),
+                                     .mode = ACL_DELETE,
+                                     .mailbox = SLICE("Team"),
+                                     .identifier = slice_of(accounts[BOB])};
+    struct rig_answer a, b;
+    int raw = dup(rig->peer_fds[ROLE_IMAP]); /* what was asked is still there, what is answered has no way */
+    rig_ask(rig, ROLE_IMAP, WIRE_ACL_SET, &bob, &a);
+    rig_ask(rig, ROLE_IMAP, WIRE_ACL_SET, &m, &b);
+    ipc_link_close(rig->peers[ROLE_IMAP]);
+    assert_int_equal(shutdown(raw, SHUT_RD), 0);
+    rig_for(rig, 300);
+    (void)close(raw);
+    rig_connect(rig, ROLE_IMAP);
+    rig_for(rig, 20);
+    assert_int_equal(sel(rig, BOB, TEAM).code, STORE_CODE_NONEXISTENT);
+    assert_int_equal(sel(rig, EVE, TEAM).err, ERR_OK);
+    assert_int_equal(rig->condemned, 0);
+    rig_free(rig);
+}
+
 int main(void)
 {
     assert_int_equal(metric_attach(&metrics_table, -1, "store", NULL), ERR_OK);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages_of_other_mailboxes),
-        cmocka_unit_test(test_a_watch_of_others),
-        cmocka_unit_test(test_rights_of_each_request),
-        cmocka_unit_test(test_a_right_that_is_taken_away),
+        cmocka_unit_test(test_messages_of_other_mailboxes), cmocka_unit_test(test_a_watch_of_others),
+        cmocka_unit_test(test_rights_of_each_request),      cmocka_unit_test(test_a_right_that_is_taken_away),
+        cmocka_unit_test(test_an_imap_that_cannot_be_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
