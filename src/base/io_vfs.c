@@ -1,14 +1,15 @@
 /* io_vfs.c: the VFS "rockdove" for SQLite (https://sqlite.org/vfs.html): the system's own, with a layer for
- * write-ahead logs (io_wal.c); with IO_FAULTS a shim between the two records and fails what changes the disk.
- * Reads, locks and shared memory pass it. */
+ * write-ahead logs (io_wal.c) and one for larger reads of databases (io_map.c); with IO_FAULTS a shim between
+ * the two records and fails what changes the disk. Reads, locks and shared memory pass it. */
 #include "base/io_vfs.h"
 
 #include <sqlite3.h>
 #include <string.h>
 
+#include "base/io_map.h"
 #include "base/io_wal.h"
 
-static sqlite3_vfs our_vfs, lower_vfs;
+static sqlite3_vfs our_vfs, map_vfs, lower_vfs;
 
 #ifdef IO_FAULTS
 
@@ -279,8 +280,10 @@ enum err io_vfs_register(struct why *why)
     lower_vfs.zName = IO_VFS_NAME;
     lower_vfs.pNext = NULL;
     make_vfs(system);
-    our_vfs = lower_vfs;
-    io_wal_layer(&lower_vfs, &our_vfs);
+    map_vfs = lower_vfs;
+    io_map_layer(&lower_vfs, &map_vfs);
+    our_vfs = map_vfs;
+    io_wal_layer(&map_vfs, &our_vfs);
     int rc = sqlite3_vfs_register(&our_vfs, 0);
     return rc == SQLITE_OK ? ERR_OK : err_set(why, ERR_INTERNAL, "SQLite VFS: %s", sqlite3_errstr(rc));
 }

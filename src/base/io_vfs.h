@@ -1,9 +1,9 @@
 /* io_vfs.h: SQLite's file calls through base/io: the VFS named "rockdove".
  *
- * It is the system's unix VFS with write-ahead logs written the cheap way (io_wal.h); with IO_FAULTS its
- * writes, syncs, truncations and deletions are recorded and can fail as told (io_fault.h). SQLite itself
- * never syncs the folder entry of a new database file (only of journals): whoever creates a database calls
- * io_fsync_dir() on its folder after. */
+ * It is the system's unix VFS with write-ahead logs written the cheap way (io_wal.h) and databases that can
+ * be mapped for a larger read (io_map.h); with IO_FAULTS its writes, syncs, truncations and deletions are
+ * recorded and can fail as told (io_fault.h). SQLite itself never syncs the folder entry of a new database
+ * file (only of journals): whoever creates a database calls io_fsync_dir() on its folder after. */
 #ifndef BASE_IO_VFS_H
 #define BASE_IO_VFS_H
 

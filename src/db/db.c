@@ -187,6 +187,42 @@ void db_read_end(struct db *db)
         db_rollback(db);
 }
 
+enum err db_map_check(const struct db *db, struct why *why)
+{
+    return io_map_failed(db->map) ? err_set(why, ERR_INTERNAL, "the disk gave no data for a page of %s",
+                                            sqlite3_db_filename(db->handle, "main"))
+                                  : ERR_OK;
+}
+
+/* SQLite asks its VFS for each page it reads while it wants a map: no more often than there is use for it. */
+static void want_map(struct db *db, bool wanted)
+{
+    if (db->map_wanted == wanted)
+        return;
+    if (!db->map)
+        db->map = io_map_of(db->handle);
+    (void)!db_exec(db, wanted ? "PRAGMA mmap_size=65536" : "PRAGMA mmap_size=0", NULL); /* without: reads */
+    db->map_wanted = wanted;
+}
+
+enum err db_read_many_begin(struct db *db, struct why *why)
+{
+    want_map(db, true);
+    enum err err = db_read_begin(db, why);
+    if (err)
+        return err;
+    io_map_begin(db->map);
+    db->many = true;
+    return ERR_OK;
+}
+
+void db_read_many_end(struct db *db)
+{
+    db->many = false;
+    io_map_end(db->map);
+    db_read_end(db);
+}
+
 bool db_in_transaction(const struct db *db)
 {
     return db->handle && !sqlite3_get_autocommit(db->handle);
@@ -266,6 +302,8 @@ void db_shrink(struct db *db)
     if (db_in_transaction(db))
         return;
     db_forget_statements(db);
+    want_map(db, false);
+    io_map_drop(db->map);
     (void)sqlite3_db_release_memory(db->handle);
 }
 

@@ -107,14 +107,17 @@ enum err db_run(struct db *db, const char *sql, const struct db_value *args, str
     enum err err = prepare_bound(db, sql, args, &stmt, why);
     if (err)
         return err;
-    int rc;
-    do
-        rc = sqlite3_step(stmt);
-    while (rc == SQLITE_ROW);
+    int rc = SQLITE_DONE;
+    if (db->many && !sqlite3_stmt_readonly(stmt))
+        err = err_set(why, ERR_INTERNAL, "a write within a larger read");
+    else
+        do
+            rc = sqlite3_step(stmt);
+        while (rc == SQLITE_ROW);
     if (rc != SQLITE_DONE)
         err = db_error(db, rc, "step", why);
     db_finish(db, stmt);
-    return err;
+    return err ? err : db_map_check(db, why);
 }
 
 uint64_t db_changes(const struct db *db)
@@ -141,13 +144,13 @@ bool db_next(struct db_rows *rows)
 {
     if (rows->rc == SQLITE_ROW)
         rows->rc = sqlite3_step(rows->stmt);
-    return rows->rc == SQLITE_ROW;
+    return rows->rc == SQLITE_ROW && !io_map_failed(rows->db->map);
 }
 
 enum err db_end(struct db_rows *rows, struct why *why)
 {
-    enum err err = ERR_OK;
-    if (rows->rc != SQLITE_ROW && rows->rc != SQLITE_DONE)
+    enum err err = db_map_check(rows->db, why);
+    if (!err && rows->rc != SQLITE_ROW && rows->rc != SQLITE_DONE)
         err = db_error(rows->db, rows->rc, "step", why);
     db_finish(rows->db, rows->stmt);
     return err;

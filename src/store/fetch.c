@@ -9,18 +9,20 @@
 
 #define FETCH_ROW_HEAD 32           /* bytes of a row beside its two strings, at most */
 #define FETCH_FULL     (48u * 1024) /* a packet this full is sent */
+#define FETCH_STEP     4            /* ids this near to each other are read in one walk */
 #define FETCH_UIDS_MAX (64u << 20)
 
 static const char select_message[] = "SELECT size, header, facts FROM message WHERE id = ?";
+static const char select_messages[] = "SELECT size, header, facts, id FROM message WHERE id >= ? AND id <= ?";
 
 /* Longest row beside its strings is FETCH_ROW_HEAD; a damaged record is told as one too long for a packet:
  * whoever asks for it whole gets the error. */
 static void add_row(const struct account *account, struct buf *rows, uint32_t want, uint64_t id,
-                    const struct db_rows *from, bool found)
+                    const struct db_rows *from)
 {
-    struct facts_row row = {.message = id, .found = found};
+    struct facts_row row = {.message = id, .found = from != NULL};
     AUTO_BUF struct buf thread = buf_new(OBJECTID_MAX);
-    if (found) {
+    if (from) {
         row.header = db_slice(from, 1);
         row.facts = db_slice(from, 2);
         if (want & FACTS_WANT_THREAD)
@@ -30,7 +32,7 @@ static void add_row(const struct account *account, struct buf *rows, uint32_t wa
         size_t before = rows->len;
         facts_row_add(rows, want, &row);
         if (buf_ok(rows) ? rows->len - before + FETCH_ROW_HEAD <= WIRE_BLOB_MAX : before > 0)
-            return; /* when it only came too late for this packet, fetch_row() takes it off again */
+            return; /* when it only came too late for this packet, answer_first() takes it off again */
         buf_truncate(rows, before);
         rows->overflow = false;
         row.large = true;
@@ -38,49 +40,94 @@ static void add_row(const struct account *account, struct buf *rows, uint32_t wa
     facts_row_add(rows, want, &row);
 }
 
-static enum err fetch_row(struct account *account, uint32_t want, uint64_t id, struct buf *rows, bool *fits,
-                          struct why *why)
+/* A packet that is being filled. */
+struct packet {
+    const struct account *account;
+    uint32_t want;
+    struct slice *ids; /* not answered yet */
+    struct buf *rows;
+};
+
+static uint64_t id_at(struct slice ids, size_t at)
 {
-    struct db_rows result;
-    enum err err = db_query(account->db, select_message, DB_ARGS(DB_U64(id)), &result, why);
-    if (err)
-        return err;
-    size_t before = rows->len;
-    bool found = db_next(&result);
-    add_row(account, rows, want, id, &result, found);
-    *fits = buf_ok(rows) && rows->len <= WIRE_BLOB_MAX;
-    if (!*fits) {
-        buf_truncate(rows, before);
-        rows->overflow = false;
-    }
-    return db_end(&result, why);
+    uint64_t id = 0;
+    struct slice rest = slice_from(ids, at * sizeof id);
+    return slice_take_le64(&rest, &id) ? id : 0;
 }
 
-static enum err add_rows(struct account *account, uint32_t want, struct slice *ids, struct buf *rows,
-                         struct why *why)
+/* Answers the first id; `from`: its row, or NULL when it is not there. False: the packet is full, and an id
+ * that still stands first belongs to the next. */
+static bool answer_first(struct packet *p, const struct db_rows *from)
 {
-    uint64_t id;
-    bool fits = true;
-    enum err err = ERR_OK;
-    while (!err && fits && rows->len < FETCH_FULL) {
-        struct slice rest = *ids;
-        if (!slice_take_le64(&rest, &id))
-            break;
-        err = fetch_row(account, want, id, rows, &fits, why);
-        if (!err && fits)
-            *ids = rest;
+    size_t before = p->rows->len;
+    add_row(p->account, p->rows, p->want, id_at(*p->ids, 0), from);
+    if (!buf_ok(p->rows) || p->rows->len > WIRE_BLOB_MAX) {
+        buf_truncate(p->rows, before);
+        p->rows->overflow = false;
+        return false;
     }
+    *p->ids = slice_from(*p->ids, sizeof(uint64_t));
+    return p->rows->len < FETCH_FULL;
+}
+
+/* How many of the first ids ascend so closely that it is cheaper to pass what lies between than to look for
+ * each. */
+static size_t run_length(struct slice ids)
+{
+    size_t count = 1;
+    uint64_t last = id_at(ids, 0), id;
+    for (; count < ids.len / sizeof id; count++, last = id) {
+        id = id_at(ids, count);
+        if (id <= last || id - last > FETCH_STEP)
+            break;
+    }
+    return count;
+}
+
+/* Those of the run below `id` have no row. `end`: what is left of the ids behind the run. */
+static bool answer_missing(struct packet *p, size_t end, uint64_t id)
+{
+    bool room = true;
+    while (room && p->ids->len > end && id_at(*p->ids, 0) < id)
+        room = answer_first(p, NULL);
+    return room;
+}
+
+/* The first `count` ids, in one walk over the rows. */
+static enum err answer_run(struct packet *p, size_t count, bool *room, struct why *why)
+{
+    struct db_rows rows;
+    const struct db_value *bounds = DB_ARGS(DB_U64(id_at(*p->ids, 0)), DB_U64(id_at(*p->ids, count - 1)));
+    size_t end = slice_from(*p->ids, count * sizeof(uint64_t)).len;
+    enum err err = db_query(p->account->db, select_messages, bounds, &rows, why);
+    if (err)
+        return err;
+    while (*room && p->ids->len > end && db_next(&rows)) {
+        uint64_t id = db_u64(&rows, 3);
+        *room = answer_missing(p, end, id);
+        if (*room && p->ids->len > end && id_at(*p->ids, 0) == id)
+            *room = answer_first(p, &rows);
+    }
+    err = db_end(&rows, why);
+    if (!err && *room)
+        *room = answer_missing(p, end, UINT64_MAX);
     return err;
 }
 
 enum err fetch_rows(struct account *account, uint32_t want, struct slice *ids, struct buf *rows,
                     struct why *why)
 {
-    enum err err = db_read_begin(account->db, why);
+    struct packet p = {.account = account, .want = want, .ids = ids, .rows = rows};
+    bool many = ids->len / sizeof(uint64_t) >= DB_READ_MANY, room = true;
+    enum err err = many ? db_read_many_begin(account->db, why) : db_read_begin(account->db, why);
     if (err)
         return err;
-    err = add_rows(account, want, ids, rows, why);
-    db_read_end(account->db);
+    while (!err && room && ids->len)
+        err = answer_run(&p, run_length(*ids), &room, why);
+    if (many)
+        db_read_many_end(account->db);
+    else
+        db_read_end(account->db);
     return err;
 }
 
