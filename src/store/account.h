@@ -96,7 +96,8 @@ struct account {
     bool fulltext_damaged;        /* it must be thrown away */
     bool fulltext_off;            /* there is to be none */
     uint64_t purges;              /* messages removed since the account was loaded */
-    struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts */
+    struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts or searches */
+    bool sortkeys_off;            /* searches are to do without: for tests and benches */
     uint64_t sortkeys_made;       /* how often they were begun anew */
 };
 

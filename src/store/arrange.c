@@ -297,8 +297,10 @@ enum err arrange_step(struct arrange *a, struct account *account, uint64_t budge
         a->loaded = 0; /* they were dropped meanwhile: too much memory */
     if (!wanted_columns(a))
         a->loaded = a->count;
-    if (a->loaded < a->count)
+    if (a->loaded < a->count) {
         err = sortkeys_load(account, wanted_columns(a), a->ids, a->count, budget_ns, &a->loaded, why);
+        sortkeys_rest(account);
+    }
     a->made = account->sortkeys_made;
     if (err || a->loaded < a->count)
         return err;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/saved.h"
+#include "store/sortkeys.h"
 #include "store/subject.h"
 #include "wire/objectid.h"
 
@@ -215,7 +216,8 @@ static enum err look_at(struct search *s, struct account *account, uint64_t inde
     return subject_error(s->subject, why);
 }
 
-/* The clock is asked once for so many messages, unless texts are looked through: one may take long. */
+/* The clock is asked once for so many messages, unless texts are looked through or columns made: one may take
+ * long. */
 #define SEARCH_STRIDE    64
 #define SEARCH_COST_TEXT 3 /* of a node that does that */
 
@@ -231,14 +233,20 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
     uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
     uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
     uint64_t stride = s->root->cost >= SEARCH_COST_TEXT ? 1 : SEARCH_STRIDE;
+    uint64_t built = sortkeys_built(account);
     err = db_read_begin(account->db, why);
     for (; !err && at < count && m->view->image->entries[at].uid <= s->max_uid; at++) {
-        if (seen++ % stride == stride - 1 && seen > 1 && clock_mono_ns() > end)
+        bool look = seen++ % stride == stride - 1 || sortkeys_built(account) != built;
+        built = sortkeys_built(account);
+        if (look && seen > 1 && clock_mono_ns() > end)
             break;
         if (view_alive(m->view, at))
             err = look_at(s, account, at, why);
     }
     db_read_end(account->db);
+    sortkeys_rest(account);
+    if (sortkeys_memory(account->sortkeys) > SORTKEY_MEMORY_MAX)
+        sortkeys_free(&account->sortkeys);
     *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
     s->next_uid = *done ? s->max_uid : m->view->image->entries[at].uid;
     s->open = NULL;

@@ -1,5 +1,6 @@
 /* sortkeys.c: keys of messages, from memory, from packed rows, from facts: whichever comes first. Input:
- * facts of strangers' messages, bounded when stored. Called by arrange.c; the upkeep lets them go. */
+ * facts of strangers' messages, bounded when stored. Called by arrange.c and, by way of sortkeys_find.c, by
+ * searches; the upkeep lets them go. */
 #include "store/sortkeys.h"
 
 #include <stdlib.h>
@@ -7,26 +8,41 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "grammar/collate.h"
-#include "grammar/subject.h"
 #include "store/strings.h"
-#include "wire/facts.h"
 
 #define CHUNKS_MAX  (1u << 21) /* a billion messages */
 #define ROW_WORTH   8          /* so many messages of a chunk missing: its row is read, not their facts */
 #define BUILD_WORTH 64         /* so many without a row: the whole chunk is read and its rows are made */
 #define OPEN_IDS    64         /* ids given out that may still come to the index out of order */
 #define RUN_ARENA   (32u << 20)
-#define FACTS_ARENA (4u << 20)
-#define ID_MAX      1024 /* longer ones are taken as they are */
+#define ROWS_MAX    256 /* rows that wait to be written */
 #define WORDS       (SORTKEY_CHUNK / 64)
 
 /* Texts that are compared with each other share their numbers. */
-enum { POOL_SUBJECT, POOL_MAILBOX, POOL_DISPLAY, POOL_COUNT };
+enum {
+    POOL_SUBJECT,
+    POOL_MAILBOX,
+    POOL_DISPLAY,
+    POOL_FIND_FROM,
+    POOL_FIND_TO,
+    POOL_FIND_CC,
+    POOL_FIND_BCC,
+    POOL_FIND_SUBJECT,
+    POOL_COUNT
+};
 static const unsigned pool_of[SORTKEY_COUNT] = {
-    [SORTKEY_SUBJECT] = POOL_SUBJECT,     [SORTKEY_FROM] = POOL_MAILBOX,
-    [SORTKEY_TO] = POOL_MAILBOX,          [SORTKEY_CC] = POOL_MAILBOX,
-    [SORTKEY_DISPLAYFROM] = POOL_DISPLAY, [SORTKEY_DISPLAYTO] = POOL_DISPLAY};
+    [SORTKEY_SUBJECT] = POOL_SUBJECT,
+    [SORTKEY_FROM] = POOL_MAILBOX,
+    [SORTKEY_TO] = POOL_MAILBOX,
+    [SORTKEY_CC] = POOL_MAILBOX,
+    [SORTKEY_DISPLAYFROM] = POOL_DISPLAY,
+    [SORTKEY_DISPLAYTO] = POOL_DISPLAY,
+    [SORTKEY_FIND_FROM] = POOL_FIND_FROM,
+    [SORTKEY_FIND_TO] = POOL_FIND_TO,
+    [SORTKEY_FIND_CC] = POOL_FIND_CC,
+    [SORTKEY_FIND_BCC] = POOL_FIND_BCC,
+    [SORTKEY_FIND_SUBJECT] = POOL_FIND_SUBJECT,
+};
 
 struct ids_column {
     uint64_t id[SORTKEY_CHUNK];
@@ -37,56 +53,42 @@ struct ids_column {
 
 struct chunk {
     uint64_t have[SORTKEY_COUNT][WORDS];
-    uint64_t reply[WORDS];
     uint32_t tried; /* bits: the column's row was looked for */
-    int64_t *sent;
-    uint32_t *text[SORTKEY_THREAD];
+    uint32_t asked; /* so often a search asked in vain */
+    int64_t *number[SORTKEY_NUMBERS];
+    uint32_t *text[SORTKEY_THREAD]; /* number of the text, with the flag as the lowest bit */
     struct ids_column *ids;
+};
+
+/* A row that was made and is not written yet. */
+struct pending {
+    uint64_t id;
+    struct buf row;
+};
+
+/* What is needed while keys are read; given back in between. */
+struct loader {
+    struct arena *arena; /* of one chunk */
+    struct sortkeys_reader *reader;
+    struct vec rows; /* struct pending */
 };
 
 struct sortkeys {
     struct chunk **chunks;
     size_t chunk_count;
     struct strings pools[POOL_COUNT];
-    size_t memory; /* of the chunks */
+    size_t memory;         /* of the chunks */
+    uint64_t built;        /* chunks */
+    struct loader *loader; /* NULL in between */
 };
 
 /* A load under way. */
 struct load {
     struct account *account;
     struct sortkeys *keys;
-    struct arena *arena, *facts; /* of one chunk, of one message */
+    struct loader *loader;
     uint32_t wanted;
-    bool writing;
 };
-
-/* For ids on disk: no secret. Who wants two ids to be taken for one need only write the same id twice. */
-static const struct hash_key id_key = {0x726f636b646f7665, 0x7468726561647331};
-
-/* RFC 5256 section 3: <"a"@b> is <a@b>. */
-static struct slice unquoted(struct slice id, uint8_t room[ID_MAX])
-{
-    bool quoted = false;
-    size_t len = 0;
-    if (id.len > ID_MAX || slice_find(id, '"') < 0)
-        return id;
-    for (size_t i = 0; i < id.len; i++) {
-        if (id.ptr[i] == '"') {
-            quoted = !quoted;
-            continue;
-        }
-        i += quoted && id.ptr[i] == '\\' && i + 1 < id.len;
-        room[len++] = id.ptr[i];
-    }
-    return slice_make(room, len);
-}
-
-static uint64_t hash_id(struct slice id)
-{
-    uint8_t room[ID_MAX];
-    uint64_t hash = id.len ? hash_sip(&id_key, unquoted(id, room)) : 0;
-    return id.len && !hash ? 1 : hash;
-}
 
 static bool get_bit(const uint64_t *words, unsigned slot)
 {
@@ -108,6 +110,31 @@ static struct sortkeys *keys_new(void)
     return keys;
 }
 
+static struct loader *need_loader(struct sortkeys *keys)
+{
+    if (keys->loader)
+        return keys->loader;
+    struct loader *loader = keys->loader = mem_zero(1, sizeof *loader);
+    loader->arena = arena_new(RUN_ARENA);
+    loader->reader = sortkeys_reader_new();
+    loader->rows = VEC_NEW(struct pending, ROWS_MAX);
+    return loader;
+}
+
+static void loader_free(struct loader **loader)
+{
+    struct loader *l = *loader;
+    if (!l)
+        return;
+    for (size_t i = 0; i < l->rows.len; i++)
+        buf_free(&VEC_AT(&l->rows, struct pending, i)->row);
+    vec_free(&l->rows);
+    arena_free(&l->arena);
+    sortkeys_reader_free(&l->reader);
+    free(l);
+    *loader = NULL;
+}
+
 void sortkeys_free(struct sortkeys **keys)
 {
     struct sortkeys *k = *keys;
@@ -117,7 +144,8 @@ void sortkeys_free(struct sortkeys **keys)
         struct chunk *c = k->chunks[i];
         if (!c)
             continue;
-        free(c->sent);
+        for (size_t n = 0; n < SORTKEY_NUMBERS; n++)
+            free(c->number[n]);
         for (size_t n = 0; n < SORTKEY_THREAD; n++)
             free(c->text[n]);
         if (c->ids)
@@ -128,6 +156,7 @@ void sortkeys_free(struct sortkeys **keys)
     free(k->chunks);
     for (size_t i = 0; i < POOL_COUNT; i++)
         strings_stop(&k->pools[i]);
+    loader_free(&k->loader);
     free(k);
     *keys = NULL;
 }
@@ -183,100 +212,53 @@ static void put_ids(struct sortkeys *keys, struct ids_column *ids, unsigned slot
     ids->ref_count += v->ref_count;
 }
 
+/* Too many texts: those SEARCH looks through must be asked, those that are compared count as empty. */
+static uint32_t text_number(struct sortkeys *keys, enum sortkey which, const struct sortkey_values *v)
+{
+    struct slice text = v->text[which];
+    uint32_t number = strings_number(&keys->pools[pool_of[which]], text);
+    bool lost = !number && text.len && SORTKEY_FOR_SEARCH & 1u << which;
+    return number << 1 | (lost || v->flags & 1u << which);
+}
+
 static void put(struct sortkeys *keys, struct chunk *c, enum sortkey which, unsigned slot,
                 const struct sortkey_values *v)
 {
     if (get_bit(c->have[which], slot))
         return;
     set_bit(c->have[which], slot);
-    if (which == SORTKEY_SENT) {
-        c->sent = column(keys, c->sent, SORTKEY_CHUNK * sizeof *c->sent);
-        c->sent[slot] = v->sent;
+    if (which < SORTKEY_NUMBERS) {
+        c->number[which] = column(keys, c->number[which], SORTKEY_CHUNK * sizeof **c->number);
+        c->number[which][slot] = v->number[which];
     } else if (which == SORTKEY_THREAD) {
         c->ids = column(keys, c->ids, sizeof *c->ids);
         put_ids(keys, c->ids, slot, v);
     } else {
         c->text[which] = column(keys, c->text[which], SORTKEY_CHUNK * sizeof **c->text);
-        c->text[which][slot] = strings_number(&keys->pools[pool_of[which]], v->text[which]);
-        if (which == SORTKEY_SUBJECT && v->reply)
-            set_bit(c->reply, slot);
+        c->text[which][slot] = text_number(keys, which, v);
     }
 }
 
 /* ---- from facts ---- */
 
-static struct slice key_in(struct arena *arena, struct slice text)
-{
-    AUTO_BUF struct buf key = buf_new(4 * FACTS_MAX_FIELD);
-    collate_key(slice_sub(text, 0, SORTKEY_TEXT_MAX), &key);
-    return arena_dup(arena, slice_sub(buf_slice(&key), 0, SORTKEY_TEXT_MAX));
-}
-
-static bool is_reply(struct slice subject)
-{
-    AUTO_BUF struct buf base = buf_new(4 * SUBJECT_MAX_BYTES);
-    bool reply;
-    subject_base(subject, &base, &reply);
-    return reply;
-}
-
-static void read_ids(struct arena *arena, const struct facts *facts, struct sortkey_values *v)
-{
-    size_t count = facts->references.count < SORTKEY_REFS_MAX ? facts->references.count : SORTKEY_REFS_MAX;
-    v->id = hash_id(facts->message_id);
-    v->refs = ARENA_ARRAY(arena, uint64_t, count + 1);
-    for (size_t i = 0; i < count; i++)
-        v->refs[i] = hash_id(facts->references.at[i]);
-    if (!count && facts->in_reply_to.len)
-        v->refs[count++] = hash_id(facts->in_reply_to);
-    v->ref_count = (uint32_t)count;
-}
-
-static void read_facts(struct arena *arena, uint32_t wanted, const struct facts *facts,
-                       struct sortkey_values *v)
-{
-    const struct slice texts[SORTKEY_THREAD] = {[SORTKEY_SUBJECT] = facts->base_subject,
-                                                [SORTKEY_FROM] = facts->sort_from,
-                                                [SORTKEY_TO] = facts->sort_to,
-                                                [SORTKEY_CC] = facts->sort_cc,
-                                                [SORTKEY_DISPLAYFROM] = facts->sort_display_from,
-                                                [SORTKEY_DISPLAYTO] = facts->sort_display_to};
-    v->present = true;
-    v->sent = facts->sent == FACTS_NO_DATE ? SORTKEY_NO_DATE : facts->sent;
-    for (unsigned i = SORTKEY_SUBJECT; i < SORTKEY_THREAD; i++)
-        if (wanted & 1u << i)
-            v->text[i] = key_in(arena, texts[i]);
-    if (wanted & 1u << SORTKEY_SUBJECT)
-        v->reply = is_reply(facts->subject);
-    if (wanted & 1u << SORTKEY_THREAD)
-        read_ids(arena, facts, v);
-}
-
-/* Facts that cannot be read give empty keys: a damaged row must not hide all the others. */
-static void read_record(struct load *load, uint32_t wanted, struct slice record, struct sortkey_values *v)
-{
-    struct facts facts;
-    struct why why;
-    arena_reset(load->facts);
-    *v = (struct sortkey_values){.present = true, .sent = SORTKEY_NO_DATE};
-    if (facts_decode_in(load->facts, record, &facts, &why) == ERR_OK)
-        read_facts(load->arena, wanted, &facts, v);
-}
-
 static enum err fill_one(struct load *load, struct chunk *c, uint64_t id, struct why *why)
 {
     struct db_rows rows;
-    struct sortkey_values v = {.sent = SORTKEY_NO_DATE};
-    enum err err = db_query(load->account->db, "SELECT facts FROM message WHERE id = ?", DB_ARGS(DB_U64(id)),
-                            &rows, why);
+    struct sortkey_values v;
+    enum err err = db_query(load->account->db, "SELECT header, facts FROM message WHERE id = ?",
+                            DB_ARGS(DB_U64(id)), &rows, why);
     if (err)
         return err;
     if (db_next(&rows))
-        read_record(load, load->wanted, db_slice(&rows, 0), &v);
-    for (unsigned i = 0; i < SORTKEY_COUNT; i++)
+        sortkeys_read_in(load->loader->arena, load->loader->reader, load->wanted, db_slice(&rows, 0),
+                         db_slice(&rows, 1), &v);
+    else
+        sortkeys_read_none(&v);
+    err = db_end(&rows, why);
+    for (unsigned i = 0; !err && i < SORTKEY_COUNT; i++)
         if (load->wanted & 1u << i)
             put(load->keys, c, (enum sortkey)i, (unsigned)(id % SORTKEY_CHUNK), &v);
-    return db_end(&rows, why);
+    return err;
 }
 
 /* ---- rows ---- */
@@ -288,7 +270,7 @@ static uint64_t row_id(uint64_t number, unsigned which)
 
 static struct sortkey_values *values_in(struct load *load)
 {
-    return ARENA_ARRAY(load->arena, struct sortkey_values, SORTKEY_CHUNK);
+    return ARENA_ARRAY(load->loader->arena, struct sortkey_values, SORTKEY_CHUNK);
 }
 
 static void put_all(struct load *load, struct chunk *c, unsigned which, const struct sortkey_values *values)
@@ -308,52 +290,81 @@ static enum err load_row(struct load *load, struct chunk *c, uint64_t number, un
     c->tried |= 1u << which;
     struct sortkey_values *values = values_in(load);
     if (db_next(&rows) &&
-        sortkeys_row_decode_in(load->arena, (enum sortkey)which, db_slice(&rows, 0), values))
+        sortkeys_row_decode_in(load->loader->arena, (enum sortkey)which, db_slice(&rows, 0), values))
         put_all(load, c, which, values);
     return db_end(&rows, why);
 }
 
-static enum err read_chunk(struct load *load, uint64_t number, struct sortkey_values *values, struct why *why)
+static enum err read_chunk(struct load *load, uint64_t number, uint32_t wanted, struct sortkey_values *values,
+                           struct why *why)
 {
     struct db_rows rows;
     uint64_t first = number * SORTKEY_CHUNK;
-    enum err err = db_query(load->account->db, "SELECT id, facts FROM message WHERE id BETWEEN ? AND ?",
-                            DB_ARGS(DB_U64(first), DB_U64(first + SORTKEY_CHUNK - 1)), &rows, why);
+    enum err err =
+        db_query(load->account->db, "SELECT id, header, facts FROM message WHERE id BETWEEN ? AND ?",
+                 DB_ARGS(DB_U64(first), DB_U64(first + SORTKEY_CHUNK - 1)), &rows, why);
     if (err)
         return err;
     while (db_next(&rows))
-        read_record(load, UINT32_MAX, db_slice(&rows, 1), &values[db_u64(&rows, 0) % SORTKEY_CHUNK]);
+        sortkeys_read_in(load->loader->arena, load->loader->reader, wanted, db_slice(&rows, 1),
+                         db_slice(&rows, 2), &values[db_u64(&rows, 0) % SORTKEY_CHUNK]);
     return db_end(&rows, why);
 }
 
-static enum err write_row(struct load *load, uint64_t number, unsigned which,
-                          const struct sortkey_values *values, struct why *why)
+static void add_rows(struct load *load, uint64_t number, uint32_t wanted, const struct sortkey_values *values)
 {
-    AUTO_BUF struct buf row = buf_new(SORTKEY_ROW_MAX + 64);
-    sortkeys_row_encode((enum sortkey)which, values, &row);
-    return db_run(load->account->db, "INSERT OR REPLACE INTO sortkey (id, keys) VALUES (?, ?)",
-                  DB_ARGS(DB_U64(row_id(number, which)), DB_BLOB(buf_slice(&row))), why);
+    for (unsigned i = 0; i < SORTKEY_COUNT; i++) {
+        struct pending *p = wanted & 1u << i ? vec_push(&load->loader->rows) : NULL;
+        if (!p)
+            continue;
+        *p = (struct pending){.id = row_id(number, i), .row = buf_new(SORTKEY_ROW_MAX + 64)};
+        sortkeys_row_encode((enum sortkey)i, values, &p->row);
+    }
+}
+
+static enum err write_row(struct account *account, const struct pending *p, struct why *why)
+{
+    return db_run(account->db, "INSERT OR REPLACE INTO sortkey (id, keys) VALUES (?, ?)",
+                  DB_ARGS(DB_U64(p->id), DB_BLOB(buf_slice(&p->row))), why);
 }
 
 /* Rows are a copy: when they cannot be written (no space), the keys are had from the facts again. */
-static void write_rows(struct load *load, uint64_t number, const struct sortkey_values *values)
+static void write_rows(struct account *account, const struct vec *rows)
 {
     struct why why;
-    if (!load->writing && db_begin(load->account->db, &why))
+    enum err err = db_begin(account->db, &why);
+    for (size_t i = 0; !err && i < rows->len; i++)
+        err = write_row(account, VEC_AT(rows, struct pending, i), &why);
+    if (err || db_commit(account->db, &why))
+        db_rollback(account->db);
+}
+
+void sortkeys_rest(struct account *account)
+{
+    struct sortkeys *keys = account->sortkeys;
+    if (!keys)
         return;
-    load->writing = true;
-    for (unsigned i = 0; load->writing && i < SORTKEY_COUNT; i++)
-        if (write_row(load, number, i, values, &why))
-            load->writing = false; /* rolled back */
+    if (keys->loader && keys->loader->rows.len)
+        write_rows(account, &keys->loader->rows);
+    loader_free(&keys->loader);
+}
+
+/* What a search wants is made with the other columns for searches, and so with those for orders. */
+static uint32_t made_together(uint32_t wanted)
+{
+    return (wanted & SORTKEY_FOR_SEARCH ? SORTKEY_FOR_SEARCH : 0) |
+           (wanted & SORTKEY_FOR_SORT ? SORTKEY_FOR_SORT : 0);
 }
 
 static enum err build_chunk(struct load *load, struct chunk *c, uint64_t number, struct why *why)
 {
     struct sortkey_values *values = values_in(load);
-    enum err err = read_chunk(load, number, values, why);
+    uint32_t made = made_together(load->wanted);
+    enum err err = read_chunk(load, number, made, values, why);
     if (err)
         return err;
-    write_rows(load, number, values);
+    load->keys->built++;
+    add_rows(load, number, made, values);
     for (unsigned i = 0; i < SORTKEY_COUNT; i++)
         if (load->wanted & 1u << i)
             put_all(load, c, i, values);
@@ -404,7 +415,7 @@ static enum err load_run(struct load *load, const uint64_t *ids, size_t count, s
         return err_set(why, ERR_INTERNAL, "message %llu is beyond all bounds", (unsigned long long)ids[0]);
     if (!most_missing(load, c, ids, count))
         return ERR_OK;
-    arena_reset(load->arena);
+    arena_reset(load->loader->arena);
     for (unsigned i = 0; !err && i < SORTKEY_COUNT; i++)
         if (load->wanted & 1u << i && !(c->tried & 1u << i) && count_missing(c, i, ids, count) >= ROW_WORTH)
             err = load_row(load, c, number, i, why);
@@ -424,33 +435,73 @@ static size_t run_length(const uint64_t *ids, size_t count)
     return n;
 }
 
-enum err sortkeys_load(struct account *account, uint32_t wanted, const uint64_t *ids, size_t count,
-                       uint64_t budget_ns, size_t *at, struct why *why)
+static struct sortkeys *need_keys(struct account *account)
 {
     if (!account->sortkeys) {
         account->sortkeys = keys_new();
         account->sortkeys_made++;
     }
-    struct load load = {.account = account,
-                        .keys = account->sortkeys,
-                        .arena = arena_new(RUN_ARENA),
-                        .facts = arena_new(FACTS_ARENA),
-                        .wanted = wanted};
+    return account->sortkeys;
+}
+
+static struct load load_begin(struct account *account, uint32_t wanted)
+{
+    struct sortkeys *keys = need_keys(account);
+    return (struct load){.account = account, .keys = keys, .loader = need_loader(keys), .wanted = wanted};
+}
+
+static bool rows_are_many(const struct loader *loader)
+{
+    return loader->rows.len + SORTKEY_COUNT > ROWS_MAX;
+}
+
+enum err sortkeys_load(struct account *account, uint32_t wanted, const uint64_t *ids, size_t count,
+                       uint64_t budget_ns, size_t *at, struct why *why)
+{
+    struct load load = load_begin(account, wanted);
     uint64_t end = clock_mono_ns() + budget_ns;
     enum err err = ERR_OK;
     while (!err && *at < count) {
         size_t n = run_length(ids + *at, count - *at);
         err = load_run(&load, ids + *at, n, why);
         *at += n;
-        if (clock_mono_ns() > end)
+        if (clock_mono_ns() > end || rows_are_many(load.loader))
             break;
     }
-    struct why ignored;
-    if (load.writing && db_commit(account->db, &ignored))
-        db_rollback(account->db);
-    arena_free(&load.arena);
-    arena_free(&load.facts);
     return err;
+}
+
+/* ---- one message of a search ---- */
+
+/* Searches ask for one message after the other: the first few of a chunk are had from their facts, so that
+ * who asks for few reads little; who asks for more gets the row, or has it made. */
+enum err sortkeys_need(struct account *account, enum sortkey which, uint64_t message, bool *ready,
+                       struct why *why)
+{
+    uint64_t number = message / SORTKEY_CHUNK;
+    unsigned slot = (unsigned)(message % SORTKEY_CHUNK);
+    struct chunk *c = chunk_at(need_keys(account), number);
+    bool full = is_full(account, number);
+    *ready = c && get_bit(c->have[which], slot);
+    if (*ready || !c || (++c->asked <= ROW_WORTH && full))
+        return ERR_OK;
+    struct load load = load_begin(account, SORTKEY_FOR_SEARCH);
+    enum err err = ERR_OK;
+    arena_reset(load.loader->arena);
+    if (!(c->tried & 1u << which))
+        err = load_row(&load, c, number, which, why);
+    bool worth = c->asked >= BUILD_WORTH && full && !rows_are_many(load.loader);
+    if (!err && !get_bit(c->have[which], slot) && worth)
+        err = build_chunk(&load, c, number, why);
+    if (!err && !get_bit(c->have[which], slot))
+        err = fill_one(&load, c, message, why);
+    *ready = !err;
+    return err;
+}
+
+uint64_t sortkeys_built(const struct account *account)
+{
+    return account->sortkeys ? account->sortkeys->built : 0;
 }
 
 /* ---- answers ---- */
@@ -460,14 +511,36 @@ static const struct chunk *chunk_of(const struct sortkeys *keys, uint64_t messag
     return keys->chunks[message / SORTKEY_CHUNK];
 }
 
+bool sortkeys_ready(const struct sortkeys *keys, enum sortkey which, uint64_t message)
+{
+    const struct chunk *c =
+        message / SORTKEY_CHUNK < keys->chunk_count ? keys->chunks[message / SORTKEY_CHUNK] : NULL;
+    return c && get_bit(c->have[which], (unsigned)(message % SORTKEY_CHUNK));
+}
+
+int64_t sortkeys_number(const struct sortkeys *keys, enum sortkey which, uint64_t message)
+{
+    return chunk_of(keys, message)->number[which][message % SORTKEY_CHUNK];
+}
+
+bool sortkeys_flag(const struct sortkeys *keys, enum sortkey which, uint64_t message)
+{
+    return chunk_of(keys, message)->text[which][message % SORTKEY_CHUNK] & 1;
+}
+
+const struct strings *sortkeys_pool(const struct sortkeys *keys, enum sortkey which)
+{
+    return &keys->pools[pool_of[which]];
+}
+
 int64_t sortkeys_sent(const struct sortkeys *keys, uint64_t message)
 {
-    return chunk_of(keys, message)->sent[message % SORTKEY_CHUNK];
+    return sortkeys_number(keys, SORTKEY_SENT, message);
 }
 
 uint32_t sortkeys_text(const struct sortkeys *keys, enum sortkey which, uint64_t message)
 {
-    return chunk_of(keys, message)->text[which][message % SORTKEY_CHUNK];
+    return chunk_of(keys, message)->text[which][message % SORTKEY_CHUNK] >> 1;
 }
 
 const uint32_t *sortkeys_ranks(struct sortkeys *keys, enum sortkey which)
@@ -477,7 +550,7 @@ const uint32_t *sortkeys_ranks(struct sortkeys *keys, enum sortkey which)
 
 bool sortkeys_reply(const struct sortkeys *keys, uint64_t message)
 {
-    return get_bit(chunk_of(keys, message)->reply, (unsigned)(message % SORTKEY_CHUNK));
+    return sortkeys_flag(keys, SORTKEY_SUBJECT, message);
 }
 
 struct sortkey_ids sortkeys_ids(const struct sortkeys *keys, uint64_t message)

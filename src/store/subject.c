@@ -13,6 +13,7 @@
 #include "grammar/header.h"
 #include "store/blob.h"
 #include "store/fetch.h"
+#include "store/sortkeys.h"
 #include "store/text.h"
 
 #define SUBJECT_ARENA_MAX   (16u << 20)
@@ -27,6 +28,7 @@ struct subject {
     struct charset_set *charsets;
     struct text_reader *reader;
     struct fulltext_filter *filter;
+    struct sortkeys_finder *finder;
     struct account *account;
     uint64_t message;
     enum err err;
@@ -43,6 +45,7 @@ struct subject *subject_new(struct fulltext_filter *filter)
 {
     struct subject *s = mem_zero(1, sizeof *s);
     s->filter = filter;
+    s->finder = sortkeys_finder_new();
     s->coded = find_new(SLICE("=?"), false);
     s->arena = arena_new(SUBJECT_ARENA_MAX);
     s->scratch = arena_new(SUBJECT_SCRATCH_MAX);
@@ -55,6 +58,7 @@ void subject_free(struct subject **subject)
 {
     if (!*subject)
         return;
+    sortkeys_finder_free(&(*subject)->finder);
     arena_free(&(*subject)->arena);
     arena_free(&(*subject)->scratch);
     charset_set_free(&(*subject)->charsets);
@@ -136,6 +140,8 @@ static bool need_header(struct subject *s)
 
 bool subject_sent_day(struct subject *s, int64_t *day)
 {
+    if (note(s, sortkeys_day(s->account, s->message, day, &s->why)) && *day != SORTKEY_ASK_DAY)
+        return true;
     if (!need_facts(s))
         return false;
     *day = INT64_MIN;
@@ -221,11 +227,10 @@ static bool ruled_out(struct subject *s, enum trigram_plane plane, const struct 
     return fulltext_rules_out(s->filter, s->account, s->message, plane, needle);
 }
 
-bool subject_header(struct subject *s, struct slice name, const struct imap_needle *needle)
+/* Without columns and index. */
+static bool match_header(struct subject *s, struct slice name, const struct imap_needle *needle)
 {
-    enum trigram_plane plane = TRIGRAM_HEADER;
-    (void)fulltext_plane(name, &plane);
-    if (ruled_out(s, plane, needle) || !need_facts(s))
+    if (!need_facts(s))
         return false;
     const struct slice *ready = ready_field(&s->facts, name);
     if (ready && needle->text.len && imap_needle_match(needle, *ready))
@@ -235,6 +240,28 @@ bool subject_header(struct subject *s, struct slice name, const struct imap_need
     if (s->facts.flags & FACTS_HEADERS_COMPLETE && facts_is_cached(name))
         return match_fields(s, s->facts.headers, name, needle);
     return need_header(s) && match_fields(s, s->header, name, needle);
+}
+
+/* What the columns say; they are read or made only where the index cannot rule the message out. */
+static enum imap_truth ask_columns(struct subject *s, struct slice name, const struct imap_needle *needle,
+                                   bool make)
+{
+    enum imap_truth found = IMAP_UNKNOWN;
+    (void)note(s, sortkeys_find(s->finder, s->account, s->message, name, needle, make, &found, &s->why));
+    return found;
+}
+
+bool subject_header(struct subject *s, struct slice name, const struct imap_needle *needle)
+{
+    enum trigram_plane plane = TRIGRAM_HEADER;
+    enum imap_truth found = ask_columns(s, name, needle, false);
+    if (found != IMAP_UNKNOWN)
+        return found == IMAP_YES;
+    (void)fulltext_plane(name, &plane);
+    if (ruled_out(s, plane, needle))
+        return false;
+    found = ask_columns(s, name, needle, true);
+    return found == IMAP_UNKNOWN ? match_header(s, name, needle) : found == IMAP_YES;
 }
 
 static bool match_block(struct subject *s, struct slice block, const struct imap_needle *needle)
