@@ -15,7 +15,8 @@ import time
 from wire import Imap, Smtp
 
 NET_ERRORS = (OSError, EOFError, ssl.SSLError, AssertionError)
-MAILBOXES = ("INBOX", "Archive")  # where mail may be; changes copy and move from the first to the second
+SHARED = "Archive"
+MAILBOXES = ("INBOX", SHARED)  # where mail may be; changes copy and move from the first to the second
 SIZES = (200, 3000, 3000, 30000)
 LARGE_SIZES = (200, 3000, 30000, 30000, 1500000)
 CALM = 90  # seconds in which what was accepted has to arrive: the queue may be waiting for its next attempt
@@ -64,6 +65,7 @@ class Ledger:
         self.messages = {}   # marker: Message
         self.changes = {}    # (user, marker): Change
         self.mailboxes = {}  # (user, name): [made, gone or None]
+        self.shares = {}     # (owner, friend): Promise that the friend may read the owner's SHARED
         self.numbers = itertools.count(1)
 
     def new_message(self, recipients, rng):
@@ -85,6 +87,14 @@ class Ledger:
             self.changes[user, marker] = change = Change(kind)
             return change
 
+    def new_share(self, owner, friend):
+        """None when the friend may read it already, or may be about to."""
+        with self.lock:
+            if owner == friend or (owner, friend) in self.shares:
+                return None
+            self.shares[owner, friend] = share = Promise()
+            return share
+
     def accepted(self):
         with self.lock:
             return sum(message.kept is not None for message in self.messages.values())
@@ -103,6 +113,12 @@ class Ledger:
                 other.append(f"{user} has a mailbox {name}")
             if not there and made.was_kept(cut) and not (gone and gone.was_begun(cut)):
                 other.append(f"{user} has no mailbox {name}")
+        for (owner, friend), share in self.shares.items():
+            there = f"Other Users/{owner}/{SHARED}" in found.mailboxes.get(friend, ())
+            if there and not share.was_begun(cut):
+                other.append(f"{friend} may read what {owner} has not shared")
+            if not there and share.was_kept(cut):
+                lost.append(f"{friend} does not see what {owner} shares")
         return lost, other
 
     def _look_at(self, user, marker, message, found, cut, lost, other):
@@ -177,7 +193,7 @@ class Load:
         self.server, self.ledger, self.accounts, self.count = server, ledger, accounts, count
         self.users = list(accounts)
         self.stopping = threading.Event()
-        works = [self._deliver] * 4 + [self._append, self._change, self._change, self._folders]
+        works = [self._deliver] * 4 + [self._append, self._change, self._change, self._folders, self._share]
         self.threads = [threading.Thread(target=self._run, args=(work, random.Random(seed * 100 + n)), daemon=True)
                         for n, work in enumerate(works)]
 
@@ -275,3 +291,14 @@ class Load:
                     promises[1] = gone = Promise()
                     if client.cmd(f"DELETE {name}").status == "OK":
                         gone.answered()
+
+    def _share(self, rng, left):
+        owner, client = self._login(rng)
+        with client:
+            for _ in range(3):
+                if not self._more(left):
+                    return
+                friend = rng.choice(self.users)
+                share = self.ledger.new_share(owner, friend)
+                if share and client.cmd(f"SETACL {SHARED} {friend} lr").status == "OK":
+                    share.answered()
