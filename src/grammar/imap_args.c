@@ -410,13 +410,14 @@ static bool scan_sort_keys(struct imap_scan *s, struct imap_sort *sort)
     return imap_scan_byte(s, ')', "Malformed sort keys");
 }
 
-/* sort = "SORT" SP [search-return-opts SP] sort-criteria SP search-charset 1*(SP search-key) */
+/* sort = "SORT" SP [search-return-opts SP] sort-criteria SP search-charset 1*(SP search-key); the options
+ * also behind the charset, where ImapTest's scripts have them: no key begins with RETURN */
 bool imap_args_sort(struct imap_scan *s, struct imap_command *c)
 {
     struct imap_search *search = &c->search.search;
     return imap_scan_sp(s) && imap_scan_search_return(s, search) && scan_sort_keys(s, &c->search.sort) &&
            imap_scan_sp(s) && imap_scan_charset(s, search) && imap_scan_sp(s) &&
-           imap_scan_search_keys(s, search);
+           (search->extended || imap_scan_search_return(s, search)) && imap_scan_search_keys(s, search);
 }
 
 /* thread = "THREAD" SP thread-alg SP search-charset 1*(SP search-key), RFC 5256 */

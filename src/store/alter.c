@@ -55,14 +55,14 @@ static bool keyword_bits(struct mailbox *mailbox, struct slice names, bool make,
 static void collect_flags(const struct mailbox *mailbox, const struct alter_flags *how, struct change *change,
                           struct buf *uids, struct buf *modified)
 {
-    struct runs runs = {.out = uids};
+    struct runs runs = {.out = uids}, left = {.out = modified};
     struct view_walk walk = view_walk(mailbox->view, how->uids);
     uint64_t at;
     while (view_walk_next(&walk, &at)) {
         struct entry e = view_entry(mailbox->view, at);
         uint64_t now = (e.flags & ~change->clear) | change->set;
         if (how->conditional && e.modseq > how->unchanged_since) {
-            wire_range_add(modified, e.uid, e.uid);
+            runs_add(&left, at, e.uid);
         } else if (now != e.flags) {
             runs_add(&runs, at, e.uid);
             if (how->overtaken && e.modseq > how->told)
@@ -72,6 +72,7 @@ static void collect_flags(const struct mailbox *mailbox, const struct alter_flag
         }
     }
     runs_flush(&runs);
+    runs_flush(&left);
     change->uids = buf_slice(uids);
 }
 

@@ -345,6 +345,7 @@ static const struct {
     {"SEARCH RETURN (SAVE) $", "SEARCH 1 10 (seq $)"},
     {"UID SORT (SIZE REVERSE ARRIVAL DISPLAYFROM) US-ASCII ALL", "UID SORT 4 -0 7 0 0 (all)"},
     {"SORT RETURN (COUNT) (SUBJECT) UTF-8 UNSEEN", "SORT 5 1 8 (not (flag 1))"},
+    {"SORT (SUBJECT) UTF-8 RETURN (COUNT) UNSEEN", "SORT 5 1 8 (not (flag 1))"},
     {"UID THREAD REFS US-ASCII ALL", "UID THREAD 2 0 0 (all)"},
 };
 
@@ -405,6 +406,7 @@ static const struct {
      "BAD: Search nested too deeply"},
     {"THREAD FROB US-ASCII ALL", "BAD: Unknown threading algorithm"},
     {"SORT (FROB) US-ASCII ALL", "BAD: Unknown sort key"},
+    {"SORT RETURN (MIN) (SUBJECT) UTF-8 RETURN (COUNT) ALL", "BAD: Unknown search key"},
     {"ENABLE", "BAD: Missing argument"},
     {"NOOP\t", "BAD: Unexpected text behind the arguments"},
 };

@@ -241,6 +241,40 @@ static void test_flags(void **state)
     rig_stop(&rig);
 }
 
+/* What UNCHANGEDSINCE leaves alone is one range however many numbers are missing between: the answer to a
+ * STORE of a large mailbox fits. */
+static void test_left_alone(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig);
+    char id[16];
+    for (int i = 0; i < 9; i++) {
+        (void)snprintf(id, sizeof id, "l%d", i);
+        rig_deliver(&rig, id, "");
+    }
+    struct mailbox *m = rig_view(&rig, "INBOX");
+    AUTO_BUF struct buf uids = buf_new(100), even = buf_new(100), modified = buf_new(16);
+    for (uint32_t uid = 2; uid < 9; uid += 2)
+        wire_range_add(&even, uid, uid);
+    uint32_t gone;
+    assert_int_equal(alter_remove(rig.account, m, buf_slice(&even), &gone, &rig.refusal), ERR_OK);
+    assert_int_equal(gone, 4);
+    rig_reopen(&rig); /* the image of what is there now */
+    m = rig_view(&rig, "INBOX");
+    const struct alter_flags how = {
+        .mode = FLAGS_ADD, .flags = IMAGE_SEEN, .uids = rig_uids(&uids, 1, 9), .conditional = true};
+    uint64_t modseq;
+    assert_int_equal(alter_flags(rig.account, m, &how, &modseq, &modified, &rig.refusal), ERR_OK);
+    uint32_t first, last;
+    struct slice left = buf_slice(&modified);
+    assert_int_equal(left.len, 8);
+    assert_true(wire_range_take(&left, &first, &last));
+    assert_int_equal(first, 1);
+    assert_int_equal(last, 9);
+    rig_stop(&rig);
+}
+
 /* POP3's way: what is named goes, with or without \Deleted, and nothing else does. */
 static void test_remove(void **state)
 {
@@ -480,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_group),
         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_left_alone),
         cmocka_unit_test(test_remove),
         cmocka_unit_test(test_expunge_and_vanished),
         cmocka_unit_test(test_copy_and_move),
