@@ -232,9 +232,9 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
     s->account = account;
     uint64_t end = clock_mono_ns() + budget_ns, count = view_count(m->view);
     uint64_t at = image_find(m->view->image, count, s->next_uid), seen = 0;
-    uint64_t stride = s->root->cost >= SEARCH_COST_TEXT ? 1 : SEARCH_STRIDE;
-    uint64_t built = sortkeys_built(account);
-    err = db_read_begin(account->db, why);
+    bool texts = s->root->cost >= SEARCH_COST_TEXT, many = texts && count - at >= DB_READ_MANY;
+    uint64_t stride = texts ? 1 : SEARCH_STRIDE, built = sortkeys_built(account);
+    err = many ? db_read_many_begin(account->db, why) : db_read_begin(account->db, why);
     for (; !err && at < count && m->view->image->entries[at].uid <= s->max_uid; at++) {
         bool look = seen++ % stride == stride - 1 || sortkeys_built(account) != built;
         built = sortkeys_built(account);
@@ -243,7 +243,10 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
         if (view_alive(m->view, at))
             err = look_at(s, account, at, why);
     }
-    db_read_end(account->db);
+    if (many)
+        db_read_many_end(account->db);
+    else
+        db_read_end(account->db);
     sortkeys_rest(account);
     if (sortkeys_memory(account->sortkeys) > SORTKEY_MEMORY_MAX)
         sortkeys_free(&account->sortkeys);

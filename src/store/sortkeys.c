@@ -289,10 +289,12 @@ static enum err load_row(struct load *load, struct chunk *c, uint64_t number, un
         return err;
     c->tried |= 1u << which;
     struct sortkey_values *values = values_in(load);
-    if (db_next(&rows) &&
-        sortkeys_row_decode_in(load->loader->arena, (enum sortkey)which, db_slice(&rows, 0), values))
+    bool good = db_next(&rows) &&
+                sortkeys_row_decode_in(load->loader->arena, (enum sortkey)which, db_slice(&rows, 0), values);
+    err = db_end(&rows, why);
+    if (!err && good)
         put_all(load, c, which, values);
-    return db_end(&rows, why);
+    return err;
 }
 
 static enum err read_chunk(struct load *load, uint64_t number, uint32_t wanted, struct sortkey_values *values,

@@ -102,7 +102,7 @@ static void add_header(struct buf *bytes)
         buf_add_str(bytes, "Subject: ");
         for (unsigned n = 0; n < 1500; n++)
             buf_add(bytes, pieces[draw(ARRAY_LEN(pieces))]);
-        buf_add_str(bytes, "\r\n");
+        buf_add_str(bytes, "Needles end\r\n");
     }
     for (unsigned n = 1 + draw(6); n; n--) {
         buf_addf(bytes, "%s:%s", names[draw(ARRAY_LEN(names))], draw(4) ? " " : "");
@@ -208,6 +208,8 @@ static void fill(struct rig *rig, unsigned messages)
 static struct slice needle_text(struct arena *arena)
 {
     AUTO_BUF struct buf b = buf_new(TEXT_MAX);
+    if (draw(20) == 0)
+        return SLICE("dles EN");
     while (!b.len)
         add_text(&b, 1 + draw(4));
     size_t from = draw(4) ? 0 : draw((unsigned)b.len); /* also in the middle of a letter */
