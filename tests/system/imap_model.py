@@ -10,11 +10,12 @@ Alone:  imap_model.py --port 1143 --user a@example.test --password secret --step
 """
 import argparse
 import random
+import re
 import smtplib
 import sys
 import time
 
-from imap_view import Gone, View, Wrong, numbers, pairs, tokens
+from imap_view import Common, Gone, View, Wrong, numbers, pairs, tokens
 
 FLAGS = [rb"\Seen", rb"\Answered", rb"\Flagged", rb"\Deleted", rb"\Draft", b"Junk", b"$Label1", b"Old"]
 NEWS_S = 2.0        # IDLE may take that long to tell (the machine may be busy); how long it takes is bench/'s business
@@ -80,6 +81,7 @@ class Story:
         self.args, self.rng, self.log = args, random.Random(args.seed), []
         self.certain, self.number, self.snapshots, self.names = True, 0, [], 0
         self.renamed = 0
+        self.common = Common(recent=not args.restart)
         self.observer = self.view("x")
         self.boxes = [Box("INBOX"), Box("model"), Box("Gr&APYA3w-e &- Co")]
         for box in self.boxes:
@@ -91,7 +93,7 @@ class Story:
     # ---- sessions ----
 
     def view(self, name, **options):
-        return View(name, self.args.host, self.args.port, self.args.user, self.args.password, self.log, **options)
+        return View(name, self.args.host, self.args.port, self.args.user, self.args.password, self.log, common=self.common, **options)
 
     def new_session(self, i):
         self.names += 1
@@ -252,7 +254,7 @@ class Story:
     STEPS = {"append": 12, "deliver": 5, "store": 20, "conditional": 6, "fetch": 10, "changed": 4, "body": 5, "expunge": 5,
              "uid_expunge": 4, "noop": 8, "search": 6, "copy": 4, "move": 4, "status": 4, "select": 4, "leave": 2, "idle": 6,
              "come_back": 6, "burst": 3, "rename": 1, "delete": 1, "reconnect": 1, "restart": 1, "multiappend": 3, "replace": 4,
-             "sort": 3, "saved": 3, "hear": 5}
+             "sort": 3, "thread": 3, "saved": 3, "hear": 5, "vanish": 3}
 
     def step(self):
         weights = {**self.STEPS, **{name: 10 for name in [getattr(self.args, "often", None)] if name}}
@@ -335,6 +337,23 @@ class Story:
         sizes = [s.box.messages[u].size for u in found if u in s.box.messages]
         if sizes != sorted(sizes, reverse=True):
             s.wrong(f"SORT by size: {sizes}")
+
+    def do_thread(self, s):
+        if not s.box:
+            return
+        before = [u or 0 for u in s.uids]
+        answer = s.run(f"UID THREAD {self.rng.choice(['REFERENCES', 'REFS', 'ORDEREDSUBJECT'])} UTF-8 ALL")
+        found = sorted(int(n) for line in answer.untagged if line.startswith(b"* THREAD") for n in re.findall(rb"\d+", line))
+        if [u for u in found if u in s.box.messages] != self.there(s, before):
+            s.wrong(f"THREAD has {found} of {before}")
+
+    def do_vanish(self, s):
+        """A client goes in the middle of commands that change nothing; another one comes."""
+        whole = "UID FETCH 1:* (FLAGS BODY.PEEK[])" if s.box else "NOOP"
+        for command in self.rng.sample([whole, "UID SEARCH TEXT number" if s.box else "NOOP", "IDLE", 'LIST "" "*"',
+                                        f'APPEND "{self.boxes[0].name}" {{1000+}}'], self.rng.randint(1, 3)):
+            s.start(command, literal=b"Subject: half of" if command.startswith("APPEND") else None)
+        self.replace(s)
 
     def do_saved(self, s):
         """SEARCH RETURN (SAVE), then $ (RFC 5182); what goes meanwhile is not in it any more."""

@@ -161,11 +161,38 @@ NO_EXPUNGE = ("FETCH", "STORE", "SEARCH", "SORT", "THREAD")  # by sequence numbe
 SYSTEM = {b"\\seen", b"\\answered", b"\\flagged", b"\\deleted", b"\\draft", b"\\recent"}
 
 
+class Common:
+    """What must be the same for all sessions, by mailbox and UID. `recent`: whether to look who has \\Recent; when store dies
+    it may forget who had it."""
+
+    def __init__(self, recent=True):
+        self.recent = recent
+        self.fixed = {}    # (box, uid, item): value
+        self.flags = {}    # (box, uid, modseq): flags
+        self.holders = {}  # (box, uid): who was told \Recent
+
+    def check(self, view, uid, items):
+        for name, value in items.items():
+            if name not in (b"FLAGS", b"MODSEQ", b"UID") and self.fixed.setdefault((view.box, uid, name), value) != value:
+                view.wrong(f"{name} of UID {uid} was {self.fixed[view.box, uid, name]!r}, is {value!r}")
+        flags = frozenset(items.get(b"FLAGS", ())) - {b"\\Recent"}
+        if b"FLAGS" in items and b"MODSEQ" in items:
+            told = self.flags.setdefault((view.box, uid, int(items[b"MODSEQ"][0])), flags)
+            if told != flags:
+                view.wrong(f"UID {uid} has {set(flags)} at the MODSEQ at which it had {set(told)}")
+        if self.recent and not view.read_only and b"\\Recent" in items.get(b"FLAGS", ()):
+            me = (view.name, view.selections)
+            if self.holders.setdefault((view.box, uid), me) != me:
+                view.wrong(f"\\Recent of UID {uid} is told to {self.holders[view.box, uid]} and to {me}")
+
+
 class View:
     """One connection and what its client knows. `truth` (set by the model) answers what EXISTS can only mean."""
 
-    def __init__(self, name, host, port, user, password, log, condstore=False, qresync=False, rev2=False, notify=False):
-        self.name, self.log = name, log
+    selections = 0
+
+    def __init__(self, name, host, port, user, password, log, condstore=False, qresync=False, rev2=False, notify=False, common=None):
+        self.name, self.log, self.common = name, log, common
         self.conn = Connection(host, port)
         self.condstore, self.qresync, self.rev2, self.notify = condstore or qresync, qresync, rev2, notify
         self.count, self.leaving, self.bye = 0, False, None
@@ -183,6 +210,7 @@ class View:
             self.run("NOTIFY SET (selected (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
 
     def forget(self):
+        self.selections += 1
         self.box, self.read_only, self.truth = None, False, None
         self.uids = []        # by sequence number; None: not known yet
         self.flags = {}       # uid: frozenset, without \Recent
@@ -303,6 +331,8 @@ class View:
             if not self.condstore:
                 self.wrong("MODSEQ without CONDSTORE")
             self.modseq = max(self.modseq, int(items[b"MODSEQ"][0]))
+        if uid and self.common and self.box and not self.notify:  # with NOTIFY it may be of the mailbox it leaves
+            self.common.check(self, uid, items)
         self.now_fetched.setdefault(uid or -n, {}).update(items)
 
     def is_uid(self, n, uid):
