@@ -97,10 +97,8 @@ struct selected *imap_selected_new(struct session *s, struct imap_mailbox *mailb
 /* Sequence number of the first message without \Seen, 0 when all have it. */
 static uint32_t first_unseen(const struct imap_view *v)
 {
-    for (uint32_t i = 0; i < v->known; i++) {
-        if (image_bits(&v->map->image->entries[i]) & (IMAGE_SEEN | IMAGE_EXPUNGED))
-            continue;
-        uint32_t seq = imap_view_seq(v, i);
+    for (uint64_t i = 0; (i = image_next_unseen(v->map->image, i, v->known)) < v->known; i++) {
+        uint32_t seq = imap_view_seq(v, (uint32_t)i);
         if (seq)
             return seq;
     }

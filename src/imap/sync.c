@@ -131,21 +131,33 @@ static uint32_t expunged_count(const struct image *image)
     return (uint32_t)atomic_load_explicit(&image->expunged, memory_order_acquire);
 }
 
+/* Messages of the view that were marked in its own image since. */
+static void find_marked(struct imap_view *v, struct sync *y)
+{
+    const struct image *image = v->map->image;
+    uint32_t gone_at = 0;
+    if (expunged_count(image) == v->gone_count)
+        return;
+    for (uint64_t i = 0; (i = image_next_expunged(image, i, v->known)) < v->known; i++) {
+        while (gone_at < v->gone_count && v->gone[gone_at] < i)
+            gone_at++;
+        if (gone_at == v->gone_count || v->gone[gone_at] != i)
+            note_expunged(y, (uint32_t)i);
+    }
+}
+
 /* Messages of the view that are marked, or missing, in the target. */
 static void find_expunged(struct imap_view *v, struct sync *y)
 {
     const struct image *mine = v->map->image, *target = y->target->image;
     uint32_t gone_at = 0, at = 0, count = imap_map_count(y->target);
-    if (v->map == y->target && expunged_count(mine) == v->gone_count)
+    if (v->map == y->target) {
+        find_marked(v, y);
         return;
+    }
     for (uint32_t i = 0; i < v->known; i++) {
         if (gone_at < v->gone_count && v->gone[gone_at] == i) {
             gone_at++;
-            continue;
-        }
-        if (v->map == y->target) {
-            if (is_expunged(mine, i))
-                note_expunged(y, i);
             continue;
         }
         while (at < count && target->entries[at].uid < mine->entries[i].uid)
@@ -239,9 +251,8 @@ static void take_new(struct session *s, struct sync *y)
     struct imap_view *v = &s->selected->view;
     uint32_t exists = imap_view_exists(v), count = imap_map_count(v->map);
     struct sync extra = {0};
-    for (uint32_t i = v->known; i < count; i++)
-        if (is_expunged(v->map->image, i))
-            note_expunged(&extra, i);
+    for (uint64_t i = v->known; (i = image_next_expunged(v->map->image, i, count)) < count; i++)
+        note_expunged(&extra, (uint32_t)i);
     y->end = v->known; /* flags of the new ones are no news */
     v->known = count;
     merge_gone(v, &extra);
@@ -301,10 +312,18 @@ static void take_over(struct session *s, struct sync *y)
     y->phase = SYNC_FLAGS;
 }
 
+/* The next message from the cursor on that may have changed. While the mailbox has moved there are no blocks
+ * to go by. */
+static uint32_t next_changed(const struct imap_view *v, const struct sync *y)
+{
+    return v->map != v->live ? y->cursor
+                             : (uint32_t)image_next_changed(v->map->image, y->cursor, y->end, v->modseq);
+}
+
 static bool write_changed(struct session *s, struct sync *y)
 {
     struct imap_view *v = &s->selected->view;
-    for (; y->cursor < y->end; y->cursor++) {
+    for (; (y->cursor = next_changed(v, y)) < y->end; y->cursor++) {
         struct image_state state = imap_view_state(v, y->cursor);
         if (state.modseq <= v->modseq || (state.flags & IMAGE_EXPUNGED) || imap_view_is_own(v, state.modseq))
             continue;

@@ -12,14 +12,12 @@ static void collect_gone(struct imap_view *v)
     const struct image *image = v->map->image;
     if (atomic_load_explicit(&image->expunged, memory_order_acquire) == 0)
         return;
-    for (uint32_t i = 0; i < v->known; i++) {
-        if (!image_is_expunged(&image->entries[i]))
-            continue;
+    for (uint64_t i = 0; (i = image_next_expunged(image, i, v->known)) < v->known; i++) {
         if (v->gone_count == v->gone_cap) {
             v->gone_cap = v->gone_cap ? 2 * v->gone_cap : 16;
             v->gone = mem_realloc(v->gone, v->gone_cap * sizeof *v->gone);
         }
-        v->gone[v->gone_count++] = i;
+        v->gone[v->gone_count++] = (uint32_t)i;
     }
 }
 
@@ -67,8 +65,8 @@ static uint32_t find_uid(const struct imap_view *v, uint32_t uid)
 
 uint32_t imap_view_recent(const struct imap_view *v)
 {
-    if (v->recent_from == 0)
-        return 0;
+    if (v->recent_from == 0 || v->known == 0 || imap_view_entry(v, v->known - 1)->uid < v->recent_from)
+        return 0; /* as most often: no search all over the image */
     uint32_t from = find_uid(v, v->recent_from), to = v->recent_to ? find_uid(v, v->recent_to) : v->known;
     uint32_t gone =
         imap_indexes_below(v->gone, v->gone_count, to) - imap_indexes_below(v->gone, v->gone_count, from);

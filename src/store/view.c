@@ -48,10 +48,7 @@ enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, str
         view_free(&view);
         return err;
     }
-    view->image->magic = IMAGE_MAGIC;
-    view->image->uidvalidity = uidvalidity;
-    view->image->mailbox = mailbox;
-    view->image->capacity = (view->size - image_size(0)) / sizeof(struct image_entry);
+    image_start(view->image, mailbox, uidvalidity, (view->size - image_size(0)) / sizeof(struct image_entry));
     *out = view;
     return ERR_OK;
 }
@@ -107,8 +104,7 @@ bool view_add(struct view *view, const struct entry *entries, size_t count)
     uint64_t at = view_count(view);
     for (size_t i = 0; i < count; i++) {
         const struct entry *e = &entries[i];
-        image_place(&view->image->entries[at + i],
-                    &(struct image_fixed){e->uid, e->size, e->date, e->message},
+        image_place(view->image, at + i, &(struct image_fixed){e->uid, e->size, e->date, e->message},
                     (struct image_state){e->modseq, e->flags});
     }
     atomic_store_explicit(&view->image->count, at + count, memory_order_release);
@@ -117,14 +113,13 @@ bool view_add(struct view *view, const struct entry *entries, size_t count)
 
 void view_set_flags(struct view *view, uint64_t index, uint64_t modseq, uint64_t flags)
 {
-    image_write(&view->image->entries[index], modseq, flags);
+    image_write(view->image, index, modseq, flags);
 }
 
 void view_expunge(struct view *view, uint64_t index, uint64_t modseq)
 {
-    struct image_entry *e = &view->image->entries[index];
-    image_write(e, modseq, image_own(e).flags | IMAGE_EXPUNGED);
-    atomic_fetch_add_explicit(&view->image->expunged, 1, memory_order_release);
+    uint64_t flags = image_own(&view->image->entries[index]).flags;
+    image_write(view->image, index, modseq, flags | IMAGE_EXPUNGED);
 }
 
 void view_keyword(struct view *view, unsigned index, struct slice name)

@@ -7,7 +7,11 @@
  * written).
  *
  * An entry has 36 bytes, because a mailbox of a million messages has a million of them; so there is nothing
- * wider than 32 bits in it, and outside this file and view.c of store its parts are read by functions.
+ * wider than 32 bits in it, and outside this file its parts but the UID are read by functions.
+ *
+ * So that a SELECT, or the news of one change, costs no walk over all entries, each block of them has a
+ * summary: how many lack \Seen, how many are expunged, the last change. It is written behind the entry and
+ * before `expunged` and `modseq`: a reader that has loaded one of these finds what it counts.
  */
 #ifndef WIRE_IMAGE_H
 #define WIRE_IMAGE_H
@@ -17,9 +21,10 @@
 
 #include "base/slice.h"
 
-#define IMAGE_MAGIC       0x32474d49u /* "IMG2" */
+#define IMAGE_MAGIC       0x33474d49u /* "IMG3" */
 #define IMAGE_KEYWORDS    56u
 #define IMAGE_KEYWORD_MAX 60u /* bytes of a keyword's name */
+#define IMAGE_BLOCKS      128u
 
 /* Bits of image_entry.flags: RFC 3501 section 2.3.2, then keywords from IMAGE_KEYWORD_SHIFT on. */
 #define IMAGE_SEEN          (1ull << 0)
@@ -50,6 +55,13 @@ struct image_entry {
 };
 _Static_assert(sizeof(struct image_entry) == 36, "a million messages fit in 36 MB");
 
+/* A run of 1 << block_shift entries. */
+struct image_block {
+    _Atomic uint64_t modseq; /* no entry here has a higher one */
+    _Atomic uint32_t unseen; /* entries without \Seen, expunged ones left out */
+    _Atomic uint32_t expunged;
+};
+
 struct image {
     uint32_t magic;
     uint32_t uidvalidity;
@@ -60,6 +72,8 @@ struct image {
     _Atomic uint64_t expunged; /* how many of `count` are marked */
     _Atomic uint32_t uidnext;
     _Atomic uint32_t keyword_count; /* published after the name */
+    uint32_t block_shift;
+    struct image_block blocks[IMAGE_BLOCKS];
     struct {
         uint8_t len;
         uint8_t name[IMAGE_KEYWORD_MAX];
@@ -114,11 +128,22 @@ static inline bool image_is_expunged(const struct image_entry *entry)
     return image_bits(entry) & IMAGE_EXPUNGED;
 }
 
+/* The first index from `from` to below `end` (at most the capacity) whose entry is expunged; has not \Seen
+ * and is not expunged; may have changed since `modseq`, which may be any from there to the end of its block.
+ * `end` when there is none. */
+uint64_t image_next_expunged(const struct image *image, uint64_t from, uint64_t end);
+uint64_t image_next_unseen(const struct image *image, uint64_t from, uint64_t end);
+uint64_t image_next_changed(const struct image *image, uint64_t from, uint64_t end, uint64_t modseq);
+
 /* ---- only for the writer ---- */
 
-/* Fills an entry nobody has been told of yet. */
-void image_place(struct image_entry *entry, const struct image_fixed *fixed, struct image_state state);
-void image_write(struct image_entry *entry, uint64_t modseq, uint64_t flags);
+/* For an image of zeros: what never changes. */
+void image_start(struct image *image, uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity);
+/* Fills an entry at or behind `count`, which nobody has been told of yet. */
+void image_place(struct image *image, uint64_t index, const struct image_fixed *fixed,
+                 struct image_state state);
+/* With IMAGE_EXPUNGED, which then stays, the message is gone. */
+void image_write(struct image *image, uint64_t index, uint64_t modseq, uint64_t flags);
 /* As image_read(), for the one thread that writes. */
 struct image_state image_own(const struct image_entry *entry);
 

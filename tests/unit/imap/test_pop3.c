@@ -54,16 +54,13 @@ static void make_image(struct fake *f, uint32_t messages)
     assert_int_equal(io_truncate(f->image_fd, size, NULL), ERR_OK);
     f->image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->image_fd, 0);
     assert_true(f->image != MAP_FAILED);
-    f->image->magic = IMAGE_MAGIC;
-    f->image->uidvalidity = 7;
-    f->image->capacity = MANY;
+    image_start(f->image, 3, 7, MANY);
     for (uint32_t i = 0; i < messages; i++) {
         const struct image_fixed fixed = {.uid = 10 * (i + 1), .size = 100 + i, .message = i + 100};
-        image_place(&f->image->entries[i], &fixed, (struct image_state){.modseq = 1});
+        image_place(f->image, i, &fixed, (struct image_state){.modseq = 1});
     }
     f->image->count = f->messages = messages;
-    image_write(&f->image->entries[1], 1, IMAGE_EXPUNGED);
-    f->image->expunged = 1;
+    image_write(f->image, 1, 1, IMAGE_EXPUNGED);
     f->image->modseq = 1;
 }
 

@@ -56,12 +56,10 @@ static void make_image(struct fake *f)
     assert_int_equal(io_truncate(f->image_fd, size, NULL), ERR_OK);
     f->image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->image_fd, 0);
     assert_true(f->image != MAP_FAILED);
-    f->image->magic = IMAGE_MAGIC;
-    f->image->uidvalidity = 7;
-    f->image->capacity = 64;
+    image_start(f->image, 3, 7, 64);
     for (uint32_t i = 0; i < MESSAGES; i++) {
         const struct image_fixed fixed = {.uid = 10 * (i + 1), .message = i + 100};
-        image_place(&f->image->entries[i], &fixed, (struct image_state){.modseq = 1});
+        image_place(f->image, i, &fixed, (struct image_state){.modseq = 1});
     }
     f->image->count = MESSAGES;
     f->image->modseq = f->modseq = 1;
@@ -90,7 +88,7 @@ static void on_flags(struct fake *f, struct ipc_link *link, struct ipc_packet *p
         for (uint32_t i = 0; i < MESSAGES; i++) {
             struct image_entry *e = &f->image->entries[i];
             if (e->uid >= first && e->uid <= last)
-                image_write(e, f->modseq,
+                image_write(f->image, i, f->modseq,
                             m.mode == FLAGS_ADD ? image_own(e).flags | m.flags
                                                 : image_own(e).flags & ~m.flags);
         }
@@ -108,8 +106,7 @@ static void on_expunge(struct fake *f, struct ipc_link *link, struct ipc_packet 
         uint64_t flags = image_own(e).flags;
         if (!(flags & IMAGE_DELETED) || (flags & IMAGE_EXPUNGED))
             continue;
-        image_write(e, f->modseq, flags | IMAGE_EXPUNGED);
-        f->image->expunged++;
+        image_write(f->image, i, f->modseq, flags | IMAGE_EXPUNGED);
         count++;
     }
     f->image->modseq = f->modseq;
@@ -312,8 +309,8 @@ static void test_news_of_the_mailbox(void **state)
     expect(&f, "* 2 FETCH (FLAGS (\\Deleted))\r\n* 4 FETCH (FLAGS (\\Deleted \\Recent))\r\n");
     ask(&f, "c EXPUNGE\r\n", "* 4 EXPUNGE\r\n* 2 EXPUNGE\r\n* 1 RECENT\r\nc OK");
     /* another session's doings: not told in FETCH by number, told by NOOP */
-    image_write(&f.image->entries[0], 50, IMAGE_EXPUNGED);
-    image_write(&f.image->entries[2], 51, IMAGE_SEEN);
+    image_write(f.image, 0, 50, IMAGE_EXPUNGED);
+    image_write(f.image, 2, 51, IMAGE_SEEN);
     f.image->expunged++;
     f.image->modseq = 51;
     ask(&f, "d FETCH 1:* UID\r\n", "d OK");
@@ -338,7 +335,7 @@ static void test_idle_and_a_deleted_mailbox(void **state)
     login(&f);
     ask(&f, "a SELECT INBOX\r\n", "a OK");
     ask(&f, "b IDLE\r\n", "+ ");
-    image_write(&f.image->entries[0], 9, IMAGE_FLAGGED);
+    image_write(f.image, 0, 9, IMAGE_FLAGGED);
     f.image->modseq = 9;
     const struct wire_mbox_changed changed = {.watch = 1, .modseq = 9};
     buf_clear(&f.got);
@@ -365,7 +362,7 @@ static void test_store_away(void **state)
     expect(&f, "a NO [UNAVAILABLE]");
     f.silent = false;
     ask(&f, "b SELECT INBOX\r\n", "b OK");
-    image_write(&f.image->entries[2], 61, IMAGE_EXPUNGED); /* somebody was faster than we */
+    image_write(f.image, 2, 61, IMAGE_EXPUNGED); /* somebody was faster than we */
     f.image->expunged++;
     f.image->modseq = 61;
     rig_connect(f.rig, ROLE_STORE);

@@ -16,16 +16,13 @@ static struct image *make_image(const uint8_t *expunged, uint32_t count)
 {
     struct image *image = aligned_alloc(64, (image_size(count + 64) + 63) / 64 * 64);
     memset(image, 0, image_size(count + 64));
-    image->magic = IMAGE_MAGIC;
-    image->capacity = count + 64;
+    image_start(image, 1, 1, count + 64);
     image->count = count;
     image->modseq = 100;
     image->uidnext = 2 * count + 2;
-    for (uint32_t i = 0; i < count; i++) {
-        image_place(&image->entries[i], &(struct image_fixed){.uid = 2 * i + 1},
+    for (uint32_t i = 0; i < count; i++)
+        image_place(image, i, &(struct image_fixed){.uid = 2 * i + 1},
                     (struct image_state){.flags = expunged[i] ? IMAGE_EXPUNGED : 0});
-        image->expunged += expunged[i] ? 1 : 0;
-    }
     return image;
 }
 
@@ -159,7 +156,7 @@ static void test_moved_image(void **state)
     uint8_t none[10] = {0}, some[10] = {0, 1, 0, 0, 1, 0, 0, 0, 0, 0};
     struct image *old = make_image(none, 10), *fresh = make_image(some, 10);
     fresh->entries[0].uid = 2; /* UID 1 is missing there altogether */
-    image_write(&fresh->entries[5], 0, IMAGE_FLAGGED);
+    image_write(fresh, 5, 0, IMAGE_FLAGGED);
     struct imap_map old_map = map_of(old), fresh_map = map_of(fresh);
     struct imap_view v;
     imap_view_open(&v, &old_map);

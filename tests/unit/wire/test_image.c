@@ -20,8 +20,7 @@ static struct image *new_image(uint64_t capacity)
     struct image *image = aligned_alloc(64, (image_size(capacity) + 63) / 64 * 64);
     assert_non_null(image);
     memset(image, 0, image_size(capacity));
-    image->magic = IMAGE_MAGIC;
-    image->capacity = capacity;
+    image_start(image, 1, 1, capacity);
     return image;
 }
 
@@ -83,7 +82,7 @@ static void test_place(void **state)
     struct image *image = new_image(1);
     struct image_entry *e = image->entries;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        image_place(e, &rows[i].fixed, rows[i].state);
+        image_place(image, 0, &rows[i].fixed, rows[i].state);
         assert_int_equal(e->uid, rows[i].fixed.uid);
         assert_int_equal(image_octets(e), rows[i].fixed.size);
         assert_int_equal(image_date(e), rows[i].fixed.date);
@@ -98,15 +97,82 @@ static void test_place(void **state)
     free(image);
 }
 
+/* ---- blocks: what they lead to is what a walk over all entries finds ---- */
+
+static uint64_t walk(const struct image *image, uint64_t from, uint64_t end, uint32_t mask, uint32_t wanted)
+{
+    while (from < end && (image_bits(&image->entries[from]) & mask) != wanted)
+        from++;
+    return from;
+}
+
+/* Nothing that changed is passed over, and what is led to stands in a block with a change. */
+static void check_changed(const struct image *image, uint64_t from, uint64_t end, uint64_t modseq)
+{
+    uint64_t found = image_next_changed(image, from, end, modseq);
+    assert_true(found <= end);
+    for (uint64_t i = from; i < found; i++)
+        assert_true(image_read(&image->entries[i]).modseq <= modseq);
+    if (found < end)
+        assert_true(image->blocks[found >> image->block_shift].modseq > modseq);
+    else
+        assert_int_equal(found, end);
+}
+
+static void check_blocks(const struct image *image, uint64_t end, uint64_t modseq)
+{
+    for (uint64_t i = 0; i < end; i++) {
+        assert_int_equal(image_next_expunged(image, i, end),
+                         walk(image, i, end, IMAGE_EXPUNGED, IMAGE_EXPUNGED));
+        assert_int_equal(image_next_unseen(image, i, end),
+                         walk(image, i, end, IMAGE_SEEN | IMAGE_EXPUNGED, 0));
+        check_changed(image, i, end, modseq);
+    }
+    uint64_t expunged = 0;
+    for (uint64_t i = 0; i < image->capacity; i++)
+        expunged += image_is_expunged(&image->entries[i]);
+    assert_int_equal(image->expunged, expunged);
+}
+
+static void test_blocks(void **state)
+{
+    (void)state;
+    static const uint64_t capacities[] = {1, 5, 128, 129, 200, 256, 257, 700};
+    unsigned random = 5;
+    for (size_t k = 0; k < sizeof capacities / sizeof *capacities; k++) {
+        uint64_t n = capacities[k], modseq = 1;
+        struct image *image = new_image(n);
+        assert_true(image_valid(image, image_size(n)));
+        for (uint32_t i = 0; i < n; i++)
+            image_place(image, i, &(struct image_fixed){.uid = i + 1}, (struct image_state){1, IMAGE_SEEN});
+        check_blocks(image, n, 0);
+        assert_int_equal(image_next_changed(image, 0, n, 1), n);
+        for (int round = 0; round < 40; round++) {
+            random = random * 1103515245 + 12345;
+            uint64_t at = (random >> 8) % n, flags = (random >> 4) & IMAGE_SEEN;
+            bool gone = image_is_expunged(&image->entries[at]) || random >> 30 == 0;
+            image_write(image, at, ++modseq, flags | (gone ? IMAGE_EXPUNGED : 0));
+            if (round % 8 == 0)
+                check_blocks(image, n - (unsigned)round % n, modseq - (unsigned)round % 3);
+        }
+        check_blocks(image, n, modseq - 1);
+        image->block_shift = 40; /* what would lead outside is no image */
+        assert_false(image_valid(image, image_size(n)));
+        image->block_shift = 0;
+        assert_int_equal(image_valid(image, image_size(n)), n <= IMAGE_BLOCKS);
+        free(image);
+    }
+}
+
 /* A reader sees all halves of one state, never of two; the turn goes round meanwhile. */
 #define STATES_MS     300
 #define STATES_MAX_MS 10000 /* a busy machine lets the writer wait */
 static _Atomic bool stop;
 static void *write_states(void *arg)
 {
-    struct image_entry *entry = arg;
+    struct image *image = arg;
     for (uint64_t i = 1; !stop; i++)
-        image_write(entry, i << 32 | i, ~(i << 32 | i));
+        image_write(image, 0, i << 32 | i, ~(i << 32 | i));
     return NULL;
 }
 
@@ -115,8 +181,8 @@ static void test_states(void **state)
     (void)state;
     struct image *image = new_image(1);
     pthread_t writer;
-    image_write(&image->entries[0], 0, ~0ull);
-    assert_int_equal(pthread_create(&writer, NULL, write_states, &image->entries[0]), 0);
+    image_write(image, 0, 0, ~0ull);
+    assert_int_equal(pthread_create(&writer, NULL, write_states, image), 0);
     uint64_t last = 0, torn = 0, backward = 0;
     uint64_t begun = clock_mono_ms(), now = begun;
     for (; now < begun + STATES_MS || (last >> 32 <= UINT16_MAX && now < begun + STATES_MAX_MS);
@@ -227,8 +293,9 @@ static void test_facts_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),  cmocka_unit_test(test_find),         cmocka_unit_test(test_place),
-        cmocka_unit_test(test_states), cmocka_unit_test(test_mailbox_rows), cmocka_unit_test(test_facts_rows),
+        cmocka_unit_test(test_valid),      cmocka_unit_test(test_find),   cmocka_unit_test(test_place),
+        cmocka_unit_test(test_states),     cmocka_unit_test(test_blocks), cmocka_unit_test(test_mailbox_rows),
+        cmocka_unit_test(test_facts_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
