@@ -299,7 +299,7 @@ enum err arrange_step(struct arrange *a, struct account *account, uint64_t budge
         a->loaded = a->count;
     if (a->loaded < a->count) {
         err = sortkeys_load(account, wanted_columns(a), a->ids, a->count, budget_ns, &a->loaded, why);
-        sortkeys_rest(account);
+        sortkeys_rest(account, err || a->loaded == a->count);
     }
     a->made = account->sortkeys_made;
     if (err || a->loaded < a->count)

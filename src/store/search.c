@@ -247,10 +247,10 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
         db_read_many_end(account->db);
     else
         db_read_end(account->db);
-    sortkeys_rest(account);
+    *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
+    sortkeys_rest(account, *done || err);
     if (sortkeys_memory(account->sortkeys) > SORTKEY_MEMORY_MAX)
         sortkeys_free(&account->sortkeys);
-    *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
     s->next_uid = *done ? s->max_uid : m->view->image->entries[at].uid;
     s->open = NULL;
     if (!err && !buf_ok(&s->found))

@@ -15,7 +15,7 @@
 #define BUILD_WORTH 64         /* so many without a row: the whole chunk is read and its rows are made */
 #define OPEN_IDS    64         /* ids given out that may still come to the index out of order */
 #define RUN_ARENA   (32u << 20)
-#define ROWS_MAX    256 /* rows that wait to be written */
+#define ROWS_MAX    96 /* rows that wait to be written, to be synced together */
 #define WORDS       (SORTKEY_CHUNK / 64)
 
 /* Texts that are compared with each other share their numbers. */
@@ -341,14 +341,19 @@ static void write_rows(struct account *account, const struct vec *rows)
         db_rollback(account->db);
 }
 
-void sortkeys_rest(struct account *account)
+static bool rows_are_many(const struct loader *loader)
 {
-    struct sortkeys *keys = account->sortkeys;
-    if (!keys)
+    return loader->rows.len + SORTKEY_COUNT > ROWS_MAX;
+}
+
+void sortkeys_rest(struct account *account, bool end)
+{
+    struct loader *loader = account->sortkeys ? account->sortkeys->loader : NULL;
+    if (!loader || (!end && !rows_are_many(loader)))
         return;
-    if (keys->loader && keys->loader->rows.len)
-        write_rows(account, &keys->loader->rows);
-    loader_free(&keys->loader);
+    if (loader->rows.len)
+        write_rows(account, &loader->rows);
+    loader_free(&account->sortkeys->loader);
 }
 
 /* What a search wants is made with the other columns for searches, and so with those for orders. */
@@ -450,11 +455,6 @@ static struct load load_begin(struct account *account, uint32_t wanted)
 {
     struct sortkeys *keys = need_keys(account);
     return (struct load){.account = account, .keys = keys, .loader = need_loader(keys), .wanted = wanted};
-}
-
-static bool rows_are_many(const struct loader *loader)
-{
-    return loader->rows.len + SORTKEY_COUNT > ROWS_MAX;
 }
 
 enum err sortkeys_load(struct account *account, uint32_t wanted, const uint64_t *ids, size_t count,

@@ -40,8 +40,9 @@ enum sortkey {
     SORTKEY_THREAD, /* message id and references */
     SORTKEY_COUNT
 };
-#define SORTKEY_NUMBERS SORTKEY_SUBJECT /* columns below are numbers, from here on texts, the last one ids   \
-                                         */
+#define SORTKEY_NUMBERS                                                                                      \
+    SORTKEY_SUBJECT /* columns below are numbers, from here on texts, the last one ids                       \
+                     */
 /* Columns are made together when they are asked together. */
 #define SORTKEY_FOR_SEARCH (1u << SORTKEY_DAY | 0x1fu << SORTKEY_FIND_FROM)
 #define SORTKEY_FOR_SORT   (((1u << SORTKEY_COUNT) - 1) & ~SORTKEY_FOR_SEARCH)
@@ -61,9 +62,9 @@ struct sortkeys;
  * `budget_ns`. `*at` is `count` when all is ready. A message that is gone has empty keys. */
 enum err sortkeys_load(struct account *account, uint32_t wanted, const uint64_t *ids, size_t count,
                        uint64_t budget_ns, size_t *at, struct why *why) MUST_CHECK;
-/* After a step of a load or search: writes rows that were made, gives memory back that is only needed while
- * keys are read. Not inside a transaction. */
-void sortkeys_rest(struct account *account);
+/* After a step of a load or search: writes the rows that were made once they are many, all at the `end`, and
+ * gives back memory that is only needed while keys are read. Not inside a transaction. */
+void sortkeys_rest(struct account *account, bool end);
 /* Of messages that are ready. */
 int64_t sortkeys_sent(const struct sortkeys *keys, uint64_t message);
 /* Texts as numbers: equal when the texts are, and as ranks in their order. */

@@ -18,13 +18,17 @@
 #define READER_ARENA (4u << 20)
 #define FIELD_MAX    (256u * 1024) /* as subject.c decodes it */
 #define ID_MAX       1024          /* longer ones are taken as they are */
+#define FIELDS       5             /* that have a column, from SORTKEY_FIND_FROM on */
 
 struct sortkeys_reader {
     struct arena *facts, *value; /* of one message, of one field */
     struct charset_set *charsets;
     struct casefold_memo memo;
-    struct buf text, decoded;
-    bool cut; /* a value was too long */
+    struct buf decoded;
+    struct found_field { /* of one message, by column */
+        struct buf text;
+        bool cut; /* a value was too long */
+    } fields[FIELDS];
 };
 
 struct sortkeys_reader *sortkeys_reader_new(void)
@@ -33,7 +37,8 @@ struct sortkeys_reader *sortkeys_reader_new(void)
     r->facts = arena_new(READER_ARENA);
     r->value = arena_new(READER_ARENA);
     r->charsets = charset_set_new();
-    r->text = buf_new(SORTKEY_FIND_MAX);
+    for (size_t i = 0; i < FIELDS; i++)
+        r->fields[i].text = buf_new(SORTKEY_FIND_MAX);
     r->decoded = buf_new(FIELD_MAX);
     casefold_start(&r->memo);
     return r;
@@ -47,7 +52,8 @@ void sortkeys_reader_free(struct sortkeys_reader **reader)
     arena_free(&r->facts);
     arena_free(&r->value);
     charset_set_free(&r->charsets);
-    buf_free(&r->text);
+    for (size_t i = 0; i < FIELDS; i++)
+        buf_free(&r->fields[i].text);
     buf_free(&r->decoded);
     free(r);
     *reader = NULL;
@@ -131,39 +137,56 @@ static void read_order(struct arena *arena, uint32_t wanted, const struct facts 
 
 /* ---- for SEARCH: every text that subject.c would look through ---- */
 
-/* Folded, with a NUL behind it, which no needle spans; left out when a piece before holds it already. */
-static void add_piece(struct sortkeys_reader *r, struct slice text)
+static const struct slice names[FIELDS] = {SLICE("From"), SLICE("To"), SLICE("Cc"), SLICE("Bcc"),
+                                           SLICE("Subject")};
+
+static void add_folded(struct casefold_memo *memo, struct slice text, struct buf *out)
 {
-    size_t start = r->text.len;
-    for (size_t at = 0; at < text.len && buf_ok(&r->text);)
-        buf_add(&r->text, casefold_take(&r->memo, text, &at));
-    struct slice piece = slice_from(buf_slice(&r->text), start);
-    if (!piece.len || slice_search(slice_sub(buf_slice(&r->text), 0, start), piece) >= 0)
-        buf_truncate(&r->text, start);
-    else
-        buf_add_byte(&r->text, 0);
+    for (size_t at = 0; at < text.len && buf_ok(out);) {
+        size_t foreign = find_foreign(text, at);
+        uint8_t *room = buf_reserve(out, foreign - at);
+        for (size_t i = at; room && i < foreign; i++)
+            *room++ = ascii_lower(text.ptr[i]);
+        buf_added(out, room ? foreign - at : 0);
+        at = foreign;
+        if (at < text.len)
+            buf_add(out, casefold_take(memo, text, &at));
+    }
 }
 
-static void add_value(struct sortkeys_reader *r, struct slice value)
+/* Folded, with a NUL behind it, which no needle spans; left out when a piece before holds it already. */
+static void add_piece(struct sortkeys_reader *r, struct buf *out, struct slice text)
+{
+    size_t start = out->len;
+    add_folded(&r->memo, text, out);
+    struct slice piece = slice_from(buf_slice(out), start);
+    if (!piece.len || (start && slice_search(slice_sub(buf_slice(out), 0, start), piece) >= 0))
+        buf_truncate(out, start);
+    else
+        buf_add_byte(out, 0);
+}
+
+static void add_value(struct sortkeys_reader *r, struct found_field *found, struct slice value)
 {
     arena_reset(r->value);
     struct slice line = header_unfold_in(r->value, value);
-    add_piece(r, line);
-    if (slice_search(line, SLICE("=?")) < 0 && slice_is_ascii(line))
+    add_piece(r, &found->text, line);
+    if (find_foreign(line, 0) == line.len && slice_search(line, SLICE("=?")) < 0)
         return;
     buf_clear(&r->decoded);
     encoded_word_decode(r->charsets, line, &r->decoded);
-    r->cut = r->cut || !buf_ok(&r->decoded);
-    add_piece(r, buf_slice(&r->decoded));
+    found->cut = found->cut || !buf_ok(&r->decoded);
+    add_piece(r, &found->text, buf_slice(&r->decoded));
 }
 
-static void add_fields(struct sortkeys_reader *r, struct slice block, struct slice name)
+static void add_fields(struct sortkeys_reader *r, struct slice block)
 {
     struct header_iter iter = header_iter_new(block);
     struct header_field field;
     while (header_next(&iter, &field))
-        if (header_is(&field, name))
-            add_value(r, field.value);
+        for (size_t i = 0; i < FIELDS; i++)
+            if (header_is(&field, names[i]))
+                add_value(r, &r->fields[i], field.value);
 }
 
 static void read_day(const struct facts *facts, struct sortkey_values *v)
@@ -175,37 +198,25 @@ static void read_day(const struct facts *facts, struct sortkey_values *v)
         v->number[SORTKEY_DAY] = date_local_day(&date);
 }
 
-/* False: the text does not hold all. */
-static bool gather_field(struct sortkeys_reader *r, struct slice name, struct slice ready,
-                         struct slice header, const struct facts *facts)
-{
-    buf_clear(&r->text);
-    r->cut = false;
-    add_piece(r, ready);
-    add_fields(r, header, name);
-    add_fields(r, facts->headers, name);
-    return !r->cut && buf_ok(&r->text) && facts->flags & FACTS_HEADERS_COMPLETE && facts_is_cached(name);
-}
-
-static void read_fields(struct arena *arena, struct sortkeys_reader *r, uint32_t wanted, struct slice header,
+static void read_fields(struct arena *arena, struct sortkeys_reader *r, struct slice header,
                         const struct facts *facts, struct sortkey_values *v)
 {
-    const struct {
-        enum sortkey column;
-        struct slice name, ready;
-    } fields[] = {{SORTKEY_FIND_FROM, SLICE("From"), facts->search_from},
-                  {SORTKEY_FIND_TO, SLICE("To"), facts->search_to},
-                  {SORTKEY_FIND_CC, SLICE("Cc"), facts->search_cc},
-                  {SORTKEY_FIND_BCC, SLICE("Bcc"), facts->search_bcc},
-                  {SORTKEY_FIND_SUBJECT, SLICE("Subject"), facts->subject}};
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-        uint32_t bit = 1u << fields[i].column;
-        if (!(wanted & bit))
-            continue;
-        if (gather_field(r, fields[i].name, fields[i].ready, header, facts))
-            v->text[fields[i].column] = arena_dup(arena, buf_slice(&r->text));
+    const struct slice ready[FIELDS] = {facts->search_from, facts->search_to, facts->search_cc,
+                                        facts->search_bcc, facts->subject};
+    for (size_t i = 0; i < FIELDS; i++) {
+        buf_clear(&r->fields[i].text);
+        r->fields[i].cut = false;
+        add_piece(r, &r->fields[i].text, ready[i]);
+    }
+    add_fields(r, header);
+    add_fields(r, facts->headers);
+    for (size_t i = 0; i < FIELDS; i++) {
+        bool all = facts->flags & FACTS_HEADERS_COMPLETE && facts_is_cached(names[i]) && !r->fields[i].cut &&
+                   buf_ok(&r->fields[i].text);
+        if (all)
+            v->text[SORTKEY_FIND_FROM + i] = arena_dup(arena, buf_slice(&r->fields[i].text));
         else
-            v->flags |= bit;
+            v->flags |= 1u << (SORTKEY_FIND_FROM + i);
     }
 }
 
@@ -229,7 +240,8 @@ void sortkeys_read_in(struct arena *arena, struct sortkeys_reader *r, uint32_t w
     v->flags = 0;
     if (lists)
         read_order(arena, wanted, &facts, v);
-    if (wanted & 1u << SORTKEY_DAY)
-        read_day(&facts, v);
-    read_fields(arena, r, wanted, header, &facts, v);
+    if (!(wanted & SORTKEY_FOR_SEARCH))
+        return;
+    read_day(&facts, v);
+    read_fields(arena, r, header, &facts, v);
 }
