@@ -10,6 +10,8 @@
 #include "imap/search_context.h"
 #include "imap/notify.h"
 
+#define VANISHED_AT_ONCE 20000 /* messages of one VANISHED: the output takes only so much at once */
+
 /* ---- flags as text ---- */
 
 void imap_write_flags(struct buf *out, const struct imap_view *view, uint64_t flags, uint32_t uid)
@@ -212,10 +214,10 @@ static void move_view(struct imap_view *v, struct imap_map *target)
     *v = moved;
 }
 
-static void write_vanished(struct session *s, const struct sync *y)
+static void write_vanished(struct session *s, const struct sync *y, uint32_t from, uint32_t end)
 {
     struct imap_set_builder uids = imap_set_builder_new();
-    for (uint32_t i = 0; i < y->fresh_count; i++)
+    for (uint32_t i = from; i < end; i++)
         imap_set_builder_add(&uids, s->selected->view.map->image->entries[y->fresh[i]].uid);
     struct imap_set set = imap_set_builder_view(&uids);
     struct buf *out = imap_session_output(s);
@@ -229,13 +231,15 @@ static void write_vanished(struct session *s, const struct sync *y)
 static bool write_expunges(struct session *s, struct sync *y)
 {
     const struct imap_view *v = &s->selected->view;
-    if ((s->qresync || s->uidonly) && y->fresh_at == y->fresh_count && y->fresh_count > 0) {
-        write_vanished(s, y);
-        y->fresh_at = 0;
-    }
     while (y->fresh_at > 0) {
         if (imap_session_is_full(s))
             return false;
+        if (s->qresync || s->uidonly) {
+            uint32_t from = y->fresh_at > VANISHED_AT_ONCE ? y->fresh_at - VANISHED_AT_ONCE : 0;
+            write_vanished(s, y, from, y->fresh_at);
+            y->fresh_at = from;
+            continue;
+        }
         uint32_t index = y->fresh[--y->fresh_at];
         buf_addf(imap_session_output(s), "* %u EXPUNGE\r\n",
                  index - imap_indexes_below(v->gone, v->gone_count, index) + 1);

@@ -2,15 +2,22 @@
  * (normalised), UIDs of store. Called by cmd_select.c and cmd_fetch.c. */
 #include "imap/vanished.h"
 
+#define LINE_RANGES                                                                                          \
+    10000 /* ranges of one response: a mailbox may have more gaps than the output takes at once */
+
 struct vanished {
     struct imap_set_builder gone; /* as store told them */
+    struct imap_set_builder told; /* of those, what is to be told */
+    size_t at;                    /* ranges of `told` that are written */
     const struct imap_set *among;
     void (*then)(struct session *s);
 };
 
 static void vanished_free(void *arg)
 {
-    imap_set_builder_free(&((struct vanished *)arg)->gone);
+    struct vanished *v = arg;
+    imap_set_builder_free(&v->gone);
+    imap_set_builder_free(&v->told);
 }
 
 /* What both sets hold. */
@@ -50,21 +57,36 @@ static struct imap_set_builder without_known(const struct imap_view *view, const
     return rest;
 }
 
-static void write_earlier(struct session *s, const struct vanished *v)
+static struct imap_set_builder find_told(const struct session *s, const struct vanished *v)
 {
     struct imap_set gone = imap_set_builder_view(&v->gone);
     struct imap_set_builder asked = v->among ? intersect(&gone, v->among) : imap_set_builder_new();
     struct imap_set wanted = v->among ? imap_set_builder_view(&asked) : gone;
     struct imap_set_builder told = without_known(&s->selected->view, &wanted);
-    struct imap_set set = imap_set_builder_view(&told);
-    struct buf *out = imap_session_output(s);
-    if (set.count > 0) {
-        buf_add_str(out, "* VANISHED (EARLIER) ");
-        imap_set_write(out, &set);
-        buf_add_str(out, "\r\n");
-    }
     imap_set_builder_free(&asked);
-    imap_set_builder_free(&told);
+    return told;
+}
+
+/* As the output takes it. */
+static void write_earlier(struct session *s)
+{
+    struct vanished *v = s->run->more;
+    struct imap_set told = imap_set_builder_view(&v->told);
+    struct buf *out = imap_session_output(s);
+    s->run->resume = write_earlier;
+    while (v->at < told.count) {
+        if (imap_session_is_full(s))
+            return;
+        size_t left = told.count - v->at;
+        struct imap_set some = {.ranges = told.ranges + v->at,
+                                .count = left < LINE_RANGES ? left : LINE_RANGES};
+        buf_add_str(out, "* VANISHED (EARLIER) ");
+        imap_set_write(out, &some);
+        buf_add_str(out, "\r\n");
+        v->at += some.count;
+    }
+    s->run->resume = NULL;
+    v->then(s);
 }
 
 static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
@@ -81,8 +103,8 @@ static void on_vanished(struct session *s, void *arg, enum err err, struct ipc_p
         imap_set_builder_add_range(&v->gone, first, last);
     if (packet->more)
         return;
-    write_earlier(s, v);
-    v->then(s);
+    v->told = find_told(s, v);
+    write_earlier(s);
 }
 
 void imap_vanished_ask(struct session *s, uint64_t modseq, const struct imap_set *among,
@@ -90,6 +112,7 @@ void imap_vanished_ask(struct session *s, uint64_t modseq, const struct imap_set
 {
     struct vanished *v = ARENA_NEW(s->run->arena, struct vanished);
     *v = (struct vanished){.gone = imap_set_builder_new(), .among = among, .then = then};
+    s->run->more = v;
     arena_defer(s->run->arena, vanished_free, v);
     const struct wire_vanished_get get = {
         .grant = s->grant, .watch = s->selected->mailbox->watch, .modseq = modseq};

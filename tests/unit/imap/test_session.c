@@ -125,6 +125,20 @@ static void on_chunk(struct fake *f, struct ipc_link *link, struct ipc_packet *p
         wire_reply(link, packet->request, WIRE_BODY_DONE, false, &done);
 }
 
+#define GAPS     800000u     /* in the numbers of a mailbox that was emptied here and there */
+#define GAP_FROM 3000000000u /* the first of them */
+
+static void answer_vanished(struct ipc_link *link, uint32_t request)
+{
+    for (uint32_t i = 0; i < GAPS;) {
+        AUTO_BUF struct buf uids = buf_new(WIRE_BLOB_MAX);
+        for (uint32_t end = i + 5000; i < end; i++)
+            wire_range_add(&uids, GAP_FROM + 2 * i, GAP_FROM + 2 * i);
+        const struct wire_vanished m = {.uids = buf_slice(&uids)};
+        wire_reply(link, request, WIRE_VANISHED, i < GAPS, &m);
+    }
+}
+
 static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *packet)
 {
     const struct wire_mbox_rows refused = {.err = ERR_REFUSED, .code = f->code};
@@ -157,6 +171,9 @@ static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *p
         return true;
     case WIRE_EXPUNGE:
         on_expunge(f, link, packet);
+        return true;
+    case WIRE_VANISHED_GET:
+        answer_vanished(link, packet->request);
         return true;
     case WIRE_BODY_CHUNK:
         on_chunk(f, link, packet);
@@ -296,6 +313,56 @@ static void finish(struct fake *f)
 }
 
 /* ---- the tests ---- */
+
+/* Everything until the end of command `tag`; how many octets came. */
+static size_t skip_answer(struct fake *f, const char *tag, const char *line, unsigned *lines)
+{
+    size_t octets = 0;
+    uint64_t end = clock_mono_ms() + RIG_PATIENCE_MS;
+    for (*lines = 0; clock_mono_ms() < end && !f->eof;) {
+        rig_turn(f->rig);
+        receive(f);
+        struct slice got = buf_slice(&f->got), text;
+        ptrdiff_t lf = slice_rfind(got, '\n');
+        if (lf < 0)
+            continue;
+        bool done = false;
+        text = slice_sub(got, 0, (size_t)lf + 1);
+        for (ptrdiff_t at; !done && (at = slice_find(text, '\n')) >= 0;
+             text = slice_from(text, (size_t)at + 1)) {
+            done = slice_starts(text, slice_of(tag));
+            *lines += slice_starts(text, slice_of(line));
+            octets += (size_t)at + 1;
+        }
+        if (done)
+            return octets;
+        AUTO_BUF struct buf rest = buf_new(1 << 20);
+        buf_add(&rest, slice_from(got, (size_t)lf + 1));
+        buf_clear(&f->got);
+        buf_add(&f->got, buf_slice(&rest));
+    }
+    fail_msg("no end of %s", tag);
+    return 0;
+}
+
+/* More than the output takes at once is told in several responses. */
+static void test_many_gaps(void **state)
+{
+    (void)state;
+    struct fake f;
+    unsigned lines;
+    start(&f);
+    login(&f);
+    f.modseq = f.image->modseq = 9;
+    ask(&f, "a ENABLE QRESYNC\r\n", "a OK");
+    say(&f, "b SELECT INBOX (QRESYNC (7 2))\r\n");
+    assert_true(skip_answer(&f, "b OK [READ-WRITE]", "* VANISHED (EARLIER) ", &lines) > 11u * GAPS);
+    assert_true(lines > 1);
+    say(&f, "c UID FETCH 1:* (FLAGS) (CHANGEDSINCE 2 VANISHED)\r\n");
+    assert_true(skip_answer(&f, "c OK", "* VANISHED (EARLIER) ", &lines) > 11u * GAPS);
+    ask(&f, "d NOOP\r\n", "d OK");
+    finish(&f);
+}
 
 static void test_news_of_the_mailbox(void **state)
 {
@@ -624,6 +691,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_news_of_the_mailbox),
+        cmocka_unit_test(test_many_gaps),
         cmocka_unit_test(test_idle_and_a_deleted_mailbox),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_progress),
