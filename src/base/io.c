@@ -412,6 +412,11 @@ enum err io_truncate(int fd, uint64_t len, struct why *why)
     return ERR_OK;
 }
 
+void io_read_ahead(int fd, uint64_t offset, uint64_t len)
+{
+    (void)posix_fadvise(fd, (off_t)offset, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 enum err io_fallocate(int fd, uint64_t len, struct why *why)
 {
     int fault = FAULT(IO_CALL_FALLOCATE, fd, NULL);

@@ -88,6 +88,8 @@ enum err io_rmdir(int dir, const char *path, struct why *why) MUST_CHECK;
 enum err io_truncate(int fd, uint64_t len, struct why *why) MUST_CHECK;
 /* Reserves space behind the end without changing the size; no space is ERR_LATER, no support is ERR_OK. */
 enum err io_fallocate(int fd, uint64_t len, struct why *why) MUST_CHECK;
+/* The kernel may begin to read these bytes: a hint, which waits for nothing. */
+void io_read_ahead(int fd, uint64_t offset, uint64_t len);
 enum err io_chmod(int fd, mode_t mode, struct why *why) MUST_CHECK;
 
 enum err io_fstat(int fd, struct stat *st, struct why *why) MUST_CHECK;

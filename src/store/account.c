@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "store/blob.h"
+#include "store/closed.h"
 #include "store/fulltext.h"
 #include "store/load.h"
 #include "store/sortkeys.h"
@@ -18,10 +19,22 @@
 
 #define ACCOUNT_PATH_MAX  4096
 #define ACCOUNT_CACHE_KIB 256
+#define ACCOUNT_AHEAD     (80u << 10)
+
+/* Schema and the small tables stand at the beginning: one read instead of ten, each of which waits. */
+void account_read_ahead(const struct store_root *root, const char *folder)
+{
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    paths_index(folder, path);
+    if (!io_open_at(root->dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL))
+        io_read_ahead(fd, 0, ACCOUNT_AHEAD);
+}
 
 static enum err open_index(struct account *account, bool make, struct why *why)
 {
     char path[PATHS_FILE_MAX], full[ACCOUNT_PATH_MAX];
+    account_read_ahead(&account->root, account->folder); /* closed again before SQLite has locks on it */
     paths_index(account->folder, path);
     enum err err = paths_full(&account->root, path, full, sizeof full);
     if (!err)
@@ -55,6 +68,7 @@ enum err account_open_as_is(const struct store_root *root, const char *folder, s
     if (strlen(folder) >= PATHS_FOLDER_MAX)
         return err_set(why, ERR_INTERNAL, "a path is too long");
     struct account *a = account_new(root, folder, address);
+    a->as_is = true;
     enum err err = open_index(a, make, why);
     if (!err)
         err = load_account(a, why);
@@ -67,17 +81,28 @@ enum err account_open_as_is(const struct store_root *root, const char *folder, s
     return ERR_OK;
 }
 
+/* Whoever made an index had made and synced the folders before. */
+static enum err make_folders(const struct store_root *root, const char *folder, struct why *why)
+{
+    char path[PATHS_FILE_MAX];
+    struct stat st;
+    paths_index(folder, path);
+    return io_stat_at(root->dir, path, &st, NULL) == ERR_OK ? ERR_OK : blob_make_folders(root, folder, why);
+}
+
 enum err account_open(const struct store_root *root, struct slice address, bool make, struct account **out,
                       struct why *why)
 {
     char folder[PATHS_FOLDER_MAX];
     paths_account(address, folder);
     struct account *a = NULL;
-    enum err err = make ? blob_make_folders(root, folder, why) : ERR_OK;
+    enum err err = make ? make_folders(root, folder, why) : ERR_OK;
     if (!err)
         err = account_open_as_is(root, folder, address, make, &a, why);
-    if (!err)
-        err = load_sweep(a, why);
+    if (!err) {
+        a->as_is = false;
+        err = a->marked ? ERR_OK : load_sweep(a, why);
+    }
     if (err)
         account_free(&a);
     else
@@ -99,15 +124,17 @@ void account_shrink(struct account *account)
 
 void account_sleep(struct account *account)
 {
-    blanks_drop(account);
+    bool dropped = blanks_drop(account);
     fulltext_close(account);
     if (!account->db)
         return;
     struct why why;
     int64_t now = clock_unix_s();
     (void)!account_purge(account, now - ACCOUNT_DOOMED_S, UINT64_MAX, &why);
-    (void)!account_fold(account, now, &why);
     (void)!account_settle(account, &why);
+    uint64_t stamp = dropped && !account->as_is ? closed_stamp(account) : 0;
+    if (!account_fold_last(account, now, stamp, &why) && stamp)
+        closed_mark(account, stamp);
     sortkeys_free(&account->sortkeys);
     db_close(&account->db);
 }

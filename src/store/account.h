@@ -77,6 +77,11 @@ struct account {
     uint32_t uidvalidity;          /* highest given out */
     _Atomic uint64_t next_message; /* files are also made outside the strand */
     struct blanks blanks;
+    uint64_t placed;    /* of the files made since the account was loaded: those with a row */
+    uint64_t closed;    /* stamp of the last clean end, see closed.h; 0: none yet */
+    uint64_t marked_at; /* in whose folder the mark stands */
+    bool as_is;         /* opened by rebuild: nothing is kept that speaks of its files */
+    bool marked;        /* it may stand there; under the lock of the blanks while files are made */
     uint64_t log_rows, log_bytes;
     uint64_t doomed;      /* messages without a mailbox whose files still lie there */
     uint64_t doomed_next; /* unix seconds when the next of them is due; 0: unknown */
@@ -115,6 +120,8 @@ struct delivered {
  * otherwise ERR_ABSENT), reads mailboxes and log, and removes files a crash has left. */
 enum err account_open(const struct store_root *root, struct slice address, bool make,
                       struct account **account, struct why *why) MUST_CHECK;
+/* What an opening will read first, before it does. */
+void account_read_ahead(const struct store_root *root, const char *folder);
 /* The index in `folder` as it is, for rebuild: no folders are made, no files removed. */
 enum err account_open_as_is(const struct store_root *root, const char *folder, struct slice address,
                             bool make, struct account **account, struct why *why) MUST_CHECK;
@@ -155,6 +162,8 @@ bool account_upkeep_due(const struct account *account, int64_t now, bool idle);
 enum err account_upkeep(struct account *account, int64_t now, bool idle, struct why *why) MUST_CHECK;
 /* Log to packed state (fold.c). */
 enum err account_fold(struct account *account, int64_t now, struct why *why) MUST_CHECK;
+/* The same for an account that falls asleep, with the stamp of a clean end (closed.h; 0: none). */
+enum err account_fold_last(struct account *account, int64_t now, uint64_t stamp, struct why *why) MUST_CHECK;
 /* Files and rows of messages expunged before `until` (purge.c), at most `most` of them; all when UINT64_MAX.
  */
 enum err account_purge(struct account *account, int64_t until, uint64_t most, struct why *why) MUST_CHECK;

@@ -403,6 +403,7 @@ static void finish(struct account *account, struct addition *const *list, size_t
             load_delivered(account, a->queue_id, a->target->id, a->uid, a->message);
         account->doomed += !err && a->replaces;
         if (!err) {
+            account->placed++;
             metric_inc(METRIC_STORE_MESSAGES_WRITTEN);
             metric_add(METRIC_STORE_BYTES_WRITTEN, 0, a->made.size);
             continue;

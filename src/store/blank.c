@@ -3,6 +3,7 @@
 
 #include "store/account.h"
 #include "store/blob.h"
+#include "store/closed.h"
 
 #define FOLDER_IDS 256 /* of the ids that share a folder: a lot is synced with one of them */
 
@@ -17,12 +18,17 @@ void blanks_stop(struct blanks *blanks)
     (void)pthread_mutex_destroy(&blanks->lock);
 }
 
-void blanks_drop(struct account *account)
+/* All that are left share a folder. */
+bool blanks_drop(struct account *account)
 {
     struct blanks *b = &account->blanks;
+    uint64_t first = b->next;
+    bool gone = true;
     for (; b->next < b->end; b->next++)
-        (void)!blob_remove(&account->root, account->folder, b->next, NULL);
+        gone = blob_remove(&account->root, account->folder, b->next, NULL) == ERR_OK && gone;
     b->lot = 1;
+    return first == b->end ||
+           (gone && blob_sync_folder(&account->root, account->folder, first, NULL) == ERR_OK);
 }
 
 /* As many as there can be of those wanted; a name that is taken is stepped over. */
@@ -43,6 +49,16 @@ static enum err make_files(struct account *account, uint64_t first, unsigned cou
     return b->end > b->next ? ERR_OK : err;
 }
 
+/* Without a sync. Counted as given out without a row, so that the next opening looks for them. */
+static void forget_lot(struct account *account)
+{
+    struct blanks *b = &account->blanks;
+    b->taken += b->end - b->next + 1;
+    for (; b->next < b->end; b->next++)
+        (void)!blob_remove(&account->root, account->folder, b->next, NULL);
+    b->lot = 1;
+}
+
 static enum err make_lot(struct account *account, struct why *why)
 {
     struct blanks *b = &account->blanks;
@@ -51,14 +67,19 @@ static enum err make_lot(struct account *account, struct why *why)
     if (first + count > IMAGE_MESSAGE_MAX)
         return err_set(why, ERR_REFUSED, "the account has no message number left");
     atomic_store(&account->next_message, first + count);
-    enum err err = make_files(account, first, count, why);
+    enum err err = closed_drop(account, first, why);
+    if (!err)
+        err = make_files(account, first, count, why);
     if (!err)
         err = blob_sync_folder(&account->root, account->folder, first, why);
-    if (err)
-        blanks_drop(account); /* names whose sync failed are not durable, whatever a second one says */
-    else if (b->lot < BLANK_LOT_MAX)
+    if (err) {
+        forget_lot(account); /* names whose sync failed are not durable, whatever a second one says */
+        return err;
+    }
+    closed_gone(account);
+    if (b->lot < BLANK_LOT_MAX)
         b->lot *= 2;
-    return err;
+    return ERR_OK;
 }
 
 enum err blanks_take(struct account *account, uint64_t *id, struct why *why)
@@ -66,8 +87,10 @@ enum err blanks_take(struct account *account, uint64_t *id, struct why *why)
     struct blanks *b = &account->blanks;
     (void)pthread_mutex_lock(&b->lock);
     enum err err = b->next < b->end ? ERR_OK : make_lot(account, why);
-    if (!err)
+    if (!err) {
         *id = b->next++;
+        b->taken++;
+    }
     (void)pthread_mutex_unlock(&b->lock);
     return err;
 }

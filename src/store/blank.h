@@ -20,13 +20,14 @@ struct blanks {
     pthread_mutex_t lock;
     uint64_t next, end; /* ids of those that are left */
     unsigned lot;       /* how many are made next time */
+    uint64_t taken;     /* how many were given out since the account was loaded */
 };
 
 void blanks_start(struct blanks *blanks);
 void blanks_stop(struct blanks *blanks);
 /* The id of a file that is empty and has a durable name; nobody else gets it. Any thread. */
 enum err blanks_take(struct account *account, uint64_t *id, struct why *why) MUST_CHECK;
-/* Removes what is left; when nobody takes any. */
-void blanks_drop(struct account *account);
+/* Removes what is left; when nobody takes any. False: some of it may be there again after a crash. */
+bool blanks_drop(struct account *account);
 
 #endif

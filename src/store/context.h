@@ -79,6 +79,7 @@ void slots_stop(struct store *store);
 
 struct job;
 struct job_op {
+    void (*before)(struct job *job);  /* on the account's strand, before it is opened; may be NULL */
     void (*work)(struct job *job);    /* on the account's strand; the account is open */
     void (*answer)(struct job *job);  /* on the loop; also when the account could not be opened */
     void (*discard)(struct job *job); /* instead of answer() when who asked is gone; may be NULL */

@@ -290,8 +290,10 @@ static void write_work(struct job *job, struct across *a)
     for (size_t i = 0; job->err && i < a->batched; i++)
         if (a->batch[i].id)
             account_suspect(job->account, a->batch[i].id);
-    if (!job->err)
-        note_copied(a, to, first);
+    if (job->err)
+        return;
+    job->account->placed += a->batched;
+    note_copied(a, to, first);
 }
 
 /* ---- taking away ---- */

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "store/load.h"
+#include "store/state_file.h"
 
 #define FOLD_CHUNKS_MAX   100000              /* rows of one mailbox's state */
 #define FOLD_STATE_MAX    (PACKED_CHUNK * 64) /* bytes of one row */
@@ -22,6 +23,15 @@ struct fold {
     struct vec added;  /* struct entry: what the log adds, as it was added */
     bool others;       /* the log changes or expunges messages too */
     uint64_t last;     /* highest change number in the log */
+    bool asleep;       /* the account is about to be */
+    struct state_file file;
+};
+
+/* A mailbox that is folded, and what it will be when that is committed. */
+struct dirty {
+    struct mailbox *mailbox;
+    uint64_t last;
+    struct state_file file;
 };
 
 static struct chunk *chunk_at(const struct fold *fold, size_t i)
@@ -139,6 +149,9 @@ static enum err write_row(struct fold *fold, uint32_t first, const struct entry 
     packed_encode(entries, count, &state);
     if (!buf_ok(&state))
         return err_set(why, ERR_INTERNAL, "a row of packed state is too long");
+    size_t at = chunk_of(fold, first);
+    bool replaces = at < fold->chunks.len && chunk_at(fold, at)->first == first;
+    state_file_add(&fold->file, fold->account, fold->mailbox, first, buf_slice(&state), replaces);
     return db_run(fold->account->db, "INSERT OR REPLACE INTO packed (id, state) VALUES (?, ?)",
                   DB_ARGS(DB_U64(row_id(fold->mailbox, first)), DB_BLOB(buf_slice(&state))), why);
 }
@@ -147,9 +160,11 @@ static enum err write_row(struct fold *fold, uint32_t first, const struct entry 
 static enum err write_chunk(struct fold *fold, uint32_t first, const struct entry *entries, size_t count,
                             struct why *why)
 {
-    if (!count)
+    if (!count) {
+        state_file_add(&fold->file, fold->account, fold->mailbox, first, SLICE_EMPTY, true);
         return db_run(fold->account->db, "DELETE FROM packed WHERE id = ?",
                       DB_ARGS(DB_U64(row_id(fold->mailbox, first))), why);
+    }
     enum err err = ERR_OK;
     for (size_t at = 0; !err && at < count; at += PACKED_CHUNK) {
         size_t here = count - at < PACKED_CHUNK ? count - at : PACKED_CHUNK;
@@ -224,6 +239,7 @@ static enum err fold_added(struct fold *fold, struct why *why)
 static enum err repack(struct fold *fold, struct why *why)
 {
     const struct mailbox *m = fold->mailbox;
+    state_file_forget(&fold->file);
     enum err err = db_run(fold->account->db, "DELETE FROM packed WHERE id BETWEEN ? AND ?",
                           DB_ARGS(DB_U64(row_id(m, 0)), DB_U64(row_id(m, UINT32_MAX))), why);
     uint64_t at = 0, count = view_count(m->view);
@@ -234,14 +250,16 @@ static enum err repack(struct fold *fold, struct why *why)
     return err;
 }
 
-static enum err save_row(struct account *account, const struct mailbox *m, uint64_t folded, struct why *why)
+static enum err save_row(struct account *account, const struct mailbox *m, uint64_t folded,
+                         const struct state_file *file, struct why *why)
 {
     return db_run(
         account->db,
         "UPDATE mailbox SET uidnext = ?, modseq = ?, folded = ?, messages = ?, unseen = ?, deleted = ?,"
-        " bytes = ?, recent_from = ? WHERE id = ?",
+        " bytes = ?, recent_from = ?, state_len = ?, state_sum = ?, state_dead = ? WHERE id = ?",
         DB_ARGS(DB_U64(m->uidnext), DB_U64(m->modseq), DB_U64(folded), DB_U64(m->messages), DB_U64(m->unseen),
-                DB_U64(m->deleted), DB_U64(m->bytes), DB_U64(m->recent_from), DB_U64(m->id)),
+                DB_U64(m->deleted), DB_U64(m->bytes), DB_U64(m->recent_from), DB_U64(file->len),
+                DB_U64(file->sum), DB_U64(file->dead), DB_U64(m->id)),
         why);
 }
 
@@ -263,11 +281,24 @@ static enum err fold_state(struct fold *fold, struct why *why)
     return err;
 }
 
-static enum err fold_mailbox(struct account *account, struct mailbox *m, uint64_t *folded, struct why *why)
+/* A mailbox has a file when somebody who opened it would have gained from one. */
+static void look_after_file(struct fold *fold)
 {
+    const struct mailbox *m = fold->mailbox;
+    bool lost = m->state_len && !fold->file.len;
+    bool wanted = fold->asleep && m->state_wanted && !fold->file.len;
+    if ((lost || wanted || state_file_is_old(&fold->file)) && !fold->account->as_is)
+        state_file_make(&fold->file, fold->account, m);
+}
+
+static enum err fold_mailbox(struct account *account, struct dirty *dirty, bool asleep, struct why *why)
+{
+    struct mailbox *m = dirty->mailbox;
     struct fold fold = {.account = account,
                         .mailbox = m,
                         .last = m->folded,
+                        .asleep = asleep,
+                        .file = state_file_begin(m),
                         .chunks = VEC_NEW(struct chunk, FOLD_CHUNKS_MAX),
                         .added = VEC_NEW(struct entry, 1u << 24)};
     enum err err = read_chunks(&fold, why);
@@ -275,16 +306,34 @@ static enum err fold_mailbox(struct account *account, struct mailbox *m, uint64_
         err = read_log(&fold, why);
     if (!err)
         err = fold_state(&fold, why);
-    if (!err)
-        err = save_row(account, m, fold.last, why);
-    *folded = fold.last;
+    if (!err) {
+        look_after_file(&fold);
+        err = save_row(account, m, fold.last, &fold.file, why);
+    }
+    dirty->last = fold.last;
+    dirty->file = fold.file;
     vec_free(&fold.chunks);
     vec_free(&fold.added);
     return err;
 }
 
-/* Mailboxes with rows in the log, and those whose own row is out of date. */
-static enum err list_dirty(struct account *account, struct vec *dirty, struct why *why)
+static void note_dirty(struct vec *list, struct mailbox *m)
+{
+    struct dirty *place = vec_push(list);
+    if (place)
+        *place = (struct dirty){.mailbox = m, .last = m->folded, .file = state_file_begin(m)};
+}
+
+static bool is_listed(const struct vec *list, const struct mailbox *m)
+{
+    for (size_t i = 0; i < list->len; i++)
+        if (VEC_AT(list, struct dirty, i)->mailbox == m)
+            return true;
+    return false;
+}
+
+/* Mailboxes with rows in the log; for an account that falls asleep also those that are to have a file. */
+static enum err list_dirty(struct account *account, bool asleep, struct vec *list, struct why *why)
 {
     struct db_rows rows;
     enum err err = db_query(account->db, "SELECT DISTINCT mailbox FROM log", DB_NO_ARGS, &rows, why);
@@ -292,11 +341,16 @@ static enum err list_dirty(struct account *account, struct vec *dirty, struct wh
         return err;
     while (db_next(&rows)) {
         struct mailbox *m = account_mailbox_by_id(account, db_u64(&rows, 0));
-        struct mailbox **place = m ? vec_push(dirty) : NULL;
-        if (place)
-            *place = m;
+        if (m)
+            note_dirty(list, m);
     }
-    return db_end(&rows, why);
+    err = db_end(&rows, why);
+    size_t at = 0;
+    struct mailbox *m;
+    while (!err && asleep && (m = idmap_next(account->by_id, &at, NULL)))
+        if (m->state_wanted && !is_listed(list, m))
+            note_dirty(list, m);
+    return err;
 }
 
 static enum err save_delivered(struct account *account, int64_t now, struct why *why)
@@ -334,13 +388,15 @@ static enum err trim_vanished(struct account *account, uint64_t *floor, struct w
     return err;
 }
 
-static enum err save_account(struct account *account, struct why *why)
+static enum err save_account(struct account *account, uint64_t stamp, struct why *why)
 {
-    enum err err = db_run(
-        account->db, "UPDATE account SET modseq = ?, next_message = ?, next_mailbox = ?, uidvalidity = ?",
-        DB_ARGS(DB_U64(account->modseq), DB_U64(atomic_load(&account->next_message)),
-                DB_U64(account->next_mailbox), DB_U64(account->uidvalidity)),
-        why);
+    enum err err = db_run(account->db,
+                          "UPDATE account SET modseq = ?, next_message = ?, next_mailbox = ?,"
+                          " uidvalidity = ?, closed = ?",
+                          DB_ARGS(DB_U64(account->modseq), DB_U64(atomic_load(&account->next_message)),
+                                  DB_U64(account->next_mailbox), DB_U64(account->uidvalidity),
+                                  DB_U64(stamp ? stamp : account->closed)),
+                          why);
     return err ? err : db_run(account->db, "DELETE FROM log", DB_NO_ARGS, why);
 }
 
@@ -350,8 +406,10 @@ static enum err save_touched(struct account *account, struct why *why)
     const struct mailbox *m;
     enum err err = ERR_OK;
     while (!err && (m = idmap_next(account->by_id, &at, NULL)))
-        if (m->touched)
-            err = save_row(account, m, m->folded, why);
+        if (m->touched) {
+            struct state_file file = state_file_begin(m);
+            err = save_row(account, m, m->folded, &file, why);
+        }
     return err;
 }
 
@@ -368,8 +426,7 @@ static void forget_delivered(struct account *account)
 }
 
 /* Durable: memory follows. */
-static void folded(struct account *account, struct mailbox *const *dirty, const uint64_t *last, size_t count,
-                   uint64_t floor)
+static void folded(struct account *account, const struct vec *list, uint64_t floor)
 {
     size_t at = 0;
     struct mailbox *m;
@@ -377,53 +434,80 @@ static void folded(struct account *account, struct mailbox *const *dirty, const 
         m->touched = false;
         m->vanished_floor = floor > m->vanished_floor ? floor : m->vanished_floor;
     }
-    for (size_t i = 0; i < count; i++)
-        dirty[i]->folded = last[i];
+    for (size_t i = 0; i < list->len; i++) {
+        struct dirty *dirty = VEC_AT(list, struct dirty, i);
+        dirty->mailbox->folded = dirty->last;
+        state_file_keep(&dirty->file, account, dirty->mailbox);
+    }
     forget_delivered(account);
     account->log_rows = account->log_bytes = 0;
 }
 
-static enum err fold_all(struct account *account, struct vec *dirty, uint64_t *last, uint64_t *floor,
-                         int64_t now, struct why *why)
+static void not_folded(struct account *account, const struct vec *list)
 {
-    enum err err = save_touched(account, why); /* first: the dirty ones write their rows once more */
-    for (size_t i = 0; !err && i < dirty->len; i++)
-        err = fold_mailbox(account, *VEC_AT(dirty, struct mailbox *, i), &last[i], why);
-    if (!err)
-        err = save_delivered(account, now, why);
-    if (!err)
-        err = trim_vanished(account, floor, why);
-    return err ? err : save_account(account, why);
+    db_rollback(account->db);
+    for (size_t i = 0; i < list->len; i++) {
+        struct dirty *dirty = VEC_AT(list, struct dirty, i);
+        state_file_drop(&dirty->file, account, dirty->mailbox);
+    }
 }
 
-static bool any_touched(const struct account *account)
+/* How an account is folded: `asleep` when it is about to be, with the stamp of a clean end (closed.h). */
+struct fold_how {
+    int64_t now;
+    bool asleep;
+    uint64_t stamp;
+};
+
+static enum err fold_all(struct account *account, struct vec *list, uint64_t *floor,
+                         const struct fold_how *how, struct why *why)
+{
+    enum err err = save_touched(account, why); /* first: the dirty ones write their rows once more */
+    for (size_t i = 0; !err && i < list->len; i++)
+        err = fold_mailbox(account, VEC_AT(list, struct dirty, i), how->asleep, why);
+    if (!err)
+        err = save_delivered(account, how->now, why);
+    if (!err)
+        err = trim_vanished(account, floor, why);
+    return err ? err : save_account(account, how->stamp, why);
+}
+
+static enum err fold_now(struct account *account, const struct fold_how *how, struct why *why)
+{
+    struct vec list = VEC_NEW(struct dirty, ACCOUNT_MAILBOXES_MAX);
+    uint64_t floor = 0;
+    enum err err = list_dirty(account, how->asleep, &list, why);
+    if (!err)
+        err = db_begin(account->db, why);
+    if (!err)
+        err = fold_all(account, &list, &floor, how, why);
+    err = err ? err : db_commit(account->db, why);
+    if (!err)
+        folded(account, &list, floor);
+    else
+        not_folded(account, &list);
+    vec_free(&list);
+    return err;
+}
+
+static bool any_touched(const struct account *account, bool asleep)
 {
     size_t at = 0;
     const struct mailbox *m;
     while ((m = idmap_next(account->by_id, &at, NULL)))
-        if (m->touched)
+        if (m->touched || (asleep && m->state_wanted))
             return true;
     return false;
 }
 
 enum err account_fold(struct account *account, int64_t now, struct why *why)
 {
-    if (!account->log_rows && !any_touched(account))
-        return ERR_OK;
-    struct vec dirty = VEC_NEW(struct mailbox *, ACCOUNT_MAILBOXES_MAX);
-    uint64_t floor = 0;
-    enum err err = list_dirty(account, &dirty, why);
-    if (!err)
-        err = db_begin(account->db, why);
-    uint64_t *last = mem_zero(dirty.len + 1, sizeof *last);
-    if (!err)
-        err = fold_all(account, &dirty, last, &floor, now, why);
-    err = err ? err : db_commit(account->db, why);
-    if (!err)
-        folded(account, dirty.items, last, dirty.len, floor);
-    else
-        db_rollback(account->db);
-    free(last);
-    vec_free(&dirty);
-    return err;
+    const struct fold_how how = {.now = now};
+    return account->log_rows || any_touched(account, false) ? fold_now(account, &how, why) : ERR_OK;
+}
+
+enum err account_fold_last(struct account *account, int64_t now, uint64_t stamp, struct why *why)
+{
+    const struct fold_how how = {.now = now, .asleep = true, .stamp = stamp};
+    return stamp || account->log_rows || any_touched(account, true) ? fold_now(account, &how, why) : ERR_OK;
 }

@@ -51,6 +51,8 @@ static void work(void *arg)
     struct job *job = arg;
     job->again = false;
     bool own = !job->reader.len; /* nobody makes another's account */
+    if (job->op->before)
+        job->op->before(job);
     job->err = slot_account(job->slot, own, &job->account, &job->refusal.why);
     if (job->err == ERR_ABSENT && !own)
         job_absent(job);

@@ -11,7 +11,10 @@
 #include "base/mem.h"
 #include "store/acl.h"
 #include "store/blob.h"
+#include "store/closed.h"
 #include "store/schema.h"
+#include "store/state.h"
+#include "store/state_file.h"
 
 bool load_adopt(struct account *account, struct mailbox *mailbox)
 {
@@ -104,28 +107,36 @@ static enum err read_account(struct account *account, bool *found, struct why *w
 {
     struct db_rows rows;
     enum err err = db_query(account->db,
-                            "SELECT modseq, next_message, next_mailbox, uidvalidity,"
-                            " (SELECT max(id) FROM message), (SELECT count(*) FROM doomed),"
-                            " EXISTS (SELECT 1 FROM shared) FROM account",
+                            "SELECT modseq, next_message, next_mailbox, uidvalidity, closed,"
+                            " (SELECT count(*) FROM doomed), EXISTS (SELECT 1 FROM shared) FROM account",
                             DB_NO_ARGS, &rows, why);
     if (err)
         return err;
-    enum err bad = ERR_OK;
     *found = db_next(&rows);
     if (*found) {
-        uint64_t next = db_u64(&rows, 1), last = db_u64(&rows, 4);
         account->modseq = db_u64(&rows, 0);
-        next = next > last ? next : last + 1;
-        if (next > IMAGE_MESSAGE_MAX + 1)
-            bad = err_set(why, ERR_INTERNAL, "damaged index: message numbers");
-        atomic_store(&account->next_message, next);
+        atomic_store(&account->next_message, db_u64(&rows, 1));
         account->next_mailbox = db_u64(&rows, 2);
         account->uidvalidity = (uint32_t)db_u64(&rows, 3);
+        account->closed = db_u64(&rows, 4);
         account->doomed = db_u64(&rows, 5);
         account->shared = db_u64(&rows, 6) != 0;
     }
-    err = db_end(&rows, bad ? NULL : why);
-    return bad ? bad : err;
+    return db_end(&rows, why);
+}
+
+/* After a clean end the number saved is right; otherwise rows and the log may know better. */
+static enum err read_last(struct account *account, struct why *why)
+{
+    uint64_t last = 0;
+    enum err err = ERR_OK;
+    if (!closed_is_clean(account))
+        err = db_number(account->db, "SELECT max(id) FROM message", DB_NO_ARGS, 0, &last, why);
+    if (!err && last >= atomic_load(&account->next_message))
+        atomic_store(&account->next_message, last + 1);
+    if (!err && atomic_load(&account->next_message) > IMAGE_MESSAGE_MAX + 1)
+        err = err_set(why, ERR_INTERNAL, "damaged index: message numbers");
+    return err;
 }
 
 static enum err read_own_limits(struct account *account, struct why *why)
@@ -154,6 +165,9 @@ static struct mailbox *read_mailbox(const struct db_rows *rows)
     m->deleted = db_u64(rows, 11);
     m->bytes = db_u64(rows, 12);
     m->recent_from = (uint32_t)db_u64(rows, 13);
+    m->state_len = db_u64(rows, 15);
+    m->state_sum = db_u64(rows, 16);
+    m->state_dead = db_u64(rows, 17);
     struct slice names = db_slice(rows, 14), name;
     while (wire_strings_take(&names, &name))
         (void)!mailbox_keyword_add(m, name);
@@ -164,11 +178,11 @@ static struct mailbox *read_mailbox(const struct db_rows *rows)
 static enum err read_mailboxes(struct account *account, struct why *why)
 {
     struct db_rows rows;
-    enum err err =
-        db_query(account->db,
-                 "SELECT id, name, flags, special_use, uidvalidity, uidnext, modseq, folded,"
-                 " vanished_floor, messages, unseen, deleted, bytes, recent_from, keywords FROM mailbox",
-                 DB_NO_ARGS, &rows, why);
+    enum err err = db_query(account->db,
+                            "SELECT id, name, flags, special_use, uidvalidity, uidnext, modseq, folded,"
+                            " vanished_floor, messages, unseen, deleted, bytes, recent_from, keywords,"
+                            " state_len, state_sum, state_dead FROM mailbox",
+                            DB_NO_ARGS, &rows, why);
     if (err)
         return err;
     bool full = false;
@@ -267,6 +281,8 @@ enum err load_account(struct account *account, struct why *why)
             err = read_account(account, &found, why);
     }
     if (!err)
+        err = read_last(account, why);
+    if (!err)
         err = read_mailboxes(account, why);
     if (!err)
         err = read_subscriptions(account, why);
@@ -297,11 +313,21 @@ static int64_t modified(const struct account *account, const char *suffix)
     return io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK ? (int64_t)st.st_mtime : 0;
 }
 
+/* It does not belong to this index: no index that is put back later shall find it. */
+static void remove_mark(const struct sweep *sweep, const char *name)
+{
+    char path[2 * PATHS_FILE_MAX];
+    (void)snprintf(path, sizeof path, "%s/%s", sweep->folder, name);
+    (void)!io_unlink(sweep->account->root.dir, path, NULL);
+}
+
 static bool sweep_name(void *arg, const char *name, int type)
 {
     (void)type;
     struct sweep *sweep = arg;
     uint64_t id;
+    if (paths_is_closed(name))
+        remove_mark(sweep, name);
     if (!paths_message_id(name, &id))
         return true;
     sweep->highest = id > sweep->highest ? id : sweep->highest;
@@ -401,9 +427,11 @@ static enum err load_packed(struct account *account, struct mailbox *m, struct v
     if (err)
         return err;
     struct entry entries[PACKED_CHUNK];
+    uint64_t bytes = 0;
     enum err bad = ERR_OK;
     while (!bad && db_next(&rows)) {
         size_t count = 0;
+        bytes += db_slice(&rows, 0).len;
         bad = packed_count(db_slice(&rows, 0), &count, why);
         if (!bad && count > PACKED_CHUNK)
             bad = err_set(why, ERR_INTERNAL, "damaged packed state: too many in a row");
@@ -412,6 +440,7 @@ static enum err load_packed(struct account *account, struct mailbox *m, struct v
         if (!bad && !view_add(view, entries, count))
             bad = err_set(why, ERR_INTERNAL, "damaged index: more messages than counted");
     }
+    m->state_wanted = bytes >= STATE_WORTH && bytes <= STATE_MAX / 2 && !account->as_is;
     err = db_end(&rows, bad ? NULL : why);
     return bad ? bad : err;
 }
@@ -431,7 +460,7 @@ static enum err load_log(struct account *account, struct mailbox *m, struct why 
     return bad ? bad : err;
 }
 
-enum err load_view(struct account *account, struct mailbox *m, struct why *why)
+static enum err load_index(struct account *account, struct mailbox *m, struct view **out, struct why *why)
 {
     uint64_t packed_most = 0; /* messages folded may be more than are left now */
     enum err err =
@@ -443,10 +472,21 @@ enum err load_view(struct account *account, struct mailbox *m, struct why *why)
         err = view_new(m->id, m->uidvalidity, capacity > m->messages ? capacity : m->messages, &view, why);
     if (!err)
         err = load_packed(account, m, view, why);
-    if (err) {
+    if (err)
         view_free(&view);
+    else
+        *out = view;
+    return err;
+}
+
+enum err load_view(struct account *account, struct mailbox *m, struct why *why)
+{
+    struct view *view = NULL;
+    enum err err = state_file_load(account, m, &view, why);
+    if (err)
+        err = load_index(account, m, &view, why);
+    if (err)
         return err;
-    }
     m->view = view;
     bool moved = m->moved;
     err = load_log(account, m, why); /* may move it once more: nobody has seen the first one */

@@ -23,15 +23,18 @@ struct mailbox {
     uint32_t recent_from;   /* UIDs from here on are \Recent to who selects next */
     struct slice *keywords; /* owned, room for IMAGE_KEYWORDS; NULL: none, as in most mailboxes */
     unsigned keyword_count;
-    unsigned keywords_saved; /* how many of them stand in the database */
-    struct acl *acl;         /* who else may do what (acl.h); NULL: nobody, as in most mailboxes */
-    struct view *view;       /* NULL while nobody has it open */
-    unsigned watches;        /* links that have it open */
-    unsigned takers;         /* sessions that take \Recent as messages come */
-    uint32_t tag;            /* of the account, for names that never change (wire/objectid.h) */
-    bool touched;            /* its row differs from the database without a change in the log */
-    bool moved;              /* readers must be given the image anew */
-    bool changed;            /* stands in the account's list of events */
+    unsigned keywords_saved;       /* how many of them stand in the database */
+    struct acl *acl;               /* who else may do what (acl.h); NULL: nobody, as in most mailboxes */
+    struct view *view;             /* NULL while nobody has it open */
+    uint64_t state_len, state_sum; /* of the file with its packed state, see state.h; 0: none is believed */
+    uint64_t state_dead;           /* bytes of it that hold no longer, about */
+    bool state_wanted;             /* it was opened without one and would have gained from it */
+    unsigned watches;              /* links that have it open */
+    unsigned takers;               /* sessions that take \Recent as messages come */
+    uint32_t tag;                  /* of the account, for names that never change (wire/objectid.h) */
+    bool touched;                  /* its row differs from the database without a change in the log */
+    bool moved;                    /* readers must be given the image anew */
+    bool changed;                  /* stands in the account's list of events */
 };
 
 struct mailbox *mailbox_new(uint64_t id, struct slice name) __attribute__((returns_nonnull));

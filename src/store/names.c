@@ -13,6 +13,7 @@
 #include "store/load.h"
 #include "store/metadata.h"
 #include "store/saved.h"
+#include "store/state_file.h"
 #include "store/urlkey.h"
 
 #define DELIMITER '/'
@@ -263,7 +264,8 @@ static enum err delete_row(struct account *account, const struct mailbox *m, boo
     if (keep_name)
         return db_run(
             account->db,
-            "UPDATE mailbox SET flags = ?, special_use = 0, messages = 0, unseen = 0, deleted = 0, bytes = 0"
+            "UPDATE mailbox SET flags = ?, special_use = 0, messages = 0, unseen = 0, deleted = 0, bytes = 0,"
+            " state_len = 0"
             " WHERE id = ?",
             DB_ARGS(DB_U64(m->flags | MAILBOX_NOSELECT), DB_U64(m->id)), why);
     return db_run(account->db, "DELETE FROM mailbox WHERE id = ?", DB_ARGS(DB_U64(m->id)), why);
@@ -282,7 +284,7 @@ static void empty_mailbox(struct mailbox *m)
     m->watches = m->takers = 0;
     m->flags |= MAILBOX_NOSELECT;
     m->special_use = SPECIAL_NONE;
-    m->messages = m->unseen = m->deleted = m->bytes = 0;
+    m->messages = m->unseen = m->deleted = m->bytes = m->state_len = 0;
 }
 
 static enum err delete_mailbox(struct account *account, struct mailbox *m, bool keep_name,
@@ -315,6 +317,7 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
         return err;
     }
     account->doomed += m->messages;
+    state_file_remove(account, m->id);
     acl_drop(account, m);
     if (m->watches)
         account_note_gone(account, m->id);

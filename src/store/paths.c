@@ -9,6 +9,7 @@
 #include "wire/image.h"
 
 #define ACCOUNTS "accounts/"
+#define CLOSED   "closed."
 /* Longest encoded address; what is longer keeps its beginning and gets "%%" and 16 digits of a hash. */
 #define NAME_MAX_KEPT 200
 
@@ -69,6 +70,21 @@ void paths_search(const char *folder, char path[PATHS_FILE_MAX])
     (void)snprintf(path, PATHS_FILE_MAX, "%s/search.db", folder);
 }
 
+void paths_state_folder(const char *folder, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/state", folder);
+}
+
+void paths_state(const char *folder, uint64_t mailbox, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/state/%" PRIu64, folder, mailbox);
+}
+
+void paths_state_new(const char *folder, uint64_t mailbox, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/state/%" PRIu64 ".new", folder, mailbox);
+}
+
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX])
 {
     (void)snprintf(path, PATHS_FILE_MAX, "%s/msg/%02x", folder, (unsigned)(id >> 8 & 0xff));
@@ -84,6 +100,23 @@ bool paths_message_id(const char *name, uint64_t *id)
 {
     struct slice s = slice_of(name);
     return slice_ends(s, SLICE(".eml")) && slice_u64(slice_sub(s, 0, s.len - 4), IMAGE_MESSAGE_MAX, id);
+}
+
+void paths_closed(const char *folder, uint64_t id, uint64_t stamp, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/msg/%02x/" CLOSED "%016" PRIx64, folder,
+                   (unsigned)(id >> 8 & 0xff), stamp);
+}
+
+bool paths_is_closed(const char *name)
+{
+    struct slice s = slice_of(name);
+    if (s.len != sizeof CLOSED - 1 + 16 || memcmp(name, CLOSED, sizeof CLOSED - 1) != 0)
+        return false;
+    for (size_t i = sizeof CLOSED - 1; i < s.len; i++)
+        if (ascii_hex_value(s.ptr[i]) < 0)
+            return false;
+    return true;
 }
 
 enum err paths_queue(struct slice queue_id, char path[PATHS_FILE_MAX])

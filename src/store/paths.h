@@ -2,6 +2,8 @@
  *
  *   accounts/ADDRESS/index.db          what is not in the files: folders, flags, UIDs, facts
  *   accounts/ADDRESS/search.db         the full-text index: thrown away and made again whenever it suits
+ *   accounts/ADDRESS/state/ID          a copy of a mailbox's packed state (state.h)
+ *   accounts/ADDRESS/msg/XX/closed.STAMP  nothing without a row lies there (closed.h)
  *   accounts/ADDRESS/msg/XX/ID.eml     one message as it is served, or still empty; XX: bits 8 to 15 of the
  *                                      id, so that neighbours share a folder and one sync of it
  *   spool/N                            a large body in flight (unlinked as soon as it is open)
@@ -34,10 +36,16 @@ bool paths_address(struct slice name, uint8_t *address, size_t *len);
 
 void paths_index(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_search(const char *folder, char path[PATHS_FILE_MAX]);
+void paths_state_folder(const char *folder, char path[PATHS_FILE_MAX]);
+void paths_state(const char *folder, uint64_t mailbox, char path[PATHS_FILE_MAX]);
+void paths_state_new(const char *folder, uint64_t mailbox, char path[PATHS_FILE_MAX]); /* while it is made */
 void paths_message_folder(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 void paths_message(const char *folder, uint64_t id, char path[PATHS_FILE_MAX]);
 /* The id in "ID.eml", at most IMAGE_MESSAGE_MAX; false for any other name. */
 bool paths_message_id(const char *name, uint64_t *id);
+/* The mark of a clean end in the folder of this id; is it a name of one? */
+void paths_closed(const char *folder, uint64_t id, uint64_t stamp, char path[PATHS_FILE_MAX]);
+bool paths_is_closed(const char *name);
 
 /* ERR_BAD when the id is not 1 to PATHS_QUEUE_ID letters and digits. */
 enum err paths_queue(struct slice queue_id, char path[PATHS_FILE_MAX]) MUST_CHECK;

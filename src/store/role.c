@@ -10,12 +10,39 @@
 #include "base/mem.h"
 #include "grammar/charset.h"
 #include "store/context.h"
+#include "store/state_file.h"
 #include "store/urlkey.h"
 
 #define DRAIN_POLL_MS 20
+#define INBOX_ID      1 /* of the first mailbox of a new account */
 #define ARENAS_MAX    2 /* of malloc: more only cost memory, the threads wait for the disk anyway */
 
 /* ---- grants, told by auth ---- */
+
+static void before_session(struct job *job)
+{
+    char folder[PATHS_FOLDER_MAX];
+    paths_account(job->slot->address, folder);
+    account_read_ahead(&job->store->root, folder);
+    state_file_ahead(&job->store->root, folder, INBOX_ID);
+}
+
+static void nothing(struct job *job)
+{
+    (void)job;
+}
+
+static const struct job_op session_op = {.before = before_session, .work = nothing, .answer = nothing};
+
+/* Who has logged in is about to ask: the account is opened meanwhile. Not when auth tells all grants anew. */
+static void open_ahead(struct store *store, const struct wire_grant_add *m)
+{
+    if (m->holder != ROLE_IMAP || !store->grants.replayed || store->draining || store->jobs >= STORE_JOBS_MAX)
+        return;
+    struct slot *slot = slot_get(store, m->account);
+    if (slot && !slot->awake)
+        job_start(store, slot, &session_op, NULL, NULL, 0, 0);
+}
 
 static bool on_grant_add(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
@@ -25,6 +52,8 @@ static bool on_grant_add(void *ctx, struct ipc_link *link, struct ipc_packet *pa
               grants_add(&store->grants, &m->grant, (enum role)m->holder, m->account);
     if (packet->request)
         wire_reply_result(link, packet->request, ok ? ERR_OK : ERR_LATER, STORE_CODE_NONE, SLICE_EMPTY);
+    if (ok)
+        open_ahead(store, m);
     return true;
 }
 

@@ -48,6 +48,8 @@ static const char version_1[] =
  * fulltext   blocks of search.db that hold, see fulltext.h; gone: messages removed since, since: the first of
  * them
  * saved      when messages came into a mailbox whose INTERNALDATE does not say it, see saved.h
+ * account.closed: the stamp of the last clean end, see closed.h; mailbox.state_*: what the file with its
+ * packed state must hold, see state.h
  *
  * Folders that stand where those of other accounts are shown from now on make room. */
 static const char version_2[] =
@@ -66,7 +68,11 @@ static const char version_2[] =
     "CREATE TABLE fulltext (block INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, gone INTEGER NOT NULL,"
     " since INTEGER NOT NULL);"
     "CREATE TABLE saved (mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, last INTEGER NOT NULL,"
-    " date INTEGER NOT NULL, PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;";
+    " date INTEGER NOT NULL, PRIMARY KEY (mailbox, uid)) WITHOUT ROWID;"
+    "ALTER TABLE account ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE mailbox ADD COLUMN state_len INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE mailbox ADD COLUMN state_sum INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE mailbox ADD COLUMN state_dead INTEGER NOT NULL DEFAULT 0;";
 
 static const struct db_step steps[] = {{.sql = version_1}, {.sql = version_2}};
 

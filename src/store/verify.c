@@ -113,6 +113,8 @@ static bool look_at_file(void *arg, const char *name, int type)
     uint64_t id;
     (void)type;
     const char *folder = strrchr(list->folder, '/') + 1;
+    if (paths_is_closed(name))
+        return true;
     if (!paths_message_id(name, &id)) {
         finding(list->v, "%s/%s is no message file", folder, name);
         return true;
@@ -233,8 +235,10 @@ static void verify_account(struct verify *v, struct slice address)
     v->report->accounts++;
     v->messages = VEC_NEW(struct known, VERIFY_IDS_MAX);
     enum err err = account_open(&v->root, address, false, &v->account, &why);
-    if (!err)
+    if (!err) {
+        v->account->as_is = true;
         err = check_account(v, &why);
+    }
     if (err)
         finding(v, "%s", why.text);
     account_free(&v->account);

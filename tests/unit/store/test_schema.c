@@ -44,6 +44,10 @@ static void make_old(struct rig *rig)
                              "UPDATE mailbox SET name = 'Other Users' WHERE name = 'own';"
                              "UPDATE mailbox SET name = 'Other Users/mine' WHERE name = 'own/mine';"
                              "INSERT INTO subscription (name) VALUES ('Other Users/mine');"
+                             "ALTER TABLE account DROP COLUMN closed;"
+                             "ALTER TABLE mailbox DROP COLUMN state_len;"
+                             "ALTER TABLE mailbox DROP COLUMN state_sum;"
+                             "ALTER TABLE mailbox DROP COLUMN state_dead;"
                              "PRAGMA user_version = 1",
                              &rig->why),
                      ERR_OK);

@@ -1,0 +1,243 @@
+/* state_file.c: the copy of a mailbox's packed state on disk. Input: our own files, which a crash may have
+ * torn and an administrator may have put together from different days: state_read() believes what the index
+ * says and nothing else, packed rows are decoded strictly. Called by loading, folding and deleting. */
+#include "store/state_file.h"
+
+#include <stdlib.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "store/state.h"
+
+#define FILE_MODE   0600
+#define FOLDER_MODE 0700
+#define AHEAD_MAX   (4u << 20)   /* read before anybody has asked */
+#define GATHERED    (256u << 10) /* bytes of a new file that are written at once */
+#define SLACK       (64u << 10)  /* bytes that may be out of date in any file */
+#define GONE_ROW    8192         /* about what a row had that is gone */
+
+void state_file_ahead(const struct store_root *root, const char *folder, uint64_t mailbox)
+{
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    paths_state(folder, mailbox, path);
+    if (!io_open_at(root->dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL))
+        io_read_ahead(fd, 0, AHEAD_MAX);
+}
+
+void state_file_remove(const struct account *account, uint64_t mailbox)
+{
+    char path[PATHS_FILE_MAX];
+    paths_state(account->folder, mailbox, path);
+    (void)!io_unlink(account->root.dir, path, NULL);
+}
+
+/* ---- reading ---- */
+
+static enum err read_bytes(const struct account *account, const struct mailbox *m, uint8_t *bytes,
+                           struct why *why)
+{
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    size_t got = 0;
+    paths_state(account->folder, m->id, path);
+    enum err err = io_open_at(account->root.dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, why);
+    if (err)
+        return err;
+    io_read_ahead(fd, 0, m->state_len);
+    err = io_pread(fd, bytes, (size_t)m->state_len, 0, &got, why);
+    return !err && got < m->state_len ? err_set(why, ERR_BAD, "the state of a mailbox was cut off") : err;
+}
+
+static struct slice bytes_of(struct slice bytes, const struct vec *rows, size_t i)
+{
+    const struct state_row *row = VEC_AT(rows, struct state_row, i);
+    return slice_sub(bytes, row->at, row->len);
+}
+
+static enum err count_messages(struct slice bytes, const struct vec *rows, uint64_t *messages,
+                               struct why *why)
+{
+    enum err err = ERR_OK;
+    for (size_t i = 0; !err && i < rows->len; i++) {
+        size_t count = 0;
+        err = packed_count(bytes_of(bytes, rows, i), &count, why);
+        if (!err && count > PACKED_CHUNK)
+            err = err_set(why, ERR_BAD, "too many messages in a row");
+        *messages += count;
+    }
+    return err;
+}
+
+static enum err fill(struct view *view, struct slice bytes, const struct vec *rows, struct why *why)
+{
+    struct entry entries[PACKED_CHUNK];
+    enum err err = ERR_OK;
+    for (size_t i = 0; !err && i < rows->len; i++) {
+        struct slice row = bytes_of(bytes, rows, i);
+        size_t count = 0;
+        err = packed_count(row, &count, why);
+        if (!err)
+            err = packed_decode(row, entries, count, why);
+        if (!err && !view_add(view, entries, count))
+            err = err_set(why, ERR_INTERNAL, "no room in a mailbox image");
+    }
+    return err;
+}
+
+static enum err make_view(const struct mailbox *m, struct slice bytes, struct view **out, struct why *why)
+{
+    struct vec rows = VEC_NEW(struct state_row, STATE_ROWS);
+    struct view *view = NULL;
+    uint64_t messages = 0;
+    enum err err = state_read(bytes, m->id, m->state_sum, &rows, why);
+    if (!err)
+        err = count_messages(bytes, &rows, &messages, why);
+    if (!err)
+        err = view_new(m->id, m->uidvalidity, messages > m->messages ? messages : m->messages, &view, why);
+    if (!err)
+        err = fill(view, bytes, &rows, why);
+    if (err)
+        view_free(&view);
+    else
+        *out = view;
+    vec_free(&rows);
+    return err;
+}
+
+enum err state_file_load(struct account *account, struct mailbox *m, struct view **view, struct why *why)
+{
+    if (!m->state_len)
+        return err_set(why, ERR_ABSENT, "no file with the state of a mailbox");
+    if (m->state_len > STATE_MAX)
+        return err_set(why, ERR_BAD, "damaged index: the length of a file");
+    uint8_t *bytes = mem_alloc((size_t)m->state_len);
+    enum err err = read_bytes(account, m, bytes, why);
+    if (!err)
+        err = make_view(m, slice_make(bytes, (size_t)m->state_len), view, why);
+    free(bytes);
+    if (err)
+        m->state_len = 0;
+    return err;
+}
+
+/* ---- writing ---- */
+
+struct state_file state_file_begin(const struct mailbox *m)
+{
+    return (struct state_file){.fd = -1, .len = m->state_len, .sum = m->state_sum, .dead = m->state_dead};
+}
+
+void state_file_forget(struct state_file *file)
+{
+    io_close(&file->fd);
+    file->len = file->sum = file->dead = 0;
+}
+
+static void add_record(struct state_file *file, uint32_t first, struct slice row, struct buf *out)
+{
+    uint8_t head[STATE_HEAD];
+    size_t from = out->len;
+    state_head(first, (uint32_t)row.len, head);
+    buf_add(out, slice_make(head, sizeof head));
+    buf_add(out, row);
+    file->sum = state_next(file->sum, slice_from(buf_slice(out), from));
+}
+
+static bool put(struct state_file *file, struct buf *out)
+{
+    if (!buf_ok(out) || file->len + out->len > STATE_MAX ||
+        io_pwrite_all(file->fd, buf_slice(out), file->len, NULL))
+        return false;
+    file->len += out->len;
+    buf_clear(out);
+    return true;
+}
+
+void state_file_add(struct state_file *file, const struct account *account, const struct mailbox *m,
+                    uint32_t first, struct slice row, bool replaces)
+{
+    if (!file->len)
+        return;
+    char path[PATHS_FILE_MAX];
+    paths_state(account->folder, m->id, path);
+    AUTO_BUF struct buf out = buf_new(row.len + STATE_HEAD);
+    bool open =
+        file->fd >= 0 || !io_open_at(account->root.dir, path, O_WRONLY | O_NOFOLLOW, 0, &file->fd, NULL);
+    add_record(file, first, row, &out);
+    file->dead += row.len ? (replaces ? row.len : 0) : GONE_ROW;
+    if (!open || !put(file, &out))
+        state_file_forget(file);
+}
+
+bool state_file_is_old(const struct state_file *file)
+{
+    return file->len && file->dead > SLACK && file->dead > file->len / 2;
+}
+
+static enum err open_new(struct state_file *file, const struct account *account, const struct mailbox *m)
+{
+    char path[PATHS_FILE_MAX];
+    paths_state_new(account->folder, m->id, path);
+    enum err err = io_open_at(account->root.dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, FILE_MODE,
+                              &file->fd, NULL);
+    if (err != ERR_ABSENT)
+        return err;
+    char folder[PATHS_FILE_MAX];
+    paths_state_folder(account->folder, folder);
+    err = io_mkdir(account->root.dir, folder, FOLDER_MODE, NULL);
+    return err ? err
+               : io_open_at(account->root.dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, FILE_MODE,
+                            &file->fd, NULL);
+}
+
+static enum err write_rows(struct state_file *file, struct account *account, const struct mailbox *m)
+{
+    struct db_rows rows;
+    AUTO_BUF struct buf out = buf_new(STATE_MAX);
+    enum err err = db_query(account->db, "SELECT id, state FROM packed WHERE id BETWEEN ? AND ? ORDER BY id",
+                            DB_ARGS(DB_U64(m->id << 32), DB_U64(m->id << 32 | UINT32_MAX)), &rows, NULL);
+    if (err)
+        return err;
+    bool good = true;
+    while (good && db_next(&rows)) {
+        add_record(file, (uint32_t)db_u64(&rows, 0), db_slice(&rows, 1), &out);
+        good = out.len < GATHERED || put(file, &out);
+    }
+    err = db_end(&rows, NULL);
+    return err || !good || !put(file, &out) ? ERR_INTERNAL : ERR_OK;
+}
+
+void state_file_make(struct state_file *file, struct account *account, const struct mailbox *m)
+{
+    state_file_forget(file);
+    file->sum = state_begin(m->id);
+    file->made = true;
+    if (open_new(file, account, m) || write_rows(file, account, m))
+        state_file_forget(file);
+    io_close(&file->fd);
+}
+
+void state_file_keep(struct state_file *file, const struct account *account, struct mailbox *m)
+{
+    char from[PATHS_FILE_MAX], to[PATHS_FILE_MAX];
+    paths_state_new(account->folder, m->id, from);
+    paths_state(account->folder, m->id, to);
+    if (file->made && file->len && io_rename(account->root.dir, from, account->root.dir, to, NULL))
+        file->len = 0;
+    if (file->made)
+        m->state_wanted = false;
+    m->state_len = file->len;
+    m->state_sum = file->sum;
+    m->state_dead = file->dead;
+    io_close(&file->fd);
+}
+
+void state_file_drop(struct state_file *file, const struct account *account, const struct mailbox *m)
+{
+    char path[PATHS_FILE_MAX];
+    paths_state_new(account->folder, m->id, path);
+    if (file->made)
+        (void)!io_unlink(account->root.dir, path, NULL);
+    io_close(&file->fd);
+}
