@@ -3,6 +3,7 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/status.h"
+#include "imap/status_ahead.h"
 #include "wire/objectid.h"
 
 static void write_item(struct buf *out, const char *name, uint64_t value, const char **separator)
@@ -84,6 +85,9 @@ void imap_cmd_status(struct session *s)
     }
     if (c->status.items & IMAP_STATUS_HIGHESTMODSEQ)
         imap_session_use_condstore(s);
+    if (imap_ahead_take(s, c->status.mailbox, on_row))
+        return;
     const struct wire_mbox_name message = {.grant = s->grant, .name = c->status.mailbox};
     imap_session_ask(s, ROLE_STORE, WIRE_MBOX_STATUS, &message, on_row);
+    imap_ahead_ask(s);
 }

@@ -11,6 +11,7 @@
 #include "imap/capability.h"
 #include "imap/command.h"
 #include "imap/notify.h"
+#include "imap/status_ahead.h"
 
 #define INPUT_SLACK 4096 /* of the input buffer above what a command may take */
 
@@ -74,6 +75,7 @@ static void destroy(struct session *s)
     for (; s->run; imap_run_free(s))
         if (s->run->stop)
             s->run->stop(s);
+    imap_ahead_free(s);
     imap_session_unselect(s);
     imap_notify_free(s);
     log_end(s);
@@ -188,6 +190,8 @@ static void take_command(struct session *s, struct slice input, const struct ima
     struct why why;
     enum err err = imap_command_parse_in(run->arena, text, options, &run->command, &why);
     bool append = !err && (run->command.verb == IMAP_APPEND || run->command.verb == IMAP_REPLACE);
+    if (err || run->command.verb != IMAP_STATUS)
+        imap_ahead_free(s);
     if (message && !append) {
         imap_cmd_append_skip(s, (struct append_announcement){message->literal, message->sync}, err, why.text);
         return;

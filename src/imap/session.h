@@ -111,7 +111,8 @@ struct session {
     struct grant grant;
     char *account;
     struct selected *selected;
-    struct notify *notify; /* NULL before the first NOTIFY */
+    struct notify *notify;      /* NULL before the first NOTIFY */
+    struct status_ahead *ahead; /* see status_ahead.h; NULL: nothing was asked */
     struct run *run;
 };
 

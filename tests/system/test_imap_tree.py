@@ -86,6 +86,29 @@ def test_names_that_are_none(imap, user, name):
     assert not tree(client) and number(client, "Drafts", "MESSAGES") == 0
 
 
+def test_pipelined_status(imap, user):
+    """Rows are asked for ahead of their turn, but never ahead of another command in between."""
+    client = imap(user)
+    for number in range(100):
+        client.ok(f"CREATE many/{number}")
+    client.send(b"z APPEND many/7 {5+}\r\nhello\r\n")
+    client.until(b"z")
+    client.send(b"".join(b"s%d STATUS many/%d (MESSAGES)\r\n" % (number, number) for number in range(100)))
+    for number in range(100):
+        answer = client.until(b"s%d" % number)
+        assert answer.status == "OK" and answer.untagged == [b"* STATUS many/%d (MESSAGES %d)" % (number, number == 7)]
+    client.send(b"a CREATE x\r\nb STATUS x (MESSAGES)\r\nc STATUS none (MESSAGES)\r\nd STATUS x (ODD)\r\ne STATUS x (MESSAGES)\r\n"
+                b"f STATUS x (MESSAGES)\r\ng APPEND x {5+}\r\nhello\r\nh STATUS x (MESSAGES)\r\ni RENAME x y\r\nj STATUS x (MESSAGES)\r\n"
+                b"k STATUS y (MESSAGES)\r\nl DELETE y\r\nm STATUS y (MESSAGES)\r\nn SELECT many/7\r\no STATUS many/7 (MESSAGES)\r\n")
+    for tag, status, rows in (("a", "OK", []), ("b", "OK", [b"* STATUS x (MESSAGES 0)"]), ("c", "NO", []), ("d", "BAD", []),
+                              ("e", "OK", [b"* STATUS x (MESSAGES 0)"]), ("f", "OK", [b"* STATUS x (MESSAGES 0)"]), ("g", "OK", []),
+                              ("h", "OK", [b"* STATUS x (MESSAGES 1)"]), ("i", "OK", []), ("j", "NO", []), ("k", "OK", [b"* STATUS y (MESSAGES 1)"]),
+                              ("l", "OK", []), ("m", "NO", []), ("n", "OK", None), ("o", "OK", [b"* STATUS many/7 (MESSAGES 1)"])):
+        answer = client.until(tag.encode())
+        assert answer.status == status, (tag, answer)
+        assert rows is None or answer.untagged == rows, (tag, answer)
+
+
 def test_two_ways_to_write_a_letter_are_one_name(imap, user):
     client = imap(user)
     client.ok(f'CREATE {utf7("e" + chr(0x301))}')

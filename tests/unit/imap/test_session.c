@@ -38,6 +38,9 @@ struct fake {
     unsigned logins;
     uint32_t code; /* the store refuses with this */
     uint32_t held; /* a SELECT to be answered later */
+    bool hold_status;
+    uint32_t statuses[64]; /* STATUS asked for, to be answered later */
+    unsigned status_count;
 };
 
 static void *context;
@@ -164,6 +167,11 @@ static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *p
             answer_select(f, packet->request);
         return true;
     case WIRE_MBOX_STATUS:
+        if (f->hold_status) {
+            assert_true(f->status_count < 64);
+            f->statuses[f->status_count++] = packet->request;
+            return true;
+        }
         wire_reply(link, packet->request, WIRE_MBOX_ROWS, false, &refused);
         return true;
     case WIRE_FLAGS_STORE:
@@ -378,7 +386,6 @@ static void test_news_of_the_mailbox(void **state)
     /* another session's doings: not told in FETCH by number, told by NOOP */
     image_write(f.image, 0, 50, IMAGE_EXPUNGED);
     image_write(f.image, 2, 51, IMAGE_SEEN);
-    f.image->expunged++;
     f.image->modseq = 51;
     ask(&f, "d FETCH 1:* UID\r\n", "d OK");
     expect(&f, "* 1 FETCH (UID 10)\r\n* 2 FETCH (UID 30)\r\n* 3 FETCH (UID 50)\r\n");
@@ -430,7 +437,6 @@ static void test_store_away(void **state)
     f.silent = false;
     ask(&f, "b SELECT INBOX\r\n", "b OK");
     image_write(f.image, 2, 61, IMAGE_EXPUNGED); /* somebody was faster than we */
-    f.image->expunged++;
     f.image->modseq = 61;
     rig_connect(f.rig, ROLE_STORE);
     ask(&f, "c NOOP\r\n", "* 3 EXPUNGE\r\n"); /* waits until the mailbox is open again */
@@ -669,6 +675,110 @@ static void test_hidden_capabilities(void **state)
     finish(&f);
 }
 
+/* ---- STATUS commands sent without waiting ---- */
+
+/* The row says which request it answers. */
+static void answer_status(struct fake *f, unsigned i)
+{
+    AUTO_BUF struct buf rows = buf_new(1000);
+    const struct mailbox_row row = {.messages = i, .name = SLICE("x")};
+    mailbox_row_add(&rows, &row);
+    const struct wire_mbox_rows answer = {.rows = buf_slice(&rows)};
+    wire_reply(f->rig->peers[ROLE_STORE], f->statuses[i], WIRE_MBOX_ROWS, false, &answer);
+}
+
+/* What follows in the input is asked for together, up to the first command that is no STATUS, and answered in
+ * the order of the commands, whatever store answers first. */
+static void test_status_ahead(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    f.hold_status = true;
+    say(&f, "a STATUS a (MESSAGES)\r\nb STATUS b (MESSAGES)\r\nc STATUS {1+}\r\nc (MESSAGES)\r\n"
+            "d STATUS d (MESSAGES)\r\ne NOOP\r\nf STATUS f (MESSAGES)\r\ng STATUS g (MESSAGES)\r\nh STAT");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 4);
+    answer_status(&f, 1);
+    rig_for(f.rig, 20);
+    receive(&f);
+    assert_int_equal(f.got.len, 0);
+    answer_status(&f, 0);
+    expect(&f, "* STATUS a (MESSAGES 0)\r\na OK Status completed\r\n* STATUS b (MESSAGES 1)\r\nb OK");
+    answer_status(&f, 3); /* while c waits */
+    rig_for(f.rig, 20);
+    receive(&f);
+    expect_not(&f, "* STATUS d");
+    expect_not(&f, "MESSAGES 3");
+    wire_reply_result(f.rig->peers[ROLE_STORE], f.statuses[2], ERR_LATER, STORE_CODE_UNAVAILABLE,
+                      SLICE_EMPTY);
+    expect(&f, "\r\nc NO [");
+    expect(&f, "* STATUS d (MESSAGES 3)\r\nd OK Status completed\r\ne OK");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 6); /* f and g */
+    answer_status(&f, 4);
+    answer_status(&f, 5);
+    expect(&f, "g OK");
+    ask(&f, "US\r\n", "h BAD");
+    /* more than one lot */
+    f.status_count = 0;
+    AUTO_BUF struct buf many = buf_new(10000);
+    for (unsigned i = 0; i < 60; i++)
+        buf_addf(&many, "m%u STATUS m%u (MESSAGES)\r\n", i, i);
+    buf_add_byte(&many, 0);
+    say(&f, (const char *)buf_slice(&many).ptr);
+    for (unsigned i = 0; i < 60; i++) {
+        for (int turn = 0; turn < 1000 && f.status_count <= i; turn++)
+            rig_turn(f.rig);
+        assert_true(f.status_count <= i / 33 * 33 + 33);
+        answer_status(&f, i);
+    }
+    expect(&f, "* STATUS m59 (MESSAGES 59)\r\nm59 OK");
+    finish(&f);
+}
+
+/* With a mailbox selected the rows could be older than news told in between. */
+static void test_status_not_ahead(void **state)
+{
+    (void)state;
+    struct fake f;
+    start(&f);
+    login(&f);
+    ask(&f, "s SELECT INBOX\r\n", "s OK");
+    f.hold_status = true;
+    say(&f, "a STATUS a (MESSAGES)\r\nb STATUS b (MESSAGES)\r\n");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 1);
+    answer_status(&f, 0);
+    expect(&f, "a OK");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 2);
+    answer_status(&f, 1);
+    expect(&f, "b OK");
+    /* the client goes while some were asked for: late answers find nobody */
+    ask(&f, "u UNSELECT\r\n", "u OK");
+    say(&f, "a STATUS a (MESSAGES)\r\nb STATUS b (MESSAGES)\r\nc STATUS c (MESSAGES)\r\n");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 5);
+    connect_client(&f);
+    expect(&f, "* OK [CAPABILITY");
+    for (unsigned i = 2; i < 5; i++)
+        answer_status(&f, i);
+    rig_for(f.rig, 20);
+    /* store goes: each command is told */
+    f.status_count = 0;
+    login(&f);
+    say(&f, "a STATUS a (MESSAGES)\r\nb STATUS b (MESSAGES)\r\nc STATUS c (MESSAGES)\r\n");
+    rig_for(f.rig, 20);
+    assert_int_equal(f.status_count, 3);
+    rig_connect(f.rig, ROLE_STORE); /* the old one is dead */
+    expect(&f, "a NO [UNAVAILABLE]");
+    expect(&f, "b NO [UNAVAILABLE]");
+    expect(&f, "c NO [UNAVAILABLE]");
+    finish(&f);
+}
+
 static void test_literals_and_limits(void **state)
 {
     (void)state;
@@ -703,6 +813,8 @@ int main(void)
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_hidden_capabilities),
         cmocka_unit_test(test_literals_and_limits),
+        cmocka_unit_test(test_status_ahead),
+        cmocka_unit_test(test_status_not_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
