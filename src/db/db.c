@@ -182,6 +182,8 @@ enum err db_read_begin(struct db *db, struct why *why)
 
 void db_read_end(struct db *db)
 {
+    db->many = false;
+    io_map_end(db->map);
     struct why ignored; /* nothing was written: whatever ends it is right */
     if (db_in_transaction(db) && db_run(db, "COMMIT", DB_NO_ARGS, &ignored))
         db_rollback(db);
@@ -214,13 +216,6 @@ enum err db_read_many_begin(struct db *db, struct why *why)
     io_map_begin(db->map);
     db->many = true;
     return ERR_OK;
-}
-
-void db_read_many_end(struct db *db)
-{
-    db->many = false;
-    io_map_end(db->map);
-    db_read_end(db);
 }
 
 bool db_in_transaction(const struct db *db)

@@ -127,10 +127,9 @@ void db_read_end(struct db *db);
 /* The same for a larger read, of DB_READ_MANY rows or more: pages come out of a guarded memory map instead of
  * a system call each (base/io_map.h), which the connection then keeps until db_shrink(). When the disk does
  * not give a page, db_next() or db_end() answer ERR_INTERNAL: what a walk gave counts only when its db_end()
- * was good. A statement that writes is refused. Ends with db_read_many_end(), every walk ended before; begin
- * and end by the same thread. */
+ * was good. A statement that writes is refused. Ends with db_read_end(), every walk ended before; begin and
+ * end by the same thread. */
 enum err db_read_many_begin(struct db *db, struct why *why) MUST_CHECK;
-void db_read_many_end(struct db *db);
 #define DB_READ_MANY 16
 
 /* Checkpoints never happen inside a commit; the owner calls this when idle or when db_wal_bytes() has grown.

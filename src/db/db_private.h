@@ -22,7 +22,7 @@ struct db {
     uint64_t clock;
     struct io_map *map; /* of the file; NULL until it was wanted */
     bool map_wanted;    /* SQLite asks for mapped pages */
-    bool many;          /* within db_read_many_begin() and _end() */
+    bool many;          /* between db_read_many_begin() and db_read_end() */
     size_t cached;
     struct db_cached cache[DB_STATEMENTS_MAX];
 };

@@ -210,11 +210,20 @@ enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint6
 
 /* ---- header fields ---- */
 
+/* Letters that differ in more than their case; most names differ in the first. */
+static bool differ(uint8_t a, uint8_t b)
+{
+    return ((a ^ b) & ~0x20) != 0;
+}
+
 static bool wanted(const struct imap_section *section, struct slice name)
 {
-    for (size_t i = 0; i < section->field_count; i++)
-        if (section->fields[i].len == name.len && slice_ieq(section->fields[i], name))
+    for (size_t i = 0; i < section->field_count; i++) {
+        struct slice field = section->fields[i];
+        if (field.len == name.len && (!name.len || !differ(field.ptr[0], name.ptr[0])) &&
+            slice_ieq(field, name))
             return section->text == IMAP_SECTION_FIELDS;
+    }
     return section->text == IMAP_SECTION_FIELDS_NOT;
 }
 

@@ -124,10 +124,7 @@ enum err fetch_rows(struct account *account, uint32_t want, struct slice *ids, s
         return err;
     while (!err && room && ids->len)
         err = answer_run(&p, run_length(*ids), &room, why);
-    if (many)
-        db_read_many_end(account->db);
-    else
-        db_read_end(account->db);
+    db_read_end(account->db);
     return err;
 }
 

@@ -243,10 +243,7 @@ enum err search_step(struct search *s, struct account *account, uint64_t budget_
         if (view_alive(m->view, at))
             err = look_at(s, account, at, why);
     }
-    if (many)
-        db_read_many_end(account->db);
-    else
-        db_read_end(account->db);
+    db_read_end(account->db);
     *done = at >= count || m->view->image->entries[at].uid > s->max_uid;
     sortkeys_rest(account, *done || err);
     if (sortkeys_memory(account->sortkeys) > SORTKEY_MEMORY_MAX)

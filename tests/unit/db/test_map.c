@@ -117,7 +117,7 @@ static void assert_all(uint64_t to)
     uint64_t found = 0;
     assert_int_equal(db_read_many_begin(db, &why), ERR_OK);
     assert_int_equal(walk(1, to, &found, &why), ERR_OK);
-    db_read_many_end(db);
+    db_read_end(db);
     assert_int_equal(found, to);
 }
 
@@ -171,7 +171,7 @@ static void test_no_writing(void **state)
     struct why why;
     assert_int_equal(db_read_many_begin(db, &why), ERR_OK);
     assert_int_equal(db_run(db, "DELETE FROM thing", DB_NO_ARGS, &why), ERR_INTERNAL);
-    db_read_many_end(db);
+    db_read_end(db);
     assert_all(ROWS);
     assert_int_equal(db_run(db, "DELETE FROM thing WHERE id = 1", DB_NO_ARGS, &why), ERR_OK);
 }
@@ -193,13 +193,13 @@ static void test_failing_disk(void **state)
     /* nor does anything else of this read count */
     assert_int_equal(db_number(db, "SELECT count(*) FROM small", DB_NO_ARGS, 0, &number, &why), ERR_INTERNAL);
     assert_int_equal(number, NO_NUMBER);
-    db_read_many_end(db);
+    db_read_end(db);
     assert_false(is_mapped());
 
     assert_int_equal(db_read_many_begin(db, &why), ERR_OK);
     assert_int_equal(walk(1, ROWS, &found, &why), ERR_INTERNAL);
     assert_null(strstr(why.text, "the disk gave no data"));
-    db_read_many_end(db);
+    db_read_end(db);
     mend_file();
     db_shrink(db); /* SQLite keeps what it read behind the end of the file as a page of zeros */
     assert_all(ROWS);
@@ -229,7 +229,7 @@ static void test_failing_page_in_hand(void **state)
         more++;
     assert_true(more < SMALL - 1);
     assert_int_equal(db_end(&rows, &why), ERR_INTERNAL);
-    db_read_many_end(db);
+    db_read_end(db);
     mend_file();
     assert_all(ROWS);
 }
