@@ -6,7 +6,7 @@
 #include "imap/session.h"
 #include "wire/facts.h"
 
-#define FETCH_BATCH 256 /* messages asked for at once, at most */
+#define FETCH_BATCH 512 /* messages asked for at once, at most */
 #define FETCH_BATCH_SIZE                                                                                     \
     1000000              /* octets of answers one batch should not exceed, going by the ones before          \
                           */

@@ -10,6 +10,7 @@
 #include "store/fetch.h"
 
 #define FETCH_ROWS_FULL (40u * 1024)         /* of a reader's rows: then the packet is sent */
+#define FETCH_ROOM_FROM 32                   /* for so many messages the packet is made whole */
 #define PIECES_AT_ONCE  8                    /* packets of rows made before others get at the account */
 #define UIDS_PACKET     (48u * 1024 / 8 * 8) /* bytes of UID pairs in one packet */
 #define MODIFIED_MAX    (56u * 1024)
@@ -80,6 +81,8 @@ static void facts_work(struct job *job)
     while (!job->err && state->left.len && state->count < PIECES_AT_ONCE) {
         struct buf *rows = state->rows[state->count];
         buf_clear(rows);
+        if (state->left.len >= FETCH_ROOM_FROM * sizeof(uint64_t))
+            (void)buf_reserve(rows, IPC_BODY_MAX); /* else it grows by copying */
         job->err = job->reader.len ? rows_for_reader(job, state, rows)
                                    : fetch_rows(job->account, m->want, &state->left, rows, &job->refusal.why);
         state->count += rows->len > 0;

@@ -14,8 +14,9 @@
 #include "store/urlkey.h"
 
 #define DRAIN_POLL_MS 20
-#define INBOX_ID      1 /* of the first mailbox of a new account */
-#define ARENAS_MAX    2 /* of malloc: more only cost memory, the threads wait for the disk anyway */
+#define INBOX_ID      1          /* of the first mailbox of a new account */
+#define KEPT_FREE     (1u << 20) /* freed memory that stays while the store works */
+#define ARENAS_MAX    2          /* of malloc: more only cost memory, the threads wait for the disk anyway */
 
 /* ---- grants, told by auth ---- */
 
@@ -128,9 +129,19 @@ static const struct role_dispatch dispatch[] = {
 
 /* ---- life ---- */
 
+/* Packets of facts are half a megabyte for each request: without this the C library gives them back to the
+ * system each time, and every page of them is a fault again. It keeps twice the largest piece that came from
+ * the system and was freed (mallopt(3), M_MMAP_THRESHOLD); what a quiet store has, shrink_done() gives back.
+ */
+static void keep_free_memory(void)
+{
+    free(mem_alloc(KEPT_FREE / 2));
+}
+
 static void *load(struct role_run *run, struct why *why)
 {
     (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
+    keep_free_memory();
     charset_load();
     if (!urlkey_load()) {
         (void)err_set(why, ERR_INTERNAL, "HMAC-SHA256 does not work");
