@@ -7,6 +7,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/zone.h"
 #include "grammar/date.h"
 #include "grammar/imap_write.h"
 #include "imap/capability.h"
@@ -256,6 +257,14 @@ static void separate(struct buf *out, bool *first)
     *first = false;
 }
 
+/* As the clock here shows it: SEARCH compares the same days. */
+static void write_date(struct buf *out, const char *head, int64_t seconds)
+{
+    buf_add_str(out, head);
+    buf_add_str(out, date_format_imap(seconds, zone_minutes(seconds)).text);
+    buf_add_byte(out, '"');
+}
+
 static void write_image_items(struct session *s, const struct fetch_message *m, uint32_t items, bool *first)
 {
     const struct imap_view *view = &s->selected->view;
@@ -275,19 +284,12 @@ static void write_image_items(struct session *s, const struct fetch_message *m, 
     }
     if (items & IMAP_FETCH_INTERNALDATE) {
         separate(out, first);
-        struct date_text date = date_format_imap(image_date(entry), 0);
-        buf_add_str(out, "INTERNALDATE \"");
-        buf_add_str(out, date.text);
-        buf_add_byte(out, '"');
+        write_date(out, "INTERNALDATE \"", image_date(entry));
     }
     if (items & IMAP_FETCH_SAVEDATE) {
         const struct fetch *fetch = s->run->state;
         separate(out, first);
-        buf_add_str(out, "SAVEDATE \"");
-        buf_add_str(
-            out,
-            date_format_imap(imap_savedate_find(&fetch->saved, m->message.uid, image_date(entry)), 0).text);
-        buf_add_byte(out, '"');
+        write_date(out, "SAVEDATE \"", imap_savedate_find(&fetch->saved, m->message.uid, image_date(entry)));
     }
     if (items & IMAP_FETCH_RFC822_SIZE) {
         separate(out, first);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/zone.h"
 #include "imap/imap.h"
 #include "imap/pop3.h"
 #include "imap/notify.h"
@@ -325,6 +326,7 @@ static void *load(struct role_run *run, struct why *why)
 {
     struct imap *imap = mem_zero(1, sizeof *imap);
     imap->run = run;
+    zone_load();
     /* The store may still hold bodies of the process before this one: theirs and ours do not meet. */
     role_random(&imap->next_body, sizeof imap->next_body);
     imap->next_body >>= 1;

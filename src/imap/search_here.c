@@ -1,9 +1,8 @@
 /* search_here.c: search keys the mailbox image can answer. Input: programs parsed and translated. Called by
  * SEARCH and search_context.c. */
 #include "base/clock.h"
+#include "base/zone.h"
 #include "imap/search.h"
-
-#define DAY 86400
 
 struct local {
     const struct imap_view *view;
@@ -41,7 +40,7 @@ static bool local_size(void *ctx, uint64_t *octets)
 static bool local_date(void *ctx, int64_t *seconds, int64_t *days)
 {
     *seconds = image_date(local_entry(ctx));
-    *days = *seconds / DAY;
+    *days = zone_day(*seconds);
     return true;
 }
 

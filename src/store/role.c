@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/zone.h"
 #include "grammar/charset.h"
 #include "store/context.h"
 #include "store/state_file.h"
@@ -143,6 +144,7 @@ static void *load(struct role_run *run, struct why *why)
     (void)mallopt(M_ARENA_MAX, ARENAS_MAX);
     keep_free_memory();
     charset_load();
+    zone_load();
     if (!urlkey_load()) {
         (void)err_set(why, ERR_INTERNAL, "HMAC-SHA256 does not work");
         return NULL;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/zone.h"
 #include "store/saved.h"
 #include "store/sortkeys.h"
 #include "store/subject.h"
@@ -14,7 +15,6 @@
 
 #define SEARCH_PROGRAM_ARENA (16u << 20)
 #define SEARCH_FOUND_MAX     (64u << 20)
-#define SEARCH_DAY           86400
 
 struct search {
     struct arena *arena; /* the program */
@@ -106,11 +106,11 @@ static bool ask_size(void *ctx, uint64_t *octets)
     return true;
 }
 
-/* Dates of the store are shown in UTC. */
+/* As INTERNALDATE is told. */
 static bool ask_internal_date(void *ctx, int64_t *seconds, int64_t *days)
 {
     *seconds = ((const struct search *)ctx)->entry.date;
-    *days = *seconds / SEARCH_DAY;
+    *days = zone_day(*seconds);
     return true;
 }
 
@@ -143,7 +143,7 @@ static bool ask_save_date(void *ctx, int64_t *days)
         return false;
     s->has_saved = true;
     int64_t seconds = 0;
-    *days = (find_saved(s, &seconds) ? seconds : s->entry.date) / SEARCH_DAY;
+    *days = zone_day(find_saved(s, &seconds) ? seconds : s->entry.date);
     return true;
 }
 

@@ -101,7 +101,7 @@ class Server:
         self.home.mkdir(parents=True, exist_ok=True)
         self.home.chmod(0o755)
         self.binary = binary or BINARY
-        self.env = dict(os.environ, **(env or {}))
+        self.env = {**os.environ, "TZ": "UTC0", **(env or {})}
         self.process = None
         self.lines = []
         self._ready = threading.Event()
