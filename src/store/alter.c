@@ -150,13 +150,12 @@ static enum err collect_expunge(struct account *account, const struct mailbox *m
 {
     struct runs runs = {.out = gone};
     struct view_walk walk = view_walk(mailbox->view, uids);
+    walk.deleted = !any;
     uint64_t at;
     int64_t now = clock_unix_s();
     enum err err = ERR_OK;
     while (!err && view_walk_next(&walk, &at)) {
         struct entry e = view_entry(mailbox->view, at);
-        if (!any && !(e.flags & IMAGE_DELETED))
-            continue;
         runs_add(&runs, at, e.uid);
         mailbox_count(&change->counts, e.flags, e.size, -1);
         err = alter_doom(account, e.message, now, why);

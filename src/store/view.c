@@ -177,9 +177,13 @@ static bool next_range(struct view_walk *walk)
 bool view_walk_next(struct view_walk *walk, uint64_t *index)
 {
     for (;;) {
-        while (walk->at >= walk->end)
+        if (walk->deleted && walk->at < walk->end)
+            walk->at = image_next_deleted(walk->view->image, walk->at, walk->end);
+        if (walk->at >= walk->end) {
             if (!next_range(walk))
                 return false;
+            continue;
+        }
         uint64_t at = walk->at++;
         if (view_alive(walk->view, at)) {
             *index = at;

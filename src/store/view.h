@@ -45,6 +45,7 @@ struct view_walk {
     const struct view *view;
     struct slice uids;
     uint64_t at, end;
+    bool deleted; /* only those with \Deleted */
 };
 struct view_walk view_walk(const struct view *view, struct slice uids);
 /* False at the end. */

@@ -135,6 +135,18 @@ static bool is_unseen(const struct image_entry *entry, uint64_t modseq)
     return !(image_bits(entry) & (IMAGE_SEEN | IMAGE_EXPUNGED));
 }
 
+static bool has_deleted(const struct image_block *block, uint64_t modseq)
+{
+    (void)modseq;
+    return atomic_load_explicit(&block->deleted, memory_order_acquire) > 0;
+}
+
+static bool is_deleted(const struct image_entry *entry, uint64_t modseq)
+{
+    (void)modseq;
+    return (image_bits(entry) & (IMAGE_DELETED | IMAGE_EXPUNGED)) == IMAGE_DELETED;
+}
+
 static bool has_changed(const struct image_block *block, uint64_t modseq)
 {
     return atomic_load_explicit(&block->modseq, memory_order_acquire) > modseq;
@@ -154,6 +166,11 @@ uint64_t image_next_expunged(const struct image *image, uint64_t from, uint64_t 
 uint64_t image_next_unseen(const struct image *image, uint64_t from, uint64_t end)
 {
     return next_in_blocks(image, from, end, has_unseen, is_unseen, 0);
+}
+
+uint64_t image_next_deleted(const struct image *image, uint64_t from, uint64_t end)
+{
+    return next_in_blocks(image, from, end, has_deleted, is_deleted, 0);
 }
 
 uint64_t image_next_changed(const struct image *image, uint64_t from, uint64_t end, uint64_t modseq)
@@ -185,6 +202,11 @@ static uint32_t unseen(uint64_t flags)
     return flags & (IMAGE_SEEN | IMAGE_EXPUNGED) ? 0 : 1;
 }
 
+static uint32_t deleted(uint64_t flags)
+{
+    return (flags & (IMAGE_DELETED | IMAGE_EXPUNGED)) == IMAGE_DELETED;
+}
+
 /* The summary after an entry went from some flags to others. */
 static void count_change(struct image *image, uint64_t index, uint64_t modseq, uint64_t old, uint64_t flags)
 {
@@ -193,6 +215,8 @@ static void count_change(struct image *image, uint64_t index, uint64_t modseq, u
         atomic_store_explicit(&block->modseq, modseq, memory_order_release);
     if (unseen(old) != unseen(flags))
         add_to(&block->unseen, unseen(flags) - unseen(old));
+    if (deleted(old) != deleted(flags))
+        add_to(&block->deleted, deleted(flags) - deleted(old));
     if (!(~old & flags & IMAGE_EXPUNGED))
         return;
     add_to(&block->expunged, 1);

@@ -10,8 +10,8 @@
  * wider than 32 bits in it, and outside this file its parts but the UID are read by functions.
  *
  * So that a SELECT, or the news of one change, costs no walk over all entries, each block of them has a
- * summary: how many lack \Seen, how many are expunged, the last change. It is written behind the entry and
- * before `expunged` and `modseq`: a reader that has loaded one of these finds what it counts.
+ * summary: how many lack \Seen, have \Deleted, are expunged, the last change. It is written behind the entry
+ * and before `expunged` and `modseq`: a reader that has loaded one of these finds what it counts.
  */
 #ifndef WIRE_IMAGE_H
 #define WIRE_IMAGE_H
@@ -57,8 +57,9 @@ _Static_assert(sizeof(struct image_entry) == 36, "a million messages fit in 36 M
 
 /* A run of 1 << block_shift entries. */
 struct image_block {
-    _Atomic uint64_t modseq; /* no entry here has a higher one */
-    _Atomic uint32_t unseen; /* entries without \Seen, expunged ones left out */
+    _Atomic uint64_t modseq;  /* no entry here has a higher one */
+    _Atomic uint32_t unseen;  /* entries without \Seen, expunged ones left out */
+    _Atomic uint32_t deleted; /* entries with \Deleted, expunged ones left out */
     _Atomic uint32_t expunged;
 };
 
@@ -128,11 +129,12 @@ static inline bool image_is_expunged(const struct image_entry *entry)
     return image_bits(entry) & IMAGE_EXPUNGED;
 }
 
-/* The first index from `from` to below `end` (at most the capacity) whose entry is expunged; has not \Seen
- * and is not expunged; may have changed since `modseq`, which may be any from there to the end of its block.
- * `end` when there is none. */
+/* The first index from `from` to below `end` (at most the capacity) whose entry is expunged; has not \Seen,
+ * or has \Deleted, and is not expunged; may have changed since `modseq`, which may be any from there to the
+ * end of its block. `end` when there is none. */
 uint64_t image_next_expunged(const struct image *image, uint64_t from, uint64_t end);
 uint64_t image_next_unseen(const struct image *image, uint64_t from, uint64_t end);
+uint64_t image_next_deleted(const struct image *image, uint64_t from, uint64_t end);
 uint64_t image_next_changed(const struct image *image, uint64_t from, uint64_t end, uint64_t modseq);
 
 /* ---- only for the writer ---- */

@@ -126,6 +126,8 @@ static void check_blocks(const struct image *image, uint64_t end, uint64_t modse
                          walk(image, i, end, IMAGE_EXPUNGED, IMAGE_EXPUNGED));
         assert_int_equal(image_next_unseen(image, i, end),
                          walk(image, i, end, IMAGE_SEEN | IMAGE_EXPUNGED, 0));
+        assert_int_equal(image_next_deleted(image, i, end),
+                         walk(image, i, end, IMAGE_DELETED | IMAGE_EXPUNGED, IMAGE_DELETED));
         check_changed(image, i, end, modseq);
     }
     uint64_t expunged = 0;
@@ -149,7 +151,7 @@ static void test_blocks(void **state)
         assert_int_equal(image_next_changed(image, 0, n, 1), n);
         for (int round = 0; round < 40; round++) {
             random = random * 1103515245 + 12345;
-            uint64_t at = (random >> 8) % n, flags = (random >> 4) & IMAGE_SEEN;
+            uint64_t at = (random >> 8) % n, flags = (random >> 4) & (IMAGE_SEEN | IMAGE_DELETED);
             bool gone = image_is_expunged(&image->entries[at]) || random >> 30 == 0;
             image_write(image, at, ++modseq, flags | (gone ? IMAGE_EXPUNGED : 0));
             if (round % 8 == 0)
