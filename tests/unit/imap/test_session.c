@@ -361,7 +361,8 @@ static void test_many_gaps(void **state)
     unsigned lines;
     start(&f);
     login(&f);
-    f.modseq = f.image->modseq = 9;
+    f.modseq = 9;
+    f.image->modseq = 9;
     ask(&f, "a ENABLE QRESYNC\r\n", "a OK");
     say(&f, "b SELECT INBOX (QRESYNC (7 2))\r\n");
     assert_true(skip_answer(&f, "b OK [READ-WRITE]", "* VANISHED (EARLIER) ", &lines) > 11u * GAPS);
