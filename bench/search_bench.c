@@ -339,10 +339,10 @@ int main(int argc, char **argv)
     (void)printf("with columns:\n");
     searches(account, m);
     account->fulltext_off = false;
-    uint64_t blocks, begun = cpu_ns();
-    if (fulltext_rebuild(account, &blocks, &why))
+    uint64_t indexed, begun = cpu_ns();
+    if (fulltext_rebuild(account, &indexed, &why))
         die("index", &why);
-    (void)printf("with the index: %llu blocks made in %.1f s\n", (unsigned long long)blocks,
+    (void)printf("with the index: %llu messages in %.1f s\n", (unsigned long long)indexed,
                  (double)(cpu_ns() - begun) / 1e9);
     searches(account, m);
     account_free(&account);

@@ -56,7 +56,7 @@ static struct account *account_new(const struct store_root *root, const char *fo
     a->subscriptions = map_new(ACCOUNT_MAILBOXES_MAX);
     a->delivered = map_new(SIZE_MAX);
     a->tag = object_tag(address);
-    a->fulltext_stale = true;
+    a->fulltext_stale = ACCOUNT_STALE;
     a->suspects = VEC_NEW(uint64_t, ACCOUNT_SUSPECTS_MAX * 4);
     a->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
     return a;

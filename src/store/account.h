@@ -63,6 +63,10 @@ struct account_limits {
     uint64_t bytes, messages;
 };
 
+#define ACCOUNT_STALE_WHOLE 1u
+#define ACCOUNT_STALE_YOUNG 2u
+#define ACCOUNT_STALE       (ACCOUNT_STALE_WHOLE | ACCOUNT_STALE_YOUNG)
+
 struct account {
     struct store_root root;
     char folder[PATHS_FOLDER_MAX];
@@ -97,7 +101,8 @@ struct account {
     uint32_t tag;                 /* wire/objectid.h */
     struct fulltext *fulltext;    /* see fulltext.h; NULL while its file is closed */
     uint64_t fulltext_blocks;     /* so many were looked after */
-    bool fulltext_stale;          /* some may have to be made anew; after loading too */
+    uint64_t fulltext_young;      /* the same of young ones */
+    unsigned fulltext_stale;      /* bits: some may have to be made anew; after loading too */
     bool fulltext_damaged;        /* it must be thrown away */
     bool fulltext_off;            /* there is to be none */
     uint64_t purges;              /* messages removed since the account was loaded */

@@ -145,6 +145,17 @@ enum err fulltext_drop(struct account *account, struct why *why)
 
 /* ---- rows ---- */
 
+uint64_t fulltext_first(uint64_t number)
+{
+    return number < FULLTEXT_YOUNG ? number << FULLTEXT_BLOCK_SHIFT
+                                   : (number - FULLTEXT_YOUNG) << FULLTEXT_YOUNG_SHIFT;
+}
+
+unsigned fulltext_rows_in_one(uint64_t number)
+{
+    return number < FULLTEXT_YOUNG ? 1 : FULLTEXT_YOUNG_ROWS;
+}
+
 static uint64_t row_id(uint64_t block, uint64_t stamp, unsigned row)
 {
     return (block << 1 | (stamp & 1)) << FULLTEXT_ROW_SHIFT | row;
@@ -179,7 +190,7 @@ enum err fulltext_put(struct fulltext *f, const struct fulltext_block *block, un
                       struct slice bytes, struct why *why)
 {
     uint64_t id = row_id(block->number, block->stamp, row);
-    AUTO_BUF struct buf whole = buf_new(TRIGRAM_ROW_MAX + FULLTEXT_CHECK);
+    AUTO_BUF struct buf whole = buf_new(FULLTEXT_ROW_MAX + FULLTEXT_CHECK);
     buf_add_le64(&whole, checksum(id, block->stamp, bytes));
     buf_add(&whole, bytes);
     return db_run(f->db, "INSERT OR REPLACE INTO bits (id, bytes) VALUES (?, ?)",
@@ -243,6 +254,30 @@ enum err fulltext_clear(struct fulltext *f, uint64_t block, uint64_t stamp, stru
     uint64_t first = row_id(block, stamp, 0);
     return db_run(f->db, "DELETE FROM bits WHERE id >= ? AND id <= ?",
                   DB_ARGS(DB_U64(first), DB_U64(first + FULLTEXT_HEAD)), why);
+}
+
+static uint64_t first_young_of(uint64_t number)
+{
+    return FULLTEXT_YOUNG + number * FULLTEXT_YOUNG_EACH;
+}
+
+/* They are asked no more: rows may go before the list says so. */
+enum err fulltext_grow_up(struct account *account, uint64_t number, struct why *why)
+{
+    struct fulltext *f = account->fulltext;
+    uint64_t first = first_young_of(number);
+    enum err err = ERR_OK;
+    bool any = false;
+    for (uint64_t i = first; !err && i < first + FULLTEXT_YOUNG_EACH; i++) {
+        struct fulltext_block *young = idmap_remove(f->blocks, i);
+        any = any || young;
+        err = young ? fulltext_clear(f, i, young->stamp, why) : ERR_OK;
+        free(young);
+    }
+    if (err || !any)
+        return err;
+    return db_run(account->db, "DELETE FROM fulltext WHERE block >= ? AND block < ?",
+                  DB_ARGS(DB_U64(first), DB_U64(first + FULLTEXT_YOUNG_EACH)), why);
 }
 
 /* ---- the filter ---- */
@@ -325,14 +360,15 @@ static bool is_empty(const struct trigram_set *set)
 static bool ask_block(struct fulltext *f, const struct fulltext_block *block, const struct question *q,
                       struct trigram_set *maybe)
 {
+    const uint32_t together = fulltext_rows_in_one(block->number) * TRIGRAM_ROW_BUCKETS;
     *maybe = block->known;
     for (size_t i = 0; i < q->query.count && !is_empty(maybe); i++) {
         struct db_rows rows;
         struct slice row;
         uint32_t bucket = q->query.buckets[i];
-        if (!fulltext_row(f, block, trigram_row_of(q->plane, bucket), &rows, &row))
+        if (!fulltext_row(f, block, bucket / together, &rows, &row))
             return false;
-        bool whole = trigram_narrow(row, bucket, maybe);
+        bool whole = trigram_narrow(row, bucket % together, maybe);
         f->damaged = db_end(&rows, NULL) || !whole;
         if (f->damaged)
             return false;
@@ -341,6 +377,28 @@ static bool ask_block(struct fulltext *f, const struct fulltext_block *block, co
         maybe->bits[i] |=
             (uint8_t)(~block->known.bits[i] | (q->plane == TRIGRAM_BODY ? block->open.bits[i] : 0));
     return true;
+}
+
+static void fill_set(struct trigram_set *set)
+{
+    memset(set, 0xff, sizeof *set);
+}
+
+/* The young ones each say something of their own messages. */
+static bool ask_young(struct fulltext *f, uint64_t number, const struct question *q,
+                      struct trigram_set *maybe)
+{
+    uint64_t first = first_young_of(number);
+    fill_set(maybe);
+    for (uint64_t i = first; i < first + FULLTEXT_YOUNG_EACH; i++) {
+        struct trigram_set these;
+        const struct fulltext_block *young = usable_block(f, i);
+        if (young && !ask_block(f, young, q, &these))
+            return false;
+        for (size_t k = 0; young && k < TRIGRAM_BYTES; k++)
+            maybe->bits[k] &= these.bits[k];
+    }
+    return !f->damaged;
 }
 
 static const struct trigram_set *answer(struct fulltext_filter *filter, struct account *account,
@@ -355,8 +413,8 @@ static const struct trigram_set *answer(struct fulltext_filter *filter, struct a
     if (!set || fulltext_open(account, false, &f, &why))
         return NULL;
     const struct fulltext_block *block = usable_block(f, number);
-    if (!block || !ask_block(f, block, q, set))
-        memset(set, 0xff, sizeof *set);
+    if (!(block ? ask_block(f, block, q, set) : ask_young(f, number, q, set)))
+        fill_set(set);
     return idmap_put(q->answers, number, set) ? set : NULL;
 }
 

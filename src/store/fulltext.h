@@ -2,7 +2,8 @@
  *
  * It is only a filter in front of the exact answer (subject.c), and only a cache: made in the background from
  * index.db, written without a sync, thrown away whenever something about it is odd. Messages are taken in
- * blocks of 1,024 consecutive ids; what stands in no block is searched as if there were no index. index.db
+ * blocks of 1,024 consecutive ids, and before in young ones of 128, which a block takes the place of; what
+ * stands in no block is searched as if there were no index. index.db
  * lists the blocks that hold, each with a random stamp that is the key of the checksums of all its rows: a
  * row that is damaged, of an earlier making, or of another life of the account (a copy that was put back) is
  * never believed. On the account's strand.
@@ -35,11 +36,12 @@ bool fulltext_rules_out(struct fulltext_filter *filter, struct account *account,
 
 /* ---- making (fulltext_build.c) ---- */
 
-/* Could there be something to do? Costs nothing; true once after an account was loaded. */
-bool fulltext_due(const struct account *account);
+/* Could there be something to do? Costs nothing; true once after an account was loaded. Without `young` only
+ * for whole blocks. */
+bool fulltext_due(const struct account *account, bool young);
 /* The next block to make; `*found` false: there is none. What is no good any more is thrown away on the way.
  */
-enum err fulltext_next(struct account *account, int64_t now, uint64_t *block, bool *found,
+enum err fulltext_next(struct account *account, int64_t now, bool young, uint64_t *block, bool *found,
                        struct why *why) MUST_CHECK;
 struct fulltext_build;
 struct fulltext_build *fulltext_build_new(const struct account *account, uint64_t block)
@@ -48,7 +50,11 @@ void fulltext_build_free(struct fulltext_build **build);
 /* Goes on for about `budget_ns`. */
 enum err fulltext_build_step(struct fulltext_build *build, struct account *account, uint64_t budget_ns,
                              bool *done, struct why *why) MUST_CHECK;
-/* All blocks at once, anew (the offline command); how many. */
-enum err fulltext_rebuild(struct account *account, uint64_t *blocks, struct why *why) MUST_CHECK;
+/* Messages, ascending, leave the disk: what the index still knows of them goes when their blocks are made
+ * anew. In the transaction that removes their rows. */
+enum err fulltext_note_gone(struct account *account, const uint64_t *messages, size_t count,
+                            struct why *why) MUST_CHECK;
+/* All blocks at once, anew (the offline command); how many messages they are for. */
+enum err fulltext_rebuild(struct account *account, uint64_t *messages, struct why *why) MUST_CHECK;
 
 #endif

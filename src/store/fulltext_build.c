@@ -17,6 +17,7 @@
 #define BUILD_ARENA_MAX (16u << 20)
 #define BUILD_FIELD_MAX (256u * 1024) /* as subject.c decodes it */
 #define BUILD_FEW       32            /* a block of fewer messages is not worth its rows */
+#define BUILD_OPEN      64            /* ids given out that may still be on their way into the index */
 #define BUILD_ROWS      32            /* rows written between two looks at the clock */
 /* A block is made anew when so many of its messages have gone, or when the first of them has gone so long
  * ago. */
@@ -52,7 +53,7 @@ struct fulltext_build *fulltext_build_new(const struct account *account, uint64_
     b->scratch = arena_new(BUILD_ARENA_MAX);
     b->charsets = charset_set_new();
     b->reader = text_reader_new();
-    b->next = number << FULLTEXT_BLOCK_SHIFT;
+    b->next = fulltext_first(number);
     b->purges = account->purges;
     return b;
 }
@@ -143,7 +144,7 @@ static void add_message(struct fulltext_build *b, const struct db_rows *rows)
 
 static enum err collect(struct fulltext_build *b, struct account *account, uint64_t end_ns, struct why *why)
 {
-    uint64_t last = (b->block->number + 1) << FULLTEXT_BLOCK_SHIFT;
+    uint64_t last = fulltext_first(b->block->number + 1);
     struct db_rows rows;
     enum err err = db_query(account->db,
                             "SELECT message.id, message.header, message.facts, text.text FROM message"
@@ -169,13 +170,16 @@ static enum err collect(struct fulltext_build *b, struct account *account, uint6
 
 static enum err put_rows(struct fulltext_build *b, struct fulltext *f, uint64_t end_ns, struct why *why)
 {
-    AUTO_BUF struct buf row = buf_new(TRIGRAM_ROW_MAX);
+    AUTO_BUF struct buf row = buf_new(FULLTEXT_ROW_MAX);
+    const unsigned together = fulltext_rows_in_one(b->block->number);
     enum err err = ERR_OK;
     bool more = true;
     while (!err && more && b->row < TRIGRAM_ROWS) {
+        unsigned number = b->row / together;
         buf_clear(&row);
-        trigram_pack(b->bits, b->row, &row);
-        err = fulltext_put(f, b->block, b->row++, buf_slice(&row), why);
+        for (unsigned i = 0; i < together && b->row < TRIGRAM_ROWS; i++)
+            trigram_pack(b->bits, b->row++, &row);
+        err = fulltext_put(f, b->block, number, buf_slice(&row), why);
         more = b->row % BUILD_ROWS || clock_mono_ns() < end_ns;
     }
     return err;
@@ -212,6 +216,8 @@ static enum err finish(struct fulltext_build *b, struct account *account, struct
     enum err err = fulltext_list(account, block, why);
     if (!err && b->had_one)
         err = fulltext_clear(f, number, b->old_stamp, why);
+    if (!err && number < FULLTEXT_YOUNG)
+        err = fulltext_grow_up(account, number, why);
     return err ? err : db_checkpoint(f->db, why);
 }
 
@@ -220,7 +226,7 @@ enum err fulltext_build_step(struct fulltext_build *b, struct account *account, 
 {
     uint64_t end_ns = clock_mono_ns() + budget_ns;
     *done = false;
-    if (b->next < (b->block->number + 1) << FULLTEXT_BLOCK_SHIFT)
+    if (b->next < fulltext_first(b->block->number + 1))
         return collect(b, account, end_ns, why);
     struct fulltext *f;
     enum err err = fulltext_open(account, true, &f, why);
@@ -241,14 +247,24 @@ static uint64_t whole_blocks(const struct account *account)
     return next > ACCOUNT_WINDOW ? (next - ACCOUNT_WINDOW) >> FULLTEXT_BLOCK_SHIFT : 0;
 }
 
+/* The same for young ones. Who comes later is not in them, and looked through. */
+static uint64_t young_blocks(const struct account *account)
+{
+    uint64_t next = atomic_load(&account->next_message);
+    uint64_t young = next > BUILD_OPEN ? (next - BUILD_OPEN) >> FULLTEXT_YOUNG_SHIFT : 0;
+    return young < FULLTEXT_YOUNG ? young : 0;
+}
+
 static bool is_damaged(const struct account *account)
 {
     return account->fulltext_damaged || (account->fulltext && account->fulltext->damaged);
 }
 
-bool fulltext_due(const struct account *account)
+bool fulltext_due(const struct account *account, bool young)
 {
-    return account->fulltext_stale || is_damaged(account) || whole_blocks(account) > account->fulltext_blocks;
+    return account->fulltext_stale & (young ? ACCOUNT_STALE : ACCOUNT_STALE_WHOLE) || is_damaged(account) ||
+           whole_blocks(account) > account->fulltext_blocks ||
+           (young && young_blocks(account) > account->fulltext_young);
 }
 
 static bool is_due(const struct fulltext_block *block, int64_t now)
@@ -256,51 +272,110 @@ static bool is_due(const struct fulltext_block *block, int64_t now)
     return block->gone >= BUILD_GONE_MANY || (block->gone && now - block->since >= BUILD_GONE_S);
 }
 
-enum err fulltext_next(struct account *account, int64_t now, uint64_t *number, bool *found, struct why *why)
+/* The first of [from, end) that is to be made; `end`: none. Counts those that will have to be. */
+static uint64_t find_due(const struct fulltext *f, uint64_t from, uint64_t end, int64_t now,
+                         uint64_t *waiting)
+{
+    for (uint64_t i = from; i < end; i++) {
+        const struct fulltext_block *block = idmap_get(f->blocks, i);
+        *waiting += block && block->gone;
+        if (!block || is_due(block, now))
+            return i;
+    }
+    return end;
+}
+
+static void set_stale(struct account *account, unsigned bit, bool stale)
+{
+    account->fulltext_stale = (account->fulltext_stale & ~bit) | (stale ? bit : 0);
+}
+
+/* Nothing is left to make; `waiting`: for another time. */
+static void whole_are_made(struct account *account, bool waiting)
+{
+    account->fulltext_blocks = whole_blocks(account);
+    set_stale(account, ACCOUNT_STALE_WHOLE, waiting);
+}
+
+static void young_are_made(struct account *account, bool waiting)
+{
+    account->fulltext_young = young_blocks(account);
+    set_stale(account, ACCOUNT_STALE_YOUNG, waiting);
+}
+
+/* False: there is none. */
+static bool take_due(const struct fulltext *f, struct account *account, int64_t now, bool young,
+                     uint64_t *number)
+{
+    uint64_t whole = whole_blocks(account), end = FULLTEXT_YOUNG + young_blocks(account), waiting = 0;
+    *number = find_due(f, 0, whole, now, &waiting);
+    if (*number < whole)
+        return true;
+    whole_are_made(account, waiting > 0);
+    if (!young)
+        return false;
+    waiting = 0;
+    *number = find_due(f, FULLTEXT_YOUNG + whole * FULLTEXT_YOUNG_EACH, end, now, &waiting);
+    if (*number < end)
+        return true;
+    young_are_made(account, waiting > 0);
+    return false;
+}
+
+enum err fulltext_next(struct account *account, int64_t now, bool young, uint64_t *number, bool *found,
+                       struct why *why)
 {
     struct fulltext *f;
     *found = false;
     if (account->fulltext_off || is_damaged(account)) {
         enum err err = fulltext_drop(account, why);
         if (err || account->fulltext_off) {
-            account->fulltext_blocks = whole_blocks(account);
-            account->fulltext_stale = false;
+            whole_are_made(account, false);
+            young_are_made(account, false);
             return err;
         }
     }
-    uint64_t blocks = whole_blocks(account), waiting = 0;
-    enum err err = blocks ? fulltext_open(account, false, &f, why) : ERR_OK;
-    if (!err && blocks && f->damaged)
-        return fulltext_next(account, now, number, found, why); /* once: nothing is listed then */
-    for (uint64_t i = 0; !err && i < blocks; i++) {
-        const struct fulltext_block *block = idmap_get(f->blocks, i);
-        waiting += block && block->gone;
-        if (block && !is_due(block, now))
-            continue;
-        *number = i;
-        *found = true;
-        return ERR_OK;
+    enum err err = fulltext_open(account, false, &f, why);
+    if (err)
+        return err;
+    if (f->damaged)
+        return fulltext_next(account, now, young, number, found, why); /* once: nothing is listed then */
+    *found = take_due(f, account, now, young, number);
+    return ERR_OK;
+}
+
+enum err fulltext_note_gone(struct account *account, const uint64_t *messages, size_t count, struct why *why)
+{
+    enum err err = ERR_OK;
+    uint64_t now = (uint64_t)clock_unix_s();
+    for (size_t i = 0; !err && i < count;) {
+        uint64_t young = messages[i] >> FULLTEXT_YOUNG_SHIFT, first = i;
+        while (i < count && messages[i] >> FULLTEXT_YOUNG_SHIFT == young)
+            i++;
+        err = db_run(account->db,
+                     "UPDATE fulltext SET gone = gone + ?, since = iif(gone, since, ?) WHERE block IN (?, ?)",
+                     DB_ARGS(DB_U64(i - first), DB_U64(now), DB_U64(young / FULLTEXT_YOUNG_EACH),
+                             DB_U64(FULLTEXT_YOUNG + young)),
+                     why);
     }
-    account->fulltext_blocks = blocks;
-    account->fulltext_stale = waiting > 0;
     return err;
 }
 
-enum err fulltext_rebuild(struct account *account, uint64_t *blocks, struct why *why)
+enum err fulltext_rebuild(struct account *account, uint64_t *messages, struct why *why)
 {
     bool found = true;
-    *blocks = 0;
+    *messages = 0;
     enum err err = fulltext_drop(account, why);
     while (!err && found) {
         uint64_t number;
-        err = fulltext_next(account, clock_unix_s(), &number, &found, why);
+        err = fulltext_next(account, clock_unix_s(), true, &number, &found, why);
         if (err || !found)
             break;
         struct fulltext_build *build = fulltext_build_new(account, number);
         for (bool done = false; !err && !done;)
             err = fulltext_build_step(build, account, UINT32_MAX, &done, why);
         fulltext_build_free(&build);
-        *blocks += !err;
+        *messages += err ? 0 : fulltext_first(number + 1) - fulltext_first(number);
     }
     return err;
 }

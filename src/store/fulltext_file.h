@@ -6,6 +6,13 @@
 
 #define FULLTEXT_BLOCK_SHIFT 10 /* TRIGRAM_MESSAGES */
 #define FULLTEXT_BLOCKS_MAX  (1u << 22)
+/* Until a block is whole its messages stand in young ones, whose numbers begin here; their rows hold more
+ * buckets, because there is less in each. */
+#define FULLTEXT_YOUNG       (1u << 21)
+#define FULLTEXT_YOUNG_SHIFT 7
+#define FULLTEXT_YOUNG_EACH  (1u << (FULLTEXT_BLOCK_SHIFT - FULLTEXT_YOUNG_SHIFT)) /* of a block */
+#define FULLTEXT_YOUNG_ROWS  16u /* rows of trigram.h in one */
+#define FULLTEXT_ROW_MAX     (FULLTEXT_YOUNG_ROWS * TRIGRAM_ROW_MAX)
 
 /* A block as index.db lists it. */
 struct fulltext_block {
@@ -25,6 +32,10 @@ struct fulltext {
     bool damaged;         /* nothing of it is believed; thrown away by fulltext_next() */
 };
 
+/* The first message of a block, and rows of trigram.h in one of its rows. */
+uint64_t fulltext_first(uint64_t number);
+unsigned fulltext_rows_in_one(uint64_t number);
+
 /* The account's, opened where it is not. With `make` there is a file afterwards, or an error. */
 enum err fulltext_open(struct account *account, bool make, struct fulltext **fulltext,
                        struct why *why) MUST_CHECK;
@@ -40,6 +51,8 @@ enum err fulltext_put_head(struct fulltext *fulltext, const struct fulltext_bloc
 /* Removes all rows of the block's making with this stamp. */
 enum err fulltext_clear(struct fulltext *fulltext, uint64_t block, uint64_t stamp,
                         struct why *why) MUST_CHECK;
+/* Takes the young ones of a block that was made, and their rows, away. */
+enum err fulltext_grow_up(struct account *account, uint64_t number, struct why *why) MUST_CHECK;
 /* Lists it in index.db and here; takes it. */
 enum err fulltext_list(struct account *account, struct fulltext_block *block, struct why *why) MUST_CHECK;
 #endif

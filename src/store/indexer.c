@@ -14,6 +14,7 @@
 #define INDEXER_PAUSE_MS 6       /* a third of one processor at most */
 #define INDEXER_BUSY_MS  60      /* the pause while the store has other things to do */
 #define INDEXER_QUIET_MS 1000    /* an account nobody has used for so long */
+#define INDEXER_YOUNG_MS 3000    /* the same for young blocks, which are made for the time being */
 #define INDEXER_LONG_MS  60000   /* or any, when nothing was made for so long */
 #define INDEXER_ERROR_MS 60000   /* after an error */
 
@@ -21,7 +22,7 @@
 struct indexer_step {
     struct slot *slot;
     struct fulltext_build *build; /* taken and given back */
-    bool off, done;               /* done: nothing is left to make */
+    bool off, young, done;        /* done: nothing is left to make */
     enum err err;
     struct why why;
 };
@@ -31,7 +32,7 @@ static enum err go_on(struct indexer_step *step, struct account *account)
     bool found = true, made = false;
     if (!step->build) {
         uint64_t block;
-        enum err err = fulltext_next(account, clock_unix_s(), &block, &found, &step->why);
+        enum err err = fulltext_next(account, clock_unix_s(), step->young, &block, &found, &step->why);
         step->done = err || !found;
         if (step->done)
             return err;
@@ -84,6 +85,11 @@ static void step_done(void *arg)
     free(step);
 }
 
+static bool is_young_time(const struct slot *slot)
+{
+    return loop_now_ms(slot->store->loop) - slot->used_ms >= INDEXER_YOUNG_MS;
+}
+
 static void run_step(struct store *store)
 {
     struct indexer *indexer = &store->indexer;
@@ -91,6 +97,7 @@ static void run_step(struct store *store)
     step->slot = indexer->slot;
     step->build = indexer->build;
     step->off = !indexer->wanted;
+    step->young = is_young_time(indexer->slot);
     indexer->build = NULL;
     indexer->stepping = true;
     step->slot->jobs++;
@@ -119,7 +126,8 @@ static bool may_begin(const struct slot *slot, uint64_t now)
     const struct indexer *indexer = &store->indexer;
     bool quiet = now - slot->used_ms >= INDEXER_QUIET_MS || now - indexer->ended_ms >= INDEXER_LONG_MS;
     return !indexer->slot && quiet && now >= indexer->not_before_ms && !store->draining &&
-           !store->space_low && slot->awake && slot->account && fulltext_due(slot->account);
+           !store->space_low && slot->awake && slot->account &&
+           fulltext_due(slot->account, is_young_time(slot));
 }
 
 bool indexer_look_at(struct slot *slot, uint64_t now)

@@ -1,7 +1,6 @@
 /* purge.c: what was expunged leaves the disk: first the files, then, in one transaction, the rows. A crash in
  * between leaves rows marked as doomed, whose files are removed (again) by the next purge. Called by the
  * upkeep. */
-#include "base/clock.h"
 #include "store/account.h"
 #include "store/blob.h"
 #include "store/fulltext.h"
@@ -25,22 +24,6 @@ static enum err list_doomed(struct account *account, int64_t until, uint64_t mos
     return db_end(&rows, why);
 }
 
-/* What the full-text index still knows of them goes when their blocks are made anew. */
-static enum err count_gone(struct account *account, const struct vec *ids, struct why *why)
-{
-    enum err err = ERR_OK;
-    uint64_t now = (uint64_t)clock_unix_s();
-    for (size_t i = 0; !err && i < ids->len;) {
-        uint64_t block = *VEC_AT(ids, uint64_t, i) / TRIGRAM_MESSAGES, first = i;
-        while (i < ids->len && *VEC_AT(ids, uint64_t, i) / TRIGRAM_MESSAGES == block)
-            i++;
-        err = db_run(account->db,
-                     "UPDATE fulltext SET gone = gone + ?, since = iif(gone, since, ?) WHERE block = ?",
-                     DB_ARGS(DB_U64(i - first), DB_U64(now), DB_U64(block)), why);
-    }
-    return err;
-}
-
 static enum err delete_rows(struct account *account, const struct vec *ids, struct why *why)
 {
     enum err err = db_begin(account->db, why);
@@ -55,7 +38,7 @@ static enum err delete_rows(struct account *account, const struct vec *ids, stru
             err = sortkeys_purge(account, id, why);
     }
     if (!err)
-        err = count_gone(account, ids, why);
+        err = fulltext_note_gone(account, ids->items, ids->len, why);
     if (!err) /* ids are never given out twice, also when the highest row goes */
         err = db_run(account->db, "UPDATE account SET next_message = ?",
                      DB_ARGS(DB_U64(atomic_load(&account->next_message))), why);
@@ -75,7 +58,7 @@ enum err account_purge(struct account *account, int64_t until, uint64_t most, st
         err = blob_remove(&account->root, account->folder, *VEC_AT(&ids, uint64_t, i), why);
     if (!err && ids.len) {
         account->purges += ids.len;
-        account->fulltext_stale = true;
+        account->fulltext_stale = ACCOUNT_STALE;
         fulltext_close(account); /* its list is read anew */
         err = delete_rows(account, &ids, why);
     }

@@ -9,14 +9,11 @@ enum err store_reindex(const char *store, struct slice address, uint64_t *messag
 {
     struct store_root root = {.dir = -1, .path = store};
     struct account *account = NULL;
-    uint64_t blocks;
     enum err err = io_open_dir(AT_FDCWD, store, &root.dir, why);
     if (!err)
         err = account_open(&root, address, false, &account, why);
     if (!err)
-        err = fulltext_rebuild(account, &blocks, why);
-    if (!err)
-        *messages = blocks * TRIGRAM_MESSAGES;
+        err = fulltext_rebuild(account, messages, why);
     account_free(&account);
     io_close(&root.dir);
     return err;

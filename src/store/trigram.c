@@ -1,7 +1,7 @@
 /* trigram.c: bits by hashed trigram, packed and unpacked. Input: texts of strangers' messages, already
  * bounded; rows of our own file, which may be damaged. Called by fulltext.c and fulltext_build.c.
  *
- *   row     = BUCKETS_ROW buckets
+ *   row     = TRIGRAM_ROW_BUCKETS buckets
  *   bucket  = varint count, then: count < DENSE: gaps between the messages as varints; else TRIGRAM_BYTES of
  * bits
  */
@@ -14,11 +14,10 @@
 #include "base/mem.h"
 #include "grammar/casefold.h"
 
-#define BUCKETS_ROW 32u
-#define DENSE       112u /* messages from which on a bucket is written as bits */
-#define LARGE_BITS  16   /* buckets of header and body, as a power of two */
-#define SMALL_BITS  13   /* of the others */
-#define ROWS(bits)  ((1u << (bits)) / BUCKETS_ROW)
+#define DENSE      112u /* messages from which on a bucket is written as bits */
+#define LARGE_BITS 16   /* buckets of header and body, as a power of two */
+#define SMALL_BITS 13   /* of the others */
+#define ROWS(bits) ((1u << (bits)) / TRIGRAM_ROW_BUCKETS)
 
 static const struct {
     unsigned bits, first_row;
@@ -46,11 +45,6 @@ static uint32_t bucket_of(enum trigram_plane plane, uint32_t gram)
     return gram * 0x9e3779b1u >> (32 - planes[plane].bits);
 }
 
-unsigned trigram_row_of(enum trigram_plane plane, uint32_t bucket)
-{
-    return planes[plane].first_row + bucket / BUCKETS_ROW;
-}
-
 /* ---- looking up ---- */
 
 static uint32_t gram_at(const uint8_t *at)
@@ -64,9 +58,10 @@ struct trigram_query trigram_query(enum trigram_plane plane, struct slice folded
     if (folded.len < 3)
         return query;
     size_t all = folded.len - 2, take = all < TRIGRAM_GRAMS ? all : TRIGRAM_GRAMS;
+    uint32_t first = planes[plane].first_row * TRIGRAM_ROW_BUCKETS;
     for (size_t i = 0; i < take; i++) /* evenly over the needle, both ends included */
         query.buckets[i] =
-            bucket_of(plane, gram_at(folded.ptr + (take > 1 ? i * (all - 1) / (take - 1) : 0)));
+            first + bucket_of(plane, gram_at(folded.ptr + (take > 1 ? i * (all - 1) / (take - 1) : 0)));
     query.count = take;
     return query;
 }
@@ -94,13 +89,13 @@ static bool take_bucket(struct slice *row, struct trigram_set *bits)
     return true;
 }
 
-bool trigram_narrow(struct slice row, uint32_t bucket, struct trigram_set *set)
+bool trigram_narrow(struct slice rows, uint32_t skip, struct trigram_set *set)
 {
     struct trigram_set found = {{0}};
-    for (unsigned i = 0; i < bucket % BUCKETS_ROW; i++)
-        if (!take_bucket(&row, NULL))
+    for (uint32_t i = 0; i < skip; i++)
+        if (!take_bucket(&rows, NULL))
             return false;
-    if (!take_bucket(&row, &found))
+    if (!take_bucket(&rows, &found))
         return false;
     for (size_t i = 0; i < TRIGRAM_BYTES; i++)
         set->bits[i] &= found.bits[i];
@@ -118,7 +113,7 @@ struct trigram_block {
 struct trigram_block *trigram_block_new(void)
 {
     struct trigram_block *b = mem_zero(1, sizeof *b);
-    b->sets = mem_zero((size_t)TRIGRAM_ROWS * BUCKETS_ROW, sizeof *b->sets);
+    b->sets = mem_zero((size_t)TRIGRAM_ROWS * TRIGRAM_ROW_BUCKETS, sizeof *b->sets);
     return b;
 }
 
@@ -145,7 +140,7 @@ static void add_gram(struct trigram_block *b, enum trigram_plane plane, uint32_t
     if (*seen & bit)
         return;
     *seen |= bit;
-    trigram_put(&b->sets[planes[plane].first_row * BUCKETS_ROW + bucket], b->message);
+    trigram_put(&b->sets[planes[plane].first_row * TRIGRAM_ROW_BUCKETS + bucket], b->message);
 }
 
 void trigram_add(struct trigram_block *b, enum trigram_plane plane, struct slice text)
@@ -196,6 +191,6 @@ static void pack_bucket(const struct trigram_set *set, struct buf *out)
 
 void trigram_pack(const struct trigram_block *b, unsigned row, struct buf *out)
 {
-    for (unsigned i = 0; i < BUCKETS_ROW; i++)
-        pack_bucket(&b->sets[row * BUCKETS_ROW + i], out);
+    for (unsigned i = 0; i < TRIGRAM_ROW_BUCKETS; i++)
+        pack_bucket(&b->sets[row * TRIGRAM_ROW_BUCKETS + i], out);
 }

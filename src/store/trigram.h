@@ -35,17 +35,20 @@ void trigram_put(struct trigram_set *set, unsigned message);
 
 /* ---- looking up ---- */
 
-/* Buckets of a needle in a plane. None for a needle that is too short: it rules out nothing. */
+/* Buckets of a needle in a plane, counted over all planes. None for a needle that is too short: it rules out
+ * nothing. */
 struct trigram_query {
     uint32_t buckets[TRIGRAM_GRAMS];
     size_t count;
 };
 struct trigram_query trigram_query(enum trigram_plane plane, struct slice folded_needle);
-/* The row a bucket stands in; rows of a block are numbered from 0 to TRIGRAM_ROWS - 1. */
+/* Rows of a block are numbered from 0 to TRIGRAM_ROWS - 1 and hold so many buckets each, one behind the
+ * other. */
+#define TRIGRAM_ROW_BUCKETS 32u
 extern const unsigned TRIGRAM_ROWS;
-unsigned trigram_row_of(enum trigram_plane plane, uint32_t bucket);
-/* Takes out of `set` what does not have the bucket, whose row is given. False: the row is damaged. */
-bool trigram_narrow(struct slice row, uint32_t bucket, struct trigram_set *set) MUST_CHECK;
+/* Takes out of `set` what does not have the bucket that stands behind `skip` others in this row, or in these
+ * rows one behind the other. False: damaged. */
+bool trigram_narrow(struct slice rows, uint32_t skip, struct trigram_set *set) MUST_CHECK;
 
 /* ---- making ---- */
 

@@ -52,7 +52,7 @@ def test_command_makes_it_anew(server, imap, user):
     server.stop()
     index = server.home / "data" / "store" / "accounts" / user.address / "search.db"
     index.write_bytes(b"no database" * 1000)
-    assert "1024 messages" in server.command("store", "index", user.address).stdout
+    assert "1152 messages" in server.command("store", "index", user.address).stdout
     assert index.stat().st_size > 100_000
     server.start()
     client = imap(user)

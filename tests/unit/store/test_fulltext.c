@@ -281,12 +281,12 @@ static void compare(struct rig *rig, unsigned programs)
 
 static uint64_t index_all(struct rig *rig)
 {
-    uint64_t blocks;
-    enum err err = fulltext_rebuild(rig->account, &blocks, &rig->why);
+    uint64_t messages;
+    enum err err = fulltext_rebuild(rig->account, &messages, &rig->why);
     if (err)
         print_error("%s\n", rig->why.text);
     assert_int_equal(err, ERR_OK);
-    return blocks;
+    return messages;
 }
 
 static bool rules_out(struct rig *rig, uint64_t message, enum trigram_plane plane, const char *text)
@@ -308,13 +308,13 @@ static unsigned ruled_out(struct rig *rig, const char *text)
 }
 
 /* Makes what is due, by short steps; how many blocks. */
-static unsigned make_due(struct rig *rig, int64_t now)
+static unsigned make_young(struct rig *rig, int64_t now, bool young)
 {
     unsigned made = 0;
     for (;; made++) {
         uint64_t block;
         bool found;
-        assert_int_equal(fulltext_next(rig->account, now, &block, &found, &rig->why), ERR_OK);
+        assert_int_equal(fulltext_next(rig->account, now, young, &block, &found, &rig->why), ERR_OK);
         if (!found)
             return made;
         struct fulltext_build *build = fulltext_build_new(rig->account, block);
@@ -325,6 +325,11 @@ static unsigned make_due(struct rig *rig, int64_t now)
         }
         fulltext_build_free(&build);
     }
+}
+
+static unsigned make_due(struct rig *rig, int64_t now)
+{
+    return make_young(rig, now, false);
 }
 
 static void file_path(const struct rig *rig, char path[200])
@@ -371,9 +376,9 @@ static void test_same_answers(void **state)
     char path[200];
     rig_start(&rig);
     fill(&rig, MESSAGES);
-    assert_true(fulltext_due(rig.account));
+    assert_true(fulltext_due(rig.account, false));
     assert_int_equal(make_due(&rig, 0), 1);
-    assert_false(fulltext_due(rig.account));
+    assert_false(fulltext_due(rig.account, false));
     assert_true(ruled_out(&rig, "nowhere at all") > 900);
     assert_int_equal(ruled_out(&rig, "no"), 0); /* too short */
     assert_false(rules_out(&rig, MESSAGES - 1, TRIGRAM_BODY, "nowhere at all"));
@@ -392,7 +397,7 @@ static void test_same_answers(void **state)
     for (size_t i = 0; i < ARRAY_LEN(forgeries); i++) {
         forge(&rig, forgeries[i]);
         compare(&rig, 10);
-        assert_true(fulltext_due(rig.account)); /* it was seen */
+        assert_true(fulltext_due(rig.account, false)); /* it was seen */
         assert_int_equal(make_due(&rig, 0), 1);
         assert_true(ruled_out(&rig, "nowhere at all") > 900);
     }
@@ -430,7 +435,7 @@ static void test_other_life(void **state)
     assert_int_equal(system(command), 0);
     rig_open(&rig);
     fill(&rig, MESSAGES);
-    assert_int_equal(index_all(&rig), 1);
+    assert_int_equal(index_all(&rig), 1024 + 256);
     account_free(&rig.account);
     (void)snprintf(command, sizeof command, "cp '%s/search.db' '%s.old/' && rm -r '%s' && mv '%s.old' '%s'",
                    path, path, path, path, path);
@@ -442,6 +447,59 @@ static void test_other_life(void **state)
     assert_int_equal(make_due(&rig, 0), 1);
     assert_true(ruled_out(&rig, "nowhere at all") > 900);
     compare(&rig, 20);
+    rig_stop(&rig);
+}
+
+static uint64_t listed(struct rig *rig)
+{
+    uint64_t blocks = 0;
+    assert_int_equal(
+        db_number(rig->account->db, "SELECT count(*) FROM fulltext", DB_NO_ARGS, 0, &blocks, &rig->why),
+        ERR_OK);
+    return blocks;
+}
+
+static unsigned ruled_out_of(struct rig *rig, uint64_t from, uint64_t to)
+{
+    unsigned count = 0;
+    for (uint64_t id = from; id < to; id++)
+        count += rules_out(rig, id, TRIGRAM_BODY, "nowhere at all");
+    return count;
+}
+
+/* The newest messages stand in young blocks, until a whole one takes their place. */
+static void test_young(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig);
+    fill(&rig, 460);
+    assert_true(fulltext_due(rig.account, true));
+    assert_int_equal(make_young(&rig, 0, false), 0);
+    assert_int_equal(make_young(&rig, 0, true), 3);
+    assert_false(fulltext_due(rig.account, true));
+    assert_int_equal(listed(&rig), 3);
+    assert_true(ruled_out_of(&rig, 1, 384) > 300);
+    assert_int_equal(ruled_out_of(&rig, 384, 470), 0);
+    compare(&rig, 60);
+    rig_reopen(&rig);
+    assert_true(ruled_out_of(&rig, 1, 384) > 300);
+    compare(&rig, 20);
+    forge(&rig, "DELETE FROM bits WHERE (id & 8191) < 300");
+    compare(&rig, 20);
+    assert_int_equal(make_young(&rig, 0, true), 3); /* all anew */
+    fill(&rig, 700);
+    assert_int_equal(make_young(&rig, 0, true), 5);
+    compare(&rig, 20);
+    fill(&rig, 200);
+    assert_true(fulltext_due(rig.account, false));
+    assert_int_equal(make_young(&rig, 0, false), 1);
+    assert_int_equal(listed(&rig), 1);
+    assert_true(ruled_out_of(&rig, 1, 1024) > 900);
+    compare(&rig, 20);
+    assert_int_equal(make_young(&rig, 0, true), 2);
+    assert_true(ruled_out_of(&rig, 1024, 1280) > 200);
+    compare(&rig, 40);
     rig_stop(&rig);
 }
 
@@ -508,12 +566,12 @@ static void test_expunged(void **state)
     struct rig rig;
     rig_start(&rig);
     fill(&rig, MESSAGES);
-    assert_int_equal(index_all(&rig), 1);
+    assert_int_equal(index_all(&rig), 1024 + 128);
     time_t now = time(NULL);
     assert_true(rules_out(&rig, 5, TRIGRAM_FROM, "nowhere"));
     expunge(&rig, 5, 6);
     assert_int_equal(make_due(&rig, now), 0);
-    assert_true(fulltext_due(rig.account)); /* not forgotten */
+    assert_true(fulltext_due(rig.account, false)); /* not forgotten */
     assert_true(rules_out(&rig, 5, TRIGRAM_FROM, "nowhere"));
     assert_int_equal(make_due(&rig, now + 4000), 1);
     assert_false(rules_out(&rig, 5, TRIGRAM_FROM, "nowhere"));
@@ -528,6 +586,14 @@ static void test_expunged(void **state)
     assert_false(rules_out(&rig, 1011, TRIGRAM_FROM, "nowhere"));
     compare(&rig, 20);
     assert_int_equal(make_due(&rig, now + 4000), 0);
+    assert_true(rules_out(&rig, 1030, TRIGRAM_FROM, "nowhere"));
+    expunge(&rig, 1030, 1030);
+    assert_int_equal(make_young(&rig, now, true), 0);
+    assert_true(fulltext_due(rig.account, true));
+    assert_int_equal(make_young(&rig, now + 4000, true), 1);
+    assert_false(rules_out(&rig, 1030, TRIGRAM_FROM, "nowhere"));
+    assert_true(rules_out(&rig, 1031, TRIGRAM_FROM, "nowhere"));
+    compare(&rig, 20);
     rig_stop(&rig);
 }
 
@@ -547,7 +613,7 @@ static void test_no_database(void **state)
     for (int i = 0; i < 10000; i++)
         assert_int_not_equal(fputs("no database", file), EOF);
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(fulltext_next(rig.account, 0, &block, &found, &rig.why), ERR_OK);
+    assert_int_equal(fulltext_next(rig.account, 0, false, &block, &found, &rig.why), ERR_OK);
     assert_true(found);
     struct fulltext_build *build = fulltext_build_new(rig.account, block);
     enum err err = ERR_OK;
@@ -555,7 +621,7 @@ static void test_no_database(void **state)
         err = fulltext_build_step(build, rig.account, UINT32_MAX, &done, &rig.why);
     fulltext_build_free(&build);
     assert_int_equal(err, ERR_INTERNAL);
-    assert_true(fulltext_due(rig.account));
+    assert_true(fulltext_due(rig.account, false));
     assert_int_equal(make_due(&rig, 0), 1);
     assert_true(ruled_out(&rig, "nowhere at all") > 900);
     rig_stop(&rig);
@@ -569,15 +635,15 @@ static void test_off(void **state)
     char path[200];
     rig_start(&rig);
     fill(&rig, MESSAGES);
-    assert_int_equal(index_all(&rig), 1);
+    assert_int_equal(index_all(&rig), 1024 + 128);
     file_path(&rig, path);
     assert_int_equal(access(path, F_OK), 0);
     rig_reopen(&rig);
     rig.account->fulltext_off = true;
-    assert_true(fulltext_due(rig.account));
+    assert_true(fulltext_due(rig.account, false));
     assert_int_equal(make_due(&rig, 0), 0);
     assert_int_equal(access(path, F_OK), -1);
-    assert_false(fulltext_due(rig.account));
+    assert_false(fulltext_due(rig.account, false));
     rig_stop(&rig);
 }
 
@@ -589,8 +655,9 @@ int main(void)
     print_message("FULLTEXT_SEED=%llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_answers), cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_other_life),   cmocka_unit_test(test_expunged),
-        cmocka_unit_test(test_no_database),  cmocka_unit_test(test_off),
+        cmocka_unit_test(test_young),        cmocka_unit_test(test_other_life),
+        cmocka_unit_test(test_expunged),     cmocka_unit_test(test_no_database),
+        cmocka_unit_test(test_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
