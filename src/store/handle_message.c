@@ -9,6 +9,7 @@
 #include "store/copy_across.h"
 #include "store/fetch.h"
 
+#define OPEN_AHEAD      (64u << 10)          /* octets of a file the disk may begin with when it is opened */
 #define FETCH_ROWS_FULL (40u * 1024)         /* of a reader's rows: then the packet is sent */
 #define FETCH_ROOM_FROM 32                   /* for so many messages the packet is made whole */
 #define PIECES_AT_ONCE  8                    /* packets of rows made before others get at the account */
@@ -149,6 +150,8 @@ static void open_one(struct job *job, struct open_file *file, uint64_t id, uint6
         file->err = fetch_message_in(job->account, job->arena, id, &file->message, why);
     if (!file->err)
         file->err = blob_open(&job->account->root, job->account->folder, id, &file->fds[0], why);
+    if (!file->err) /* while the peer still sends those before */
+        io_read_ahead(file->fds[0], 0, OPEN_AHEAD);
     if (!file->err && file->message.facts.len > WIRE_BLOB_MAX)
         file->err = facts_aside(file, why);
     if (file->err && file->err != ERR_ABSENT)
