@@ -469,9 +469,12 @@ static enum err load_index(struct account *account, struct mailbox *m, struct vi
     struct view *view = NULL;
     uint64_t capacity = packed_most * PACKED_CHUNK;
     if (!err)
-        err = view_new(m->id, m->uidvalidity, capacity > m->messages ? capacity : m->messages, &view, why);
+        err = view_new_to_fill(m->id, m->uidvalidity, capacity > m->messages ? capacity : m->messages, &view,
+                               why);
     if (!err)
         err = load_packed(account, m, view, why);
+    if (!err)
+        err = view_filled(view, why);
     if (err)
         view_free(&view);
     else

@@ -40,14 +40,41 @@ static enum err damaged(struct why *why)
     return err_set(why, ERR_BAD, "a file with the state of a mailbox is not the one of the index");
 }
 
-static enum err take_record(struct slice bytes, size_t at, struct state_row *row, struct why *why)
+struct state_reader state_reader_new(uint64_t mailbox)
 {
-    if (bytes.len - at < STATE_HEAD)
+    return (struct state_reader){
+        .sum = state_begin(mailbox), .rows = VEC_NEW(struct state_row, STATE_ROWS), .in_order = true};
+}
+
+void state_reader_free(struct state_reader *reader)
+{
+    vec_free(&reader->rows);
+}
+
+enum err state_reader_take(struct state_reader *reader, struct slice *bytes, struct slice *state,
+                           struct why *why)
+{
+    if (bytes->len < STATE_HEAD)
+        return ERR_LATER;
+    struct state_row row = {.first = le32_at(bytes->ptr),
+                            .at = (uint32_t)reader->at + STATE_HEAD,
+                            .len = le32_at(bytes->ptr + 4)};
+    if (row.len > STATE_ROW_MAX || reader->at + STATE_HEAD + row.len > STATE_MAX)
         return damaged(why);
-    *row = (struct state_row){.first = le32_at(bytes.ptr + at),
-                              .at = (uint32_t)at + STATE_HEAD,
-                              .len = le32_at(bytes.ptr + at + 4)};
-    return row->len <= bytes.len - at - STATE_HEAD ? ERR_OK : damaged(why);
+    if (row.len > bytes->len - STATE_HEAD)
+        return ERR_LATER;
+    const struct state_row *before =
+        reader->rows.len ? VEC_AT(&reader->rows, struct state_row, reader->rows.len - 1) : NULL;
+    reader->in_order = reader->in_order && row.len && (!before || row.first > before->first);
+    struct state_row *place = vec_push(&reader->rows);
+    if (!place)
+        return damaged(why);
+    *place = row;
+    reader->sum = state_next(reader->sum, slice_sub(*bytes, 0, STATE_HEAD + row.len));
+    reader->at += STATE_HEAD + row.len;
+    *state = slice_sub(*bytes, STATE_HEAD, row.len);
+    *bytes = slice_from(*bytes, STATE_HEAD + row.len);
+    return ERR_OK;
 }
 
 static int by_uid_and_age(const void *a, const void *b)
@@ -56,16 +83,6 @@ static int by_uid_and_age(const void *a, const void *b)
     if (x->first != y->first)
         return x->first < y->first ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
-}
-
-static bool in_order(const struct vec *rows)
-{
-    for (size_t i = 0; i < rows->len; i++) {
-        const struct state_row *row = VEC_AT(rows, struct state_row, i);
-        if (!row->len || (i && row->first <= row[-1].first))
-            return false;
-    }
-    return true;
 }
 
 /* The last of those with the same UID holds, unless it says that the row is gone. */
@@ -82,25 +99,11 @@ static void keep_last(struct vec *rows)
     rows->len = kept;
 }
 
-enum err state_read(struct slice bytes, uint64_t mailbox, uint64_t sum, struct vec *rows, struct why *why)
+enum err state_reader_end(struct state_reader *reader, uint64_t sum, struct why *why)
 {
-    uint64_t found = state_begin(mailbox);
-    if (bytes.len > STATE_MAX)
+    if (reader->sum != sum)
         return damaged(why);
-    for (size_t at = 0; at < bytes.len;) {
-        struct state_row row, *place = NULL;
-        enum err err = take_record(bytes, at, &row, why);
-        if (!err && !(place = vec_push(rows)))
-            err = damaged(why);
-        if (err)
-            return err;
-        *place = row;
-        found = state_next(found, slice_sub(bytes, at, row.at + row.len - at));
-        at = row.at + row.len;
-    }
-    if (found != sum)
-        return damaged(why);
-    if (!in_order(rows))
-        keep_last(rows);
+    if (!reader->in_order)
+        keep_last(&reader->rows);
     return ERR_OK;
 }

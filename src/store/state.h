@@ -18,14 +18,15 @@
 #include "base/coll.h"
 #include "base/err.h"
 
-#define STATE_HEAD 8           /* bytes in front of each record's row */
-#define STATE_MAX  (64u << 20) /* a longer file is not kept: about five million messages */
-#define STATE_ROWS (1u << 17)  /* records in a file that is believed */
+#define STATE_HEAD    8           /* bytes in front of each record's row */
+#define STATE_ROW_MAX (64u << 10) /* bytes of a row */
+#define STATE_MAX     (64u << 20) /* a longer file is not kept: about five million messages */
+#define STATE_ROWS    (1u << 17)  /* records in a file that is believed */
 
-/* One row that holds. */
+/* One row: where its bytes stand in the file. */
 struct state_row {
     uint32_t first;
-    uint32_t at, len; /* of its bytes in the file */
+    uint32_t at, len;
 };
 
 /* The sum of an empty file of this mailbox. */
@@ -33,9 +34,21 @@ uint64_t state_begin(uint64_t mailbox);
 /* The sum with one record more. */
 uint64_t state_next(uint64_t sum, struct slice record);
 void state_head(uint32_t first, uint32_t len, uint8_t head[STATE_HEAD]);
-/* The rows that hold, in ascending order, appended to `rows` (struct state_row). ERR_BAD: these are not the
- * bytes with this sum. */
-enum err state_read(struct slice bytes, uint64_t mailbox, uint64_t sum, struct vec *rows,
-                    struct why *why) MUST_CHECK;
+
+/* A file as it is read, piece by piece. */
+struct state_reader {
+    uint64_t sum, at;
+    struct vec
+        rows; /* struct state_row: so far all; after state_reader_end() those that hold, in ascending order */
+    bool in_order; /* all so far hold, and they came in ascending order */
+};
+struct state_reader state_reader_new(uint64_t mailbox);
+void state_reader_free(struct state_reader *reader);
+/* Takes a record off `bytes`; `state`: its row. ERR_LATER: there is no whole one. ERR_BAD: there cannot be
+ * any. */
+enum err state_reader_take(struct state_reader *reader, struct slice *bytes, struct slice *state,
+                           struct why *why) MUST_CHECK;
+/* Behind the last byte. ERR_BAD: this is not the file with that sum, so nothing of it counts. */
+enum err state_reader_end(struct state_reader *reader, uint64_t sum, struct why *why) MUST_CHECK;
 
 #endif

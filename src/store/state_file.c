@@ -4,6 +4,7 @@
 #include "store/state_file.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "base/mem.h"
@@ -12,6 +13,7 @@
 #define FILE_MODE   0600
 #define FOLDER_MODE 0700
 #define AHEAD_MAX   (4u << 20)   /* read before anybody has asked */
+#define PIECE       (128u << 10) /* bytes read at once; more than any record has */
 #define GATHERED    (256u << 10) /* bytes of a new file that are written at once */
 #define SLACK       (64u << 10)  /* bytes that may be out of date in any file */
 #define GONE_ROW    8192         /* about what a row had that is gone */
@@ -34,90 +36,113 @@ void state_file_remove(const struct account *account, uint64_t mailbox)
 
 /* ---- reading ---- */
 
-static enum err read_bytes(const struct account *account, const struct mailbox *m, uint8_t *bytes,
-                           struct why *why)
-{
-    char path[PATHS_FILE_MAX];
-    AUTO_FD int fd = -1;
-    size_t got = 0;
-    paths_state(account->folder, m->id, path);
-    enum err err = io_open_at(account->root.dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, why);
-    if (err)
-        return err;
-    io_read_ahead(fd, 0, m->state_len);
-    err = io_pread(fd, bytes, (size_t)m->state_len, 0, &got, why);
-    return !err && got < m->state_len ? err_set(why, ERR_BAD, "the state of a mailbox was cut off") : err;
-}
+struct loader {
+    struct state_reader reader;
+    int fd;
+    uint64_t size, read; /* of the file what counts, and how much of that was read */
+    uint8_t *bytes;      /* PIECE */
+    size_t held;         /* of them, in front */
+    struct view *view;
+};
 
-static struct slice bytes_of(struct slice bytes, const struct vec *rows, size_t i)
-{
-    const struct state_row *row = VEC_AT(rows, struct state_row, i);
-    return slice_sub(bytes, row->at, row->len);
-}
-
-static enum err count_messages(struct slice bytes, const struct vec *rows, uint64_t *messages,
-                               struct why *why)
-{
-    enum err err = ERR_OK;
-    for (size_t i = 0; !err && i < rows->len; i++) {
-        size_t count = 0;
-        err = packed_count(bytes_of(bytes, rows, i), &count, why);
-        if (!err && count > PACKED_CHUNK)
-            err = err_set(why, ERR_BAD, "too many messages in a row");
-        *messages += count;
-    }
-    return err;
-}
-
-static enum err fill(struct view *view, struct slice bytes, const struct vec *rows, struct why *why)
+static enum err decode(struct view *view, struct slice row, struct why *why)
 {
     struct entry entries[PACKED_CHUNK];
-    enum err err = ERR_OK;
-    for (size_t i = 0; !err && i < rows->len; i++) {
-        struct slice row = bytes_of(bytes, rows, i);
-        size_t count = 0;
-        err = packed_count(row, &count, why);
+    size_t count = 0;
+    enum err err = packed_count(row, &count, why);
+    if (!err && count > PACKED_CHUNK)
+        err = err_set(why, ERR_BAD, "too many messages in a row");
+    if (!err)
+        err = packed_decode(row, entries, count, why);
+    if (!err && !view_add(view, entries, count))
+        err = err_set(why, ERR_REFUSED, "no room in a mailbox image");
+    return err;
+}
+
+static enum err read_piece(struct loader *l, struct why *why)
+{
+    size_t room = PIECE - l->held, got = 0;
+    size_t want = room < l->size - l->read ? room : (size_t)(l->size - l->read);
+    enum err err = io_pread(l->fd, l->bytes + l->held, want, l->read, &got, why);
+    if (!err && (!want || got < want))
+        err = err_set(why, ERR_BAD, "the state of a mailbox is cut off");
+    l->held += got;
+    l->read += got;
+    return err;
+}
+
+/* Whole records of what is held. Those of a file that nothing was appended to go straight into the image,
+ * while the kernel reads on; what is found out at the end takes them back. */
+static enum err take_records(struct loader *l, struct why *why)
+{
+    struct slice rest = slice_make(l->bytes, l->held), row;
+    enum err err;
+    while (!(err = state_reader_take(&l->reader, &rest, &row, why)))
+        if (l->reader.in_order && (err = decode(l->view, row, why)))
+            return err;
+    if (err != ERR_LATER)
+        return err;
+    if (rest.len)
+        memmove(l->bytes, rest.ptr, rest.len);
+    l->held = rest.len;
+    return ERR_OK;
+}
+
+/* Rows were written again: each is read from where the last of its kind stands. */
+static enum err collect(struct loader *l, const struct mailbox *m, struct why *why)
+{
+    uint64_t most = l->reader.rows.len * PACKED_CHUNK;
+    view_free(&l->view);
+    enum err err =
+        view_new_to_fill(m->id, m->uidvalidity, most > m->messages ? most : m->messages, &l->view, why);
+    for (size_t i = 0; !err && i < l->reader.rows.len; i++) {
+        const struct state_row *row = VEC_AT(&l->reader.rows, struct state_row, i);
+        size_t got = 0;
+        err = io_pread(l->fd, l->bytes, row->len, row->at, &got, why);
         if (!err)
-            err = packed_decode(row, entries, count, why);
-        if (!err && !view_add(view, entries, count))
-            err = err_set(why, ERR_INTERNAL, "no room in a mailbox image");
+            err = decode(l->view, slice_make(l->bytes, got), why);
     }
     return err;
 }
 
-static enum err make_view(const struct mailbox *m, struct slice bytes, struct view **out, struct why *why)
+static enum err load(struct loader *l, const struct mailbox *m, struct why *why)
 {
-    struct vec rows = VEC_NEW(struct state_row, STATE_ROWS);
-    struct view *view = NULL;
-    uint64_t messages = 0;
-    enum err err = state_read(bytes, m->id, m->state_sum, &rows, why);
+    io_read_ahead(l->fd, 0, l->size);
+    enum err err = view_new_to_fill(m->id, m->uidvalidity, m->messages, &l->view, why);
+    while (!err && l->read < l->size) {
+        err = read_piece(l, why);
+        if (!err)
+            err = take_records(l, why);
+    }
+    if (!err && l->held)
+        err = err_set(why, ERR_BAD, "the state of a mailbox ends within a record");
     if (!err)
-        err = count_messages(bytes, &rows, &messages, why);
-    if (!err)
-        err = view_new(m->id, m->uidvalidity, messages > m->messages ? messages : m->messages, &view, why);
-    if (!err)
-        err = fill(view, bytes, &rows, why);
-    if (err)
-        view_free(&view);
-    else
-        *out = view;
-    vec_free(&rows);
-    return err;
+        err = state_reader_end(&l->reader, m->state_sum, why);
+    if (!err && !l->reader.in_order)
+        err = collect(l, m, why);
+    return err ? err : view_filled(l->view, why);
 }
 
 enum err state_file_load(struct account *account, struct mailbox *m, struct view **view, struct why *why)
 {
-    if (!m->state_len)
+    if (!m->state_len || m->state_len > STATE_MAX)
         return err_set(why, ERR_ABSENT, "no file with the state of a mailbox");
-    if (m->state_len > STATE_MAX)
-        return err_set(why, ERR_BAD, "damaged index: the length of a file");
-    uint8_t *bytes = mem_alloc((size_t)m->state_len);
-    enum err err = read_bytes(account, m, bytes, why);
-    if (!err)
-        err = make_view(m, slice_make(bytes, (size_t)m->state_len), view, why);
-    free(bytes);
-    if (err)
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    paths_state(account->folder, m->id, path);
+    enum err err = io_open_at(account->root.dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, why);
+    struct loader l = {.reader = state_reader_new(m->id), .fd = fd, .size = m->state_len};
+    if (!err) {
+        l.bytes = mem_alloc(PIECE);
+        err = load(&l, m, why);
+    }
+    if (err) {
         m->state_len = 0;
+        view_free(&l.view);
+    }
+    *view = l.view;
+    free(l.bytes);
+    state_reader_free(&l.reader);
     return err;
 }
 

@@ -13,37 +13,49 @@
 
 #define PAGE          4096u
 #define VIEW_CAPACITY (64u << 20) /* messages in one mailbox */
+#define VIEW_WINDOW   1820        /* entries written at once: 64 KiB */
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-/* Readers map the same descriptor: after the seal no new writable mapping can be made of it, ours stays. */
-static enum err map_and_seal(struct view *view, struct why *why)
+/* Entries that are not in the image yet. */
+struct view_window {
+    uint64_t from; /* index of the first */
+    struct image_entry entries[VIEW_WINDOW];
+};
+
+static enum err map_image(struct view *view, struct why *why)
 {
     enum err err = io_memfd("mailbox", &view->fd, why);
     if (!err)
         err = io_truncate(view->fd, view->size, why);
     if (err)
         return err;
-    void *map = mmap(NULL, view->size, PROT_READ | PROT_WRITE, MAP_SHARED, view->fd, 0);
-    if (map == MAP_FAILED)
+    void *at = mmap(NULL, view->size, PROT_READ | PROT_WRITE, MAP_SHARED, view->fd, 0);
+    if (at == MAP_FAILED)
         return err_errno(why, errno, "mmap of a mailbox image");
-    view->image = map;
+    view->image = at;
+    return ERR_OK;
+}
+
+/* Readers map the same descriptor: after the seal no new writable mapping can be made of it, ours stays. */
+static enum err seal(const struct view *view, struct why *why)
+{
     if (fcntl(view->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) != 0)
         return err_errno(why, errno, "sealing a mailbox image");
     return ERR_OK;
 }
 
-enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **out,
-                  struct why *why)
+static enum err start(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **out,
+                      struct why *why)
 {
     if (capacity > VIEW_CAPACITY)
         return err_set(why, ERR_REFUSED, "too many messages in a mailbox");
     struct view *view = mem_zero(1, sizeof *view);
     view->fd = -1;
     view->size = (image_size(capacity + capacity / 8 + VIEW_RESERVE) + PAGE - 1) / PAGE * PAGE;
-    enum err err = map_and_seal(view, why);
+    enum err err = map_image(view, why);
     if (err) {
         view_free(&view);
         return err;
@@ -53,6 +65,48 @@ enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, str
     return ERR_OK;
 }
 
+enum err view_new_to_fill(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **view,
+                          struct why *why)
+{
+    enum err err = start(mailbox, uidvalidity, capacity, view, why);
+    if (!err && capacity > VIEW_WINDOW)
+        (*view)->window = mem_zero(1, sizeof *(*view)->window);
+    return err;
+}
+
+static enum err write_window(struct view *view, struct why *why)
+{
+    struct view_window *w = view->window;
+    uint64_t count = view_count(view) - w->from;
+    struct slice bytes = slice_make((const uint8_t *)w->entries, (size_t)count * sizeof *w->entries);
+    enum err err = io_pwrite_all(view->fd, bytes, image_size(w->from), why);
+    if (!err)
+        w->from += count;
+    return err;
+}
+
+enum err view_filled(struct view *view, struct why *why)
+{
+    enum err err = view->window ? write_window(view, why) : ERR_OK;
+    free(view->window);
+    view->window = NULL;
+    return err ? err : seal(view, why);
+}
+
+enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **out,
+                  struct why *why)
+{
+    struct view *view = NULL;
+    enum err err = start(mailbox, uidvalidity, capacity, &view, why);
+    if (!err)
+        err = seal(view, why);
+    if (err)
+        view_free(&view);
+    else
+        *out = view;
+    return err;
+}
+
 void view_free(struct view **view)
 {
     if (!view || !*view)
@@ -60,6 +114,7 @@ void view_free(struct view **view)
     if ((*view)->image)
         (void)munmap((*view)->image, (*view)->size);
     io_close(&(*view)->fd);
+    free((*view)->window);
     free(*view);
     *view = NULL;
 }
@@ -97,16 +152,34 @@ uint64_t view_find(const struct view *view, uint32_t uid)
     return at < count && view->image->entries[at].uid == uid && view_alive(view, at) ? at : UINT64_MAX;
 }
 
+static void place(struct view *view, uint64_t at, struct image_entry *to, const struct entry *e)
+{
+    image_place_at(view->image, at, to, &(struct image_fixed){e->uid, e->size, e->date, e->message},
+                   (struct image_state){e->modseq, e->flags});
+}
+
+static bool add_to_window(struct view *view, const struct entry *entries, size_t count)
+{
+    struct view_window *w = view->window;
+    uint64_t at = view_count(view);
+    for (size_t i = 0; i < count; i++, at++) {
+        if (at - w->from == VIEW_WINDOW && write_window(view, NULL))
+            return false;
+        place(view, at, &w->entries[at - w->from], &entries[i]);
+        atomic_store_explicit(&view->image->count, at + 1, memory_order_relaxed);
+    }
+    return true;
+}
+
 bool view_add(struct view *view, const struct entry *entries, size_t count)
 {
     if (count > view_room(view))
         return false;
+    if (view->window)
+        return add_to_window(view, entries, count);
     uint64_t at = view_count(view);
-    for (size_t i = 0; i < count; i++) {
-        const struct entry *e = &entries[i];
-        image_place(view->image, at + i, &(struct image_fixed){e->uid, e->size, e->date, e->message},
-                    (struct image_state){e->modseq, e->flags});
-    }
+    for (size_t i = 0; i < count; i++)
+        place(view, at + i, &view->image->entries[at + i], &entries[i]);
     atomic_store_explicit(&view->image->count, at + count, memory_order_release);
     return true;
 }

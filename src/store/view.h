@@ -14,11 +14,18 @@ struct view {
     int fd;
     struct image *image;
     size_t size;
+    struct view_window *window; /* NULL but while it is filled */
 };
 
 /* An empty image with room for at least `capacity` entries, sealed against every writer but this mapping. */
 enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **view,
                   struct why *why) MUST_CHECK;
+/* The same, to be filled with many entries at once: they are written, because the kernel takes half as long
+ * for that as for one page fault after the other. Until view_filled() only view_add() and view_free() may be
+ * called. */
+enum err view_new_to_fill(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, struct view **view,
+                          struct why *why) MUST_CHECK;
+enum err view_filled(struct view *view, struct why *why) MUST_CHECK;
 /* Clears the pointer; takes NULL. Readers keep their mappings. */
 void view_free(struct view **view);
 /* A new image without the expunged entries and with room for `more` (and the reserve). */

@@ -226,7 +226,12 @@ static void count_change(struct image *image, uint64_t index, uint64_t modseq, u
 void image_place(struct image *image, uint64_t index, const struct image_fixed *fixed,
                  struct image_state state)
 {
-    struct image_entry *entry = &image->entries[index];
+    image_place_at(image, index, &image->entries[index], fixed, state);
+}
+
+void image_place_at(struct image *image, uint64_t index, struct image_entry *entry,
+                    const struct image_fixed *fixed, struct image_state state)
+{
     entry->uid = fixed->uid;
     entry->size = fixed->size;
     entry->date = fixed->date;

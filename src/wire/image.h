@@ -144,6 +144,9 @@ void image_start(struct image *image, uint64_t mailbox, uint32_t uidvalidity, ui
 /* Fills an entry at or behind `count`, which nobody has been told of yet. */
 void image_place(struct image *image, uint64_t index, const struct image_fixed *fixed,
                  struct image_state state);
+/* The same for an entry that stands elsewhere until it is written to its place. */
+void image_place_at(struct image *image, uint64_t index, struct image_entry *entry,
+                    const struct image_fixed *fixed, struct image_state state);
 /* With IMAGE_EXPUNGED, which then stays, the message is gone. */
 void image_write(struct image *image, uint64_t index, uint64_t modseq, uint64_t flags);
 /* As image_read(), for the one thread that writes. */

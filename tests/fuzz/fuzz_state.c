@@ -18,13 +18,23 @@ static bool sum_of(struct slice bytes, uint64_t *sum)
 {
     *sum = state_begin(1);
     for (size_t at = 0; at < bytes.len;) {
-        if (bytes.len - at < STATE_HEAD || le32_at(bytes.ptr + at + 4) > bytes.len - at - STATE_HEAD)
+        uint32_t row = bytes.len - at < STATE_HEAD ? UINT32_MAX : le32_at(bytes.ptr + at + 4);
+        if (row > STATE_ROW_MAX || row > bytes.len - at - STATE_HEAD)
             return false;
-        size_t len = STATE_HEAD + le32_at(bytes.ptr + at + 4);
-        *sum = state_next(*sum, slice_sub(bytes, at, len));
-        at += len;
+        *sum = state_next(*sum, slice_sub(bytes, at, STATE_HEAD + row));
+        at += STATE_HEAD + row;
     }
     return true;
+}
+
+static void check_rows(struct slice bytes, const struct vec *rows)
+{
+    for (size_t i = 0; i < rows->len; i++) {
+        const struct state_row *row = VEC_AT(rows, struct state_row, i);
+        if (row->at < STATE_HEAD || row->at + row->len > bytes.len || !row->len ||
+            (i && row->first <= row[-1].first) || le32_at(bytes.ptr + row->at - STATE_HEAD) != row->first)
+            abort();
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -33,18 +43,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < sizeof sum)
         return 0;
     memcpy(&sum, data, sizeof sum);
-    struct slice bytes = slice_make(data + sizeof sum, size - sizeof sum);
+    struct slice bytes = slice_make(data + sizeof sum, size - sizeof sum), rest = bytes, row;
     bool good = sum_of(bytes, &right);
-    struct vec rows = VEC_NEW(struct state_row, STATE_ROWS);
-    bool believed = state_read(bytes, 1, sum ? sum : right, &rows, NULL) == ERR_OK;
+    struct state_reader reader = state_reader_new(1);
+    enum err err;
+    while (!(err = state_reader_take(&reader, &rest, &row, NULL)))
+        if (row.len && (row.ptr < bytes.ptr || row.ptr + row.len > bytes.ptr + bytes.len))
+            abort();
+    bool believed = err == ERR_LATER && !rest.len && !state_reader_end(&reader, sum ? sum : right, NULL);
     if (believed != (good && (!sum || sum == right)) && bytes.len / STATE_HEAD <= STATE_ROWS)
         abort();
-    for (size_t i = 0; believed && i < rows.len; i++) {
-        const struct state_row *row = VEC_AT(&rows, struct state_row, i);
-        if (!row->len || row->at < STATE_HEAD || row->at + row->len > bytes.len ||
-            (i && row->first <= row[-1].first) || le32_at(bytes.ptr + row->at - STATE_HEAD) != row->first)
-            abort();
-    }
-    vec_free(&rows);
+    if (believed)
+        check_rows(bytes, &reader.rows);
+    state_reader_free(&reader);
     return 0;
 }

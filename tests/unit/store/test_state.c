@@ -32,6 +32,28 @@ static uint64_t fill(struct buf *out, const struct record *records, size_t count
     return sum;
 }
 
+/* The file in pieces of `piece` bytes. */
+static enum err read_in_pieces(struct slice bytes, size_t piece, uint64_t mailbox, uint64_t sum,
+                               struct state_reader *reader)
+{
+    struct slice rest = slice_sub(bytes, 0, piece), state;
+    size_t taken = 0, end = rest.len;
+    *reader = state_reader_new(mailbox);
+    for (;;) {
+        enum err err = state_reader_take(reader, &rest, &state, NULL);
+        taken = end - rest.len;
+        if (err == ERR_BAD)
+            return err;
+        if (!err)
+            continue;
+        if (end == bytes.len)
+            break;
+        end = end + piece < bytes.len ? end + piece : bytes.len;
+        rest = slice_sub(bytes, taken, end - taken);
+    }
+    return rest.len ? ERR_BAD : state_reader_end(reader, sum, NULL);
+}
+
 /* The rows that hold, as "1=abc 5=de". */
 static void show(struct slice bytes, const struct vec *rows, char text[200])
 {
@@ -51,10 +73,11 @@ static void test_rows_that_hold(void **state)
         struct record records[6];
         size_t count;
         const char *expect;
+        bool in_order;
     } cases[] = {
-        {{{0}}, 0, ""},
-        {{{1, "abc"}}, 1, "1=abc"},
-        {{{1, "abc"}, {1001, "def"}, {4000000000, "g"}}, 3, "1=abc 1001=def 4000000000=g"},
+        {{{0}}, 0, "", true},
+        {{{1, "abc"}}, 1, "1=abc", true},
+        {{{1, "abc"}, {1001, "def"}, {4000000000, "g"}}, 3, "1=abc 1001=def 4000000000=g", true},
         {{{1, "abc"}, {9, "def"}, {9, "new"}}, 3, "1=abc 9=new"},
         {{{1, "abc"}, {9, "def"}, {1, "new"}, {20, "x"}}, 4, "1=new 9=def 20=x"},
         {{{1, "abc"}, {9, "def"}, {1, ""}}, 3, "9=def"},
@@ -65,22 +88,25 @@ static void test_rows_that_hold(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         AUTO_BUF struct buf out = buf_new(1000);
-        struct vec rows = VEC_NEW(struct state_row, STATE_ROWS);
         char text[200];
         uint64_t sum = fill(&out, cases[i].records, cases[i].count);
-        assert_int_equal(state_read(buf_slice(&out), MAILBOX, sum, &rows, NULL), ERR_OK);
-        show(buf_slice(&out), &rows, text);
-        assert_string_equal(text, cases[i].expect);
-        vec_free(&rows);
+        for (size_t piece = 1; piece < 40; piece++) {
+            struct state_reader reader;
+            assert_int_equal(read_in_pieces(buf_slice(&out), piece, MAILBOX, sum, &reader), ERR_OK);
+            show(buf_slice(&out), &reader.rows, text);
+            assert_string_equal(text, cases[i].expect);
+            assert_int_equal(reader.in_order, cases[i].in_order);
+            state_reader_free(&reader);
+        }
     }
 }
 
 static bool believed(struct slice bytes, uint64_t mailbox, uint64_t sum)
 {
-    struct vec rows = VEC_NEW(struct state_row, STATE_ROWS);
-    enum err err = state_read(bytes, mailbox, sum, &rows, NULL);
+    struct state_reader reader;
+    enum err err = read_in_pieces(bytes, bytes.len + 1, mailbox, sum, &reader);
     assert_true(err == ERR_OK || err == ERR_BAD);
-    vec_free(&rows);
+    state_reader_free(&reader);
     return err == ERR_OK;
 }
 
@@ -111,6 +137,21 @@ static void test_damage(void **state)
     assert_false(believed(buf_slice(&out), MAILBOX, sum));
 }
 
+/* A length no row has is not waited for. */
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct slice row;
+    uint8_t head[STATE_HEAD];
+    for (uint32_t over = 0; over < 2; over++) {
+        struct state_reader reader = state_reader_new(MAILBOX);
+        state_head(1, STATE_ROW_MAX + over, head);
+        struct slice bytes = slice_make(head, sizeof head);
+        assert_int_equal(state_reader_take(&reader, &bytes, &row, NULL), over ? ERR_BAD : ERR_LATER);
+        state_reader_free(&reader);
+    }
+}
+
 /* More records than any mailbox has use for. */
 static void test_too_many(void **state)
 {
@@ -132,6 +173,6 @@ static void test_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows_that_hold), cmocka_unit_test(test_damage),
-                                       cmocka_unit_test(test_too_many)};
+                                       cmocka_unit_test(test_too_long), cmocka_unit_test(test_too_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,32 @@ static void test_appended_and_made_anew(void **state)
     rig_stop(&rig);
 }
 
+/* Rows that lose all their messages, and so many that lose most of them that all are written anew. */
+static void test_rows_that_go(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig);
+    fill(&rig, 12000);
+    rig_reopen(&rig);
+    rig_view(&rig, "INBOX");
+    rig_reopen(&rig);
+    assert_true(opens_from_file(&rig));
+    expunge(&rig, 900, 3100);
+    assert_int_equal(account_fold(rig.account, 0, &rig.why), ERR_OK);
+    assert_true(opens_from_file(&rig));
+    int64_t before = file_size(&rig, 1);
+    for (uint32_t uid = 1; uid < 12000; uid += 500)
+        expunge(&rig, uid, uid + 490);
+    assert_int_equal(account_fold(rig.account, 0, &rig.why), ERR_OK); /* each row is short now */
+    assert_true(opens_from_file(&rig));
+    set_flags(&rig, 1, 12000, IMAGE_SEEN);
+    assert_int_equal(account_fold(rig.account, 0, &rig.why), ERR_OK);
+    assert_true(opens_from_file(&rig));
+    assert_true(file_size(&rig, 1) < before);
+    rig_stop(&rig);
+}
+
 static void test_random(void **state)
 {
     (void)state;
@@ -338,6 +364,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_made_when_it_is_worth_it),
         cmocka_unit_test(test_appended_and_made_anew),
+        cmocka_unit_test(test_rows_that_go),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_not_there_for_a_while),
