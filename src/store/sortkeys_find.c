@@ -120,7 +120,7 @@ static enum imap_truth answer(struct quest *q, const struct account *account, ui
         return IMAP_NO;
     if (q->looked < pool->count)
         look_on(q, pool);
-    return q->hits[number / 64] >> number % 64 & 1 ? IMAP_YES : IMAP_NO;
+    return q->hits && q->hits[number / 64] >> number % 64 & 1 ? IMAP_YES : IMAP_NO;
 }
 
 enum err sortkeys_find(struct sortkeys_finder *finder, struct account *account, uint64_t message,

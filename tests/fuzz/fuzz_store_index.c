@@ -68,7 +68,7 @@ static bool is_same(enum sortkey column, const struct sortkey_values *a, const s
         return a->present == b->present;
     if (column < SORTKEY_NUMBERS)
         return a->number[column] == b->number[column];
-    if (column == SORTKEY_THREAD)
+    if (column >= SORTKEY_THREAD)
         return a->id == b->id && a->ref_count == b->ref_count &&
                !memcmp(a->refs, b->refs, a->ref_count * sizeof *a->refs);
     return slice_eq(a->text[column], b->text[column]) && a->flags == b->flags;
