@@ -118,8 +118,10 @@ enum err account_wake(struct account *account, struct why *why)
 void account_shrink(struct account *account)
 {
     fulltext_close(account);
-    if (account->db)
-        db_shrink(account->db);
+    if (!account->db)
+        return;
+    sortkeys_rest(account, true); /* of a search that was broken off */
+    db_shrink(account->db);
 }
 
 void account_sleep(struct account *account)

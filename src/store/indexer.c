@@ -14,7 +14,7 @@
 #define INDEXER_PAUSE_MS 6       /* a third of one processor at most */
 #define INDEXER_BUSY_MS  60      /* the pause while the store has other things to do */
 #define INDEXER_QUIET_MS 1000    /* an account nobody has used for so long */
-#define INDEXER_YOUNG_MS 3000    /* the same for young blocks, which are made for the time being */
+#define INDEXER_YOUNG_MS 5000    /* the same for young blocks, which are made for the time being */
 #define INDEXER_LONG_MS  60000   /* or any, when nothing was made for so long */
 #define INDEXER_ERROR_MS 60000   /* after an error */
 
