@@ -19,6 +19,13 @@
 #define OP_MAP      0x726401 /* xFileControl: where is the map? Numbers below 100 are SQLite's */
 #define PAGE_BEHIND 256      /* octets SQLite may look at behind a page that is damaged */
 
+/* A walk goes on within AHEAD_NEAR octets; the disk then works in front of it, in chunks that double from
+ * AHEAD_FIRST to AHEAD_MOST, one to two of them. Without a walk it reads single pages: the kernel's own
+ * reading around a page, as much as the device is set to, would fetch megabytes for one message. */
+#define AHEAD_NEAR  (64u << 10)
+#define AHEAD_FIRST (512u << 10)
+#define AHEAD_MOST  (8u << 20)
+
 /* First octet of a page that leads to others (https://sqlite.org/fileformat2.html section 1.6). They are few
  * and checked whole each time they come out of a map, so that SQLite's own cache is the better place. */
 enum { PAGE_INDEX_INNER = 2, PAGE_TABLE_INNER = 5 };
@@ -29,9 +36,11 @@ struct io_map {
     const char *path;                /* SQLite's, for as long as the file is open */
     uint8_t *base;                   /* NULL: not mapped */
     size_t len;
-    uint32_t lent; /* pages SQLite has in hand */
-    int fd;        /* ours, for mapping. Closed after SQLite's: closing it drops the locks of all */
-    bool on, off;  /* in a window; never again */
+    uint32_t lent;      /* pages SQLite has in hand */
+    size_t last, ahead; /* offsets: of the last page, and up to where the disk was told */
+    size_t chunk;       /* it is told next */
+    int fd;             /* ours, for mapping. Closed after SQLite's: closing it drops the locks of all */
+    bool on, off;       /* in a window; never again */
     volatile sig_atomic_t failed;
     struct io_map *outer; /* the window around this one */
 };
@@ -127,8 +136,31 @@ static void fit(struct io_map *map)
                          : mmap(NULL, len, PROT_READ, MAP_SHARED, map->fd, 0);
     if (at == MAP_FAILED)
         return; /* the old one holds */
+    (void)madvise(at, len, MADV_RANDOM);
     map->base = at;
     map->len = len;
+}
+
+/* One page of the next chunk tells whether the disk is needed: asking for what is there costs as much as
+ * looking for each page of it. */
+static void read_ahead(struct io_map *map, size_t offset)
+{
+    bool near = offset >= map->last && offset - map->last <= AHEAD_NEAR;
+    unsigned char there = 0;
+    map->last = offset;
+    if (!near) {
+        map->ahead = offset;
+        map->chunk = AHEAD_FIRST;
+    }
+    if (!near || offset + map->chunk < map->ahead || map->ahead >= map->len)
+        return;
+    size_t from = (map->ahead > offset ? map->ahead : offset) / page_size * page_size;
+    size_t len = map->len - from < map->chunk ? map->len - from : map->chunk;
+    uint8_t *middle = map->base + from + len / 2 / page_size * page_size;
+    if (mincore(middle, 1, &there) != 0 || !(there & 1))
+        (void)madvise(map->base + from, len, MADV_WILLNEED);
+    map->ahead = from + map->chunk;
+    map->chunk = map->chunk < AHEAD_MOST ? map->chunk * 2 : AHEAD_MOST;
 }
 
 void io_map_begin(struct io_map *map)
@@ -173,6 +205,7 @@ static int map_fetch(sqlite3_file *file, sqlite3_int64 offset, int len, void **a
     if (io_fault_check(IO_CALL_READ, -1, map->path) > 0)
         return SQLITE_IOERR_READ;
 #endif
+    read_ahead(map, (size_t)offset);
     uint8_t *page = map->base + offset;
     uint8_t kind = *(const volatile uint8_t *)page;
     if (map->failed)

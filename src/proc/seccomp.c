@@ -94,7 +94,7 @@ static const int files_calls[] = {
     CALL(getdents64), CALL(getcwd),          CALL(readlink),        CALL(readlinkat),
     CALL(flock),      CALL(fchmod),          CALL(fchown),          CALL(chmod),
     CALL(utimensat),  CALL(copy_file_range), CALL(sync_file_range), CALL(truncate),
-    CALL(fadvise64),
+    CALL(fadvise64),  CALL(mincore),
 };
 
 static const int out_calls[] = {
