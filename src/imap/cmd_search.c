@@ -4,9 +4,6 @@
 #include "imap/command.h"
 #include "imap/search.h"
 
-#define LOCAL_MAX                                                                                            \
-    4000000 /* messages times keys evaluated here at once; more goes to store, which has threads */
-
 /* ---- the answer ---- */
 
 void imap_search_add(struct session *s, const struct imap_message *m)
@@ -89,13 +86,13 @@ void imap_search_run(struct session *s)
 {
     static const struct imap_sort unsorted;
     const struct imap_search *search = imap_search_of(s);
-    uint64_t keys = imap_search_local_keys(search->root);
+    uint64_t cost = imap_search_local_cost(search->root);
     if (search->returns & IMAP_RETURN_RELEVANCY)
         imap_search_sorted(s, &unsorted);
-    else if (!keys || keys * imap_view_exists(imap_search_view(s)) > LOCAL_MAX)
-        search_at_store(s);
-    else
+    else if (imap_search_fits_here(cost, imap_view_exists(imap_search_view(s))))
         search_here(s);
+    else
+        search_at_store(s);
 }
 
 void imap_cmd_search(struct session *s)

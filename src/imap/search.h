@@ -82,9 +82,11 @@ bool imap_search_strict(struct session *s, struct buf *program) MUST_CHECK;
 void imap_search_sorted(struct session *s, const struct imap_sort *sort);
 /* Keys for wire_sort; how many. */
 size_t imap_search_sort_keys(const struct imap_sort *sort, uint8_t keys[IMAP_SORT_KEYS_MAX]);
-/* How many keys the program has when the image can answer all of them, else 0; and whether a message matches
- * such a program. Expunged ones never do. */
-uint64_t imap_search_local_keys(struct imap_search_node *root);
+/* What it costs to look at one message, in plain keys, when the image can answer the whole program, else 0;
+ * whether so many messages may be looked at here, where other sessions wait meanwhile; and whether a message
+ * matches such a program. Expunged ones never do. */
+uint64_t imap_search_local_cost(struct imap_search_node *root);
+bool imap_search_fits_here(uint64_t cost, uint64_t messages);
 bool imap_search_matches(const struct imap_view *view, const struct imap_search_node *root,
                          const struct imap_message *m);
 /* Adds a message of the view to what was found. */

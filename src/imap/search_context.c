@@ -16,7 +16,8 @@ struct context {
     struct arena *arena; /* tag and program */
     struct slice tag, blob;
     struct imap_search_node *root;
-    bool uid, local;
+    bool uid;
+    uint64_t cost;                   /* of looking at a message here; 0: only store can */
     struct imap_sort sort;           /* count 0: in the order of the mailbox */
     uint64_t modseq;                 /* changes up to here are in the result */
     struct imap_set_builder members; /* UIDs */
@@ -168,7 +169,7 @@ void imap_context_add(struct session *s)
     list_push_back(&cs->all, &c->node);
     cs->count++;
     if (room && can_keep(&c->sort) && take_program(s, c) && take_result(s, c)) {
-        c->local = imap_search_local_keys(c->root) > 0;
+        c->cost = imap_search_local_cost(c->root);
         return;
     }
     refuse(s, c->tag, room ? "This result is not kept up to date" : "Too many contexts");
@@ -485,37 +486,52 @@ static bool ask_for_matches(struct session *s, struct context *c)
     return ask(s, WIRE_SEARCH, &message, on_searched);
 }
 
-static void find_changed(struct session *s, const struct context *c)
+/* How many messages have changed. */
+static uint64_t find_changed(struct session *s, const struct context *c)
 {
     struct contexts *cs = contexts_of(s);
     const struct imap_view *view = &s->selected->view;
     struct imap_range range = {1, UINT32_MAX};
     struct imap_set all = {.ranges = &range, .count = 1};
     struct imap_message m, last = {0};
+    uint64_t count = 0;
     clear(&cs->changed);
-    clear(&cs->matched);
     for (struct imap_view_walk walk = imap_view_walk(view, &all, true); imap_view_next(&walk, &m);) {
         if (imap_view_state(view, m.index).modseq <= c->modseq)
             continue;
         /* between neighbours there is no other message */
         imap_set_builder_add_range(&cs->changed, last.seq && m.seq == last.seq + 1 ? last.uid : m.uid, m.uid);
         last = m;
-        if (c->local && imap_search_matches(view, c->root, &m))
-            imap_set_builder_add(&cs->matched, m.uid);
+        count++;
     }
+    return count;
+}
+
+static void match_changed(struct session *s, const struct context *c)
+{
+    struct contexts *cs = contexts_of(s);
+    const struct imap_view *view = &s->selected->view;
+    struct imap_set changed = imap_set_builder_view(&cs->changed);
+    struct imap_message m;
+    for (struct imap_view_walk walk = imap_view_walk(view, &changed, true); imap_view_next(&walk, &m);)
+        if (imap_search_matches(view, c->root, &m))
+            imap_set_builder_add(&cs->matched, m.uid);
 }
 
 /* True when the result is up to date (or given up). */
 static bool look_again(struct session *s, struct context *c)
 {
     struct contexts *cs = contexts_of(s);
-    find_changed(s, c);
-    if (!imap_set_builder_view(&cs->changed).count) {
+    uint64_t count = find_changed(s, c);
+    clear(&cs->matched);
+    if (!count) {
         c->modseq = cs->modseq;
         return true;
     }
-    if (c->local)
+    if (imap_search_fits_here(c->cost, count)) {
+        match_changed(s, c);
         return apply(s, c);
+    }
     if (ask_for_matches(s, c))
         return false;
     refuse(s, c->tag, "The result could not be kept up to date");

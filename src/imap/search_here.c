@@ -4,6 +4,10 @@
 #include "base/zone.h"
 #include "imap/search.h"
 
+#define LOCAL_MAX                                                                                            \
+    4000000 /* messages times keys evaluated here at once; more goes to store, which has threads */
+#define KEYWORD_COST 16 /* keys: the names of all keywords of a message are compared */
+
 struct local {
     const struct imap_view *view;
     struct imap_message message;
@@ -74,6 +78,9 @@ static bool add_cost(struct imap_search_node *node, void *ctx)
     struct cost *cost = ctx;
     cost->nodes++;
     switch (node->op) {
+    case IMAP_SEARCH_KEYWORD:
+        cost->nodes += KEYWORD_COST - 1;
+        break;
     case IMAP_SEARCH_HEADER:
     case IMAP_SEARCH_BODY:
     case IMAP_SEARCH_TEXT:
@@ -93,9 +100,14 @@ static bool add_cost(struct imap_search_node *node, void *ctx)
     return true;
 }
 
-uint64_t imap_search_local_keys(struct imap_search_node *root)
+uint64_t imap_search_local_cost(struct imap_search_node *root)
 {
     struct cost cost = {0};
     (void)imap_search_walk(root, add_cost, &cost);
     return cost.store ? 0 : cost.nodes;
+}
+
+bool imap_search_fits_here(uint64_t cost, uint64_t messages)
+{
+    return cost > 0 && messages <= LOCAL_MAX / cost;
 }

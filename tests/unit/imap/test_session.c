@@ -13,6 +13,7 @@
 
 #define PEERS    (1u << ROLE_STORE | 1u << ROLE_AUTH)
 #define MESSAGES 5
+#define CAPACITY 256
 
 static const char yaml[] =
     "hostname: mail.example.org\n"
@@ -41,6 +42,7 @@ struct fake {
     bool hold_status;
     uint32_t statuses[64]; /* STATUS asked for, to be answered later */
     unsigned status_count;
+    unsigned searches;
 };
 
 static void *context;
@@ -54,12 +56,12 @@ static void *load(struct role_run *run, struct why *why)
 
 static void make_image(struct fake *f)
 {
-    size_t size = image_size(64);
+    size_t size = image_size(CAPACITY);
     assert_int_equal(io_memfd("image", &f->image_fd, NULL), ERR_OK);
     assert_int_equal(io_truncate(f->image_fd, size, NULL), ERR_OK);
     f->image = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, f->image_fd, 0);
     assert_true(f->image != MAP_FAILED);
-    image_start(f->image, 3, 7, 64);
+    image_start(f->image, 3, 7, CAPACITY);
     for (uint32_t i = 0; i < MESSAGES; i++) {
         const struct image_fixed fixed = {.uid = 10 * (i + 1), .message = i + 100};
         image_place(f->image, i, &fixed, (struct image_state){.modseq = 1});
@@ -146,6 +148,7 @@ static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *p
 {
     const struct wire_mbox_rows refused = {.err = ERR_REFUSED, .code = f->code};
     const struct wire_appended appended = {.uidvalidity = 7, .uid = 60};
+    const struct wire_searched searched = {.modseq = f->modseq};
     switch (packet->type) {
     case WIRE_MBOX_UNSELECT:
         f->unselects++;
@@ -179,6 +182,10 @@ static bool on_store(struct fake *f, struct ipc_link *link, struct ipc_packet *p
         return true;
     case WIRE_EXPUNGE:
         on_expunge(f, link, packet);
+        return true;
+    case WIRE_SEARCH:
+        f->searches++;
+        wire_reply(link, packet->request, WIRE_SEARCHED, false, &searched);
         return true;
     case WIRE_VANISHED_GET:
         answer_vanished(link, packet->request);
@@ -315,7 +322,7 @@ static void finish(struct fake *f)
     (void)close(f->client);
     rig_for(f->rig, 30);
     rig_free(f->rig);
-    (void)munmap(f->image, image_size(64));
+    (void)munmap(f->image, image_size(CAPACITY));
     (void)close(f->image_fd);
     buf_free(&f->got);
 }
@@ -399,6 +406,44 @@ static void test_news_of_the_mailbox(void **state)
     expect_end(&f);
     assert_int_equal(f.unselects, 1);
     assert_int_equal(f.logouts, 1);
+    finish(&f);
+}
+
+/* Many keys over many messages are store's work, which has threads: here all sessions would wait. */
+static void test_searches_that_take_long(void **state)
+{
+    (void)state;
+    struct fake f;
+    AUTO_BUF struct buf search = buf_new(60000);
+    start(&f);
+    login(&f);
+    for (uint32_t i = MESSAGES; i < 250; i++)
+        image_place(f.image, i, &(struct image_fixed){.uid = 10 * (i + 1), .message = i + 100},
+                    (struct image_state){.modseq = 1});
+    f.image->count = 250;
+    ask(&f, "a SELECT INBOX\r\n", "a OK");
+    buf_add_str(&search, "b SEARCH RETURN (UPDATE) UNSEEN");
+    for (int i = 0; i < 980; i++)
+        buf_add_str(&search, " UNKEYWORD a");
+    buf_add_str(&search, "\r\n");
+    buf_add_byte(&search, 0);
+    ask(&f, "c SEARCH RETURN () UNSEEN\r\n", "c OK");
+    assert_int_equal(f.searches, 0);
+    ask(&f, (const char *)search.data, "b OK");
+    assert_int_equal(f.searches, 1);
+    /* one has changed: that is little */
+    image_write(f.image, 3, 2, IMAGE_FLAGGED);
+    f.modseq = 2;
+    f.image->modseq = 2;
+    ask(&f, "d NOOP\r\n", "d OK");
+    expect(&f, "ADDTO (0 4)");
+    assert_int_equal(f.searches, 1);
+    for (uint32_t i = 0; i < 250; i++)
+        image_write(f.image, i, 3, IMAGE_DRAFT);
+    f.modseq = 3;
+    f.image->modseq = 3;
+    ask(&f, "e NOOP\r\n", "e OK");
+    assert_int_equal(f.searches, 2);
     finish(&f);
 }
 
@@ -803,6 +848,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_news_of_the_mailbox),
         cmocka_unit_test(test_many_gaps),
+        cmocka_unit_test(test_searches_that_take_long),
         cmocka_unit_test(test_idle_and_a_deleted_mailbox),
         cmocka_unit_test(test_store_away),
         cmocka_unit_test(test_progress),
