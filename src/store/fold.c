@@ -287,7 +287,7 @@ static void look_after_file(struct fold *fold)
     const struct mailbox *m = fold->mailbox;
     bool lost = m->state_len && !fold->file.len;
     bool wanted = fold->asleep && m->state_wanted && !fold->file.len;
-    if ((lost || wanted || state_file_is_old(&fold->file)) && !fold->account->as_is)
+    if ((lost || wanted || state_file_is_old(&fold->file, fold->asleep)) && !fold->account->as_is)
         state_file_make(&fold->file, fold->account, m);
 }
 
@@ -315,6 +315,13 @@ static enum err fold_mailbox(struct account *account, struct dirty *dirty, bool 
     vec_free(&fold.chunks);
     vec_free(&fold.added);
     return err;
+}
+
+/* Is it to have a file, or a better one, now that there is time? */
+static bool wants_file(const struct mailbox *m)
+{
+    struct state_file file = state_file_begin(m);
+    return m->state_wanted || state_file_is_old(&file, true);
 }
 
 static void note_dirty(struct vec *list, struct mailbox *m)
@@ -348,7 +355,7 @@ static enum err list_dirty(struct account *account, bool asleep, struct vec *lis
     size_t at = 0;
     struct mailbox *m;
     while (!err && asleep && (m = idmap_next(account->by_id, &at, NULL)))
-        if (m->state_wanted && !is_listed(list, m))
+        if (wants_file(m) && !is_listed(list, m))
             note_dirty(list, m);
     return err;
 }
@@ -495,7 +502,7 @@ static bool any_touched(const struct account *account, bool asleep)
     size_t at = 0;
     const struct mailbox *m;
     while ((m = idmap_next(account->by_id, &at, NULL)))
-        if (m->touched || (asleep && m->state_wanted))
+        if (m->touched || (asleep && wants_file(m)))
             return true;
     return false;
 }

@@ -2,8 +2,10 @@
  * flags and message id, column by column, each as differences to the column's least value in the fewest bytes
  * that hold them.
  *
- *   version (1 byte), count (varint), then six columns: least value (varint), bytes per value (1 byte: 0, 1,
- * 2, 4, 8), count values, little-endian. Order of the columns: uid, size, date, modseq, flags, message.
+ *   version (1 byte), count (varint), then six columns: least value (varint), bytes per value (1 byte: 0 to
+ * 4, 8), count values, little-endian. 255 in place of the width: each value is one more than the one before,
+ * and none follows. Order of the columns: uid, size, date, modseq, flags, message. Version 1, which is read
+ * too, knew neither 3 nor 255.
  *
  * Pure; input: our own database, which may be damaged, so decoding is strict.
  */

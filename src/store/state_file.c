@@ -15,7 +15,7 @@
 #define AHEAD_MAX   (4u << 20)   /* read before anybody has asked */
 #define PIECE       (128u << 10) /* bytes read at once; more than any record has */
 #define GATHERED    (256u << 10) /* bytes of a new file that are written at once */
-#define SLACK       (64u << 10)  /* bytes that may be out of date in any file */
+#define SMALL       (256u << 10) /* bytes that are written as soon as appended to */
 #define GONE_ROW    8192         /* about what a row had that is gone */
 
 void state_file_ahead(const struct store_root *root, const char *folder, uint64_t mailbox)
@@ -42,6 +42,7 @@ struct loader {
     uint64_t size, read; /* of the file what counts, and how much of that was read */
     uint8_t *bytes;      /* PIECE */
     size_t held;         /* of them, in front */
+    bool in_order;       /* as far as the index knows; in the end the reader does */
     struct view *view;
 };
 
@@ -78,7 +79,7 @@ static enum err take_records(struct loader *l, struct why *why)
     struct slice rest = slice_make(l->bytes, l->held), row;
     enum err err;
     while (!(err = state_reader_take(&l->reader, &rest, &row, why)))
-        if (l->reader.in_order && (err = decode(l->view, row, why)))
+        if (l->in_order && (err = decode(l->view, row, why)))
             return err;
     if (err != ERR_LATER)
         return err;
@@ -118,7 +119,7 @@ static enum err load(struct loader *l, const struct mailbox *m, struct why *why)
         err = err_set(why, ERR_BAD, "the state of a mailbox ends within a record");
     if (!err)
         err = state_reader_end(&l->reader, m->state_sum, why);
-    if (!err && !l->reader.in_order)
+    if (!err && !(l->in_order && l->reader.in_order))
         err = collect(l, m, why);
     return err ? err : view_filled(l->view, why);
 }
@@ -131,7 +132,8 @@ enum err state_file_load(struct account *account, struct mailbox *m, struct view
     AUTO_FD int fd = -1;
     paths_state(account->folder, m->id, path);
     enum err err = io_open_at(account->root.dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, why);
-    struct loader l = {.reader = state_reader_new(m->id), .fd = fd, .size = m->state_len};
+    struct loader l = {
+        .reader = state_reader_new(m->id), .fd = fd, .size = m->state_len, .in_order = !m->state_dead};
     if (!err) {
         l.bytes = mem_alloc(PIECE);
         err = load(&l, m, why);
@@ -195,9 +197,14 @@ void state_file_add(struct state_file *file, const struct account *account, cons
         state_file_forget(file);
 }
 
-bool state_file_is_old(const struct state_file *file)
+/* The better it is kept while nobody waits, the more openings find it in order. */
+bool state_file_is_old(const struct state_file *file, bool asleep)
 {
-    return file->len && file->dead > SLACK && file->dead > file->len / 2;
+    if (!file->len || !file->dead)
+        return false;
+    if (asleep)
+        return file->len < SMALL || file->dead > file->len / 8;
+    return file->dead > SMALL && file->dead > file->len / 2;
 }
 
 static enum err open_new(struct state_file *file, const struct account *account, const struct mailbox *m)

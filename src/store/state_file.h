@@ -1,8 +1,8 @@
 /* state_file.h: writing and reading the file that holds a copy of a mailbox's packed state (state.h).
  *
  * It is made when an account falls asleep of which a mailbox was opened that is worth it. From then on each
- * fold appends the rows it writes, and when more than half of the file no longer holds it is made anew.
- * Nothing is synced, and whatever fails only means that the next SELECT reads the index.
+ * fold appends the rows it writes, and it is made anew when much of it holds no longer, sooner while nobody
+ * waits. Nothing is synced, and whatever fails only means that the next SELECT reads the index.
  */
 #ifndef STORE_STATE_FILE_H
 #define STORE_STATE_FILE_H
@@ -33,8 +33,8 @@ void state_file_add(struct state_file *file, const struct account *account, cons
                     uint32_t first, struct slice row, bool replaces);
 /* All rows are written anew: what stands in it does not count. */
 void state_file_forget(struct state_file *file);
-/* More than half of it no longer holds? */
-bool state_file_is_old(const struct state_file *file);
+/* Is it time to make it anew, because rows were written again? Sooner for an account that falls asleep. */
+bool state_file_is_old(const struct state_file *file, bool asleep);
 /* All rows of the index into a new file, before the commit. */
 void state_file_make(struct state_file *file, struct account *account, const struct mailbox *mailbox);
 /* After the commit, and after one that failed. */

@@ -98,8 +98,9 @@ enum err view_new(uint64_t mailbox, uint32_t uidvalidity, uint64_t capacity, str
 {
     struct view *view = NULL;
     enum err err = start(mailbox, uidvalidity, capacity, &view, why);
-    if (!err)
-        err = seal(view, why);
+    if (!view)
+        return err;
+    err = seal(view, why);
     if (err)
         view_free(&view);
     else

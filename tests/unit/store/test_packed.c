@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "store/change.h"
@@ -78,7 +79,73 @@ static void test_small(void **state)
         entries[i] = (struct entry){i + 1, 10000 + i * 7, 1700000000 + i * 60, 5000 + i, i % 3, 70000 + i};
     AUTO_BUF struct buf b = buf_new(100000);
     packed_encode(entries, PACKED_CHUNK, &b);
-    assert_in_range(b.len, 1, 14 * PACKED_CHUNK); /* issue: a mailbox of 100,000 in 1.4 MB */
+    assert_in_range(b.len, 1, 6 * PACKED_CHUNK + 50);
+    entries[500].uid++; /* one is missing: differences again */
+    for (uint32_t i = 501; i < PACKED_CHUNK; i++)
+        entries[i].uid++;
+    buf_clear(&b);
+    packed_encode(entries, PACKED_CHUNK, &b);
+    assert_in_range(b.len, 7 * PACKED_CHUNK, 8 * PACKED_CHUNK + 50);
+}
+
+/* Columns of every width, and numbers in a row, up to the highest a column may hold. */
+static void test_widths(void **state)
+{
+    (void)state;
+    static const uint64_t ranges[] = {0,          1,
+                                      255,        256,
+                                      65535,      65536,
+                                      0xffffff,   0x1000000,
+                                      UINT32_MAX, UINT32_MAX + 1ull,
+                                      1ull << 56, INT64_MAX - 1};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+        struct entry in[3] = {{.uid = 1, .modseq = 1}, {.uid = 2, .modseq = 1}, {.uid = 3, .modseq = 1}},
+                     out[3];
+        AUTO_BUF struct buf b = buf_new(1000);
+        in[i % 3].modseq += ranges[i];
+        in[(i + 1) % 3].message = ranges[i] <= IMAGE_MESSAGE_MAX ? ranges[i] : 0;
+        packed_encode(in, 3, &b);
+        uint8_t *exact = malloc(b.len); /* nothing is read behind it */
+        assert_non_null(exact);
+        memcpy(exact, b.data, b.len);
+        assert_int_equal(packed_decode(slice_make(exact, b.len), out, 3, NULL), ERR_OK);
+        free(exact);
+        for (size_t k = 0; k < 3; k++)
+            check_same(&out[k], &in[k]);
+    }
+    for (uint64_t above = 0; above < 2; above++) { /* the last of a row of three */
+        struct entry in[3] = {{.uid = 1}, {.uid = 2}, {.uid = 3}}, out[3];
+        AUTO_BUF struct buf b = buf_new(1000);
+        for (uint64_t k = 0; k < 3; k++)
+            in[k].message = IMAGE_MESSAGE_MAX - 2 + above + k;
+        packed_encode(in, 3, &b);
+        assert_int_equal(packed_decode(buf_slice(&b), out, 3, NULL), above ? ERR_INTERNAL : ERR_OK);
+    }
+}
+
+/* As the version before wrote it: no widths of 3, no numbers in a row. */
+static void test_version_1(void **state)
+{
+    (void)state;
+    static const uint8_t good[] = {1, 2, 1, 1, 0, 1, 9, 0, 9, 0, 9, 0, 0, 0, 5, 2, 0, 0, 1, 1};
+    static const struct entry expect[] = {{1, 9, 9, 9, 0, 5}, {2, 9, 9, 9, 0, 5 + 257}};
+    struct entry out[2];
+    uint8_t bad[sizeof good];
+    assert_int_equal(packed_decode(slice_make(good, sizeof good), out, 2, NULL), ERR_OK);
+    for (size_t k = 0; k < 2; k++)
+        check_same(&out[k], &expect[k]);
+    memcpy(bad, good, sizeof good);
+    bad[0] = 3;
+    assert_int_equal(packed_decode(slice_make(bad, sizeof bad), out, 2, NULL), ERR_INTERNAL);
+    bad[0] = 0;
+    assert_int_equal(packed_decode(slice_make(bad, sizeof bad), out, 2, NULL), ERR_INTERNAL);
+    static const uint8_t steps[] = {2, 2, 1, 255, 9, 0, 9, 0, 9, 0, 0, 0, 5, 255};
+    uint8_t older[sizeof steps];
+    memcpy(older, steps, sizeof steps);
+    assert_int_equal(packed_decode(slice_make(older, sizeof older), out, 2, NULL), ERR_OK);
+    assert_int_equal(out[1].message, 6);
+    older[0] = 1;
+    assert_int_equal(packed_decode(slice_make(older, sizeof older), out, 2, NULL), ERR_INTERNAL);
 }
 
 static void test_change(void **state)
@@ -189,7 +256,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packed), cmocka_unit_test(test_packed_order), cmocka_unit_test(test_small),
-        cmocka_unit_test(test_change), cmocka_unit_test(test_text),         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_widths), cmocka_unit_test(test_version_1),    cmocka_unit_test(test_change),
+        cmocka_unit_test(test_text),   cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
