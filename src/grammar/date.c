@@ -1,7 +1,9 @@
 /* date.c: calendar arithmetic, the formats we write, and the strict ones we read (IMAP, ISO 8601). */
 #include "grammar/date.h"
 
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "grammar/date_scan.h"
 
@@ -86,14 +88,31 @@ struct date_text date_format_rfc5322(int64_t seconds, int zone)
     return out;
 }
 
+static void put_two(char *at, unsigned number)
+{
+    at[0] = (char)('0' + number / 10 % 10);
+    at[1] = (char)('0' + number % 10);
+}
+
+/* Digit by digit: a FETCH of a mailbox writes one for each message. Years have four digits (RFC 9051,
+ * date-year), whatever a clock says. */
 struct date_text date_format_imap(int64_t seconds, int zone)
 {
-    struct date_text out;
+    struct date_text out = {"00-Jan-0000 00:00:00 +0000"};
     struct date_civil c = date_civil(seconds, zone);
-    unsigned offset = (unsigned)(zone < 0 ? -zone : zone) % 1440;
-    (void)snprintf(out.text, sizeof out.text, "%2u-%.3s-%04u %02u:%02u:%02u %c%02u%02u", c.day,
-                   months + 3 * (c.month - 1), (unsigned)c.year, c.hour, c.minute, c.second,
-                   zone < 0 ? '-' : '+', offset / 60, offset % 60);
+    unsigned offset = (unsigned)(zone < 0 ? -zone : zone) % 1440, year = (unsigned)c.year % 10000;
+    put_two(out.text, c.day);
+    if (c.day < 10)
+        out.text[0] = ' ';
+    memcpy(out.text + 3, months + (ptrdiff_t)3 * (c.month - 1), 3);
+    put_two(out.text + 7, year / 100);
+    put_two(out.text + 9, year % 100);
+    put_two(out.text + 12, c.hour);
+    put_two(out.text + 15, c.minute);
+    put_two(out.text + 18, c.second);
+    out.text[21] = zone < 0 ? '-' : '+';
+    put_two(out.text + 22, offset / 60);
+    put_two(out.text + 24, offset % 60);
     return out;
 }
 

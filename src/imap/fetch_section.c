@@ -210,18 +210,19 @@ enum err fetch_without_nul(const struct fetch_file *file, uint64_t offset, uint6
 
 /* ---- header fields ---- */
 
-/* Letters that differ in more than their case; most names differ in the first. */
-static bool differ(uint8_t a, uint8_t b)
+/* Of the same length. Most names that differ do so in the first letter, most others are written alike. */
+static bool same_name(struct slice a, struct slice b)
 {
-    return ((a ^ b) & ~0x20) != 0;
+    if (a.len > 0 && ((a.ptr[0] ^ b.ptr[0]) & ~0x20) != 0)
+        return false;
+    return slice_eq(a, b) || slice_ieq(a, b);
 }
 
 static bool wanted(const struct imap_section *section, struct slice name)
 {
     for (size_t i = 0; i < section->field_count; i++) {
         struct slice field = section->fields[i];
-        if (field.len == name.len && (!name.len || !differ(field.ptr[0], name.ptr[0])) &&
-            slice_ieq(field, name))
+        if (field.len == name.len && same_name(field, name))
             return section->text == IMAP_SECTION_FIELDS;
     }
     return section->text == IMAP_SECTION_FIELDS_NOT;
@@ -246,23 +247,28 @@ static void begin_line(struct field_filter *f, struct slice line)
     }
 }
 
-/* A line whose name is cut at the end waits for the next piece, unless it fills the whole of this one. */
+/* A line whose name is cut at the end waits for the next piece, unless it fills the whole of this one. Lines
+ * that follow each other are taken together. */
 static void filter_piece(struct field_filter *f, struct slice piece, bool last, struct buf *out)
 {
+    size_t run = 0; /* octets before `used` that are taken */
     f->used = 0;
     while (f->used < piece.len && !f->ended) {
         struct slice rest = slice_from(piece, f->used);
         ptrdiff_t lf = slice_find(rest, '\n');
         struct slice line = slice_sub(rest, 0, lf < 0 ? rest.len : (size_t)lf + 1);
         if (f->line_start && lf < 0 && !last && f->used > 0 && slice_find(rest, ':') < 0)
-            return;
+            break;
         if (f->line_start)
             begin_line(f, line);
-        if (f->take && !f->ended)
-            buf_add(out, line);
+        bool take = f->take && !f->ended;
+        if (!take && run > 0)
+            buf_add(out, slice_sub(piece, f->used - run, run));
+        run = take ? run + line.len : 0;
         f->line_start = lf >= 0;
         f->used += line.len;
     }
+    buf_add(out, slice_sub(piece, f->used - run, run));
 }
 
 void fetch_filter_fields(struct buf *out, const struct imap_section *section, struct slice header)
