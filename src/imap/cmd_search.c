@@ -30,7 +30,7 @@ static void search_here(struct session *s)
     struct imap_range all = {1, UINT32_MAX};
     struct imap_set set = {.ranges = &all, .count = 1};
     struct imap_message m;
-    for (struct imap_view_walk walk = imap_view_walk(view, &set, true); imap_view_next(&walk, &m);) {
+    for (struct imap_view_walk walk = imap_search_walk_here(view, root, &set); imap_view_next(&walk, &m);) {
         if (!imap_search_matches(view, root, &m))
             continue;
         imap_search_add(s, &m);

@@ -89,6 +89,10 @@ uint64_t imap_search_local_cost(struct imap_search_node *root);
 bool imap_search_fits_here(uint64_t cost, uint64_t messages);
 bool imap_search_matches(const struct imap_view *view, const struct imap_search_node *root,
                          const struct imap_message *m);
+/* The messages that can match such a program: all of them, fewer when it names UIDs, or asks for unseen or
+ * deleted ones. `all`: every UID. */
+struct imap_view_walk imap_search_walk_here(const struct imap_view *view, const struct imap_search_node *root,
+                                            const struct imap_set *all);
 /* Adds a message of the view to what was found. */
 void imap_search_add(struct session *s, const struct imap_message *m);
 

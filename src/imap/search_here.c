@@ -68,6 +68,33 @@ bool imap_search_matches(const struct imap_view *view, const struct imap_search_
     return !(l.state.flags & IMAGE_EXPUNGED) && imap_search_match(root, &subject, &l) == IMAP_YES;
 }
 
+/* What one key that must hold says of where to look. */
+static void narrow(struct imap_view_walk *walk, const struct imap_search_node *key)
+{
+    const struct imap_view *view = walk->view;
+    bool no = key->op == IMAP_SEARCH_NOT;
+    if (key->op == IMAP_SEARCH_UID)
+        walk->set = &key->set;
+    key = no ? key->child : key;
+    if (key->op != IMAP_SEARCH_FLAG || view->map != view->live)
+        return;
+    if (no && key->number == IMAP_FLAG_SEEN)
+        walk->leap = image_next_unseen;
+    else if (!no && key->number == IMAP_FLAG_DELETED)
+        walk->leap = image_next_deleted;
+}
+
+struct imap_view_walk imap_search_walk_here(const struct imap_view *view, const struct imap_search_node *root,
+                                            const struct imap_set *all)
+{
+    struct imap_view_walk walk = imap_view_walk(view, all, true);
+    narrow(&walk, root);
+    for (const struct imap_search_node *key = root->op == IMAP_SEARCH_AND ? root->child : NULL; key;
+         key = key->next)
+        narrow(&walk, key);
+    return walk;
+}
+
 struct cost {
     uint64_t nodes;
     bool store;

@@ -180,6 +180,17 @@ static void enter_range(struct imap_view_walk *w)
     w->seq = w->index - w->gone_at + 1;
 }
 
+static void leap(struct imap_view_walk *w)
+{
+    const struct imap_view *v = w->view;
+    uint32_t to = (uint32_t)w->leap(v->map->image, w->index, w->end);
+    if (to == w->index)
+        return;
+    w->index = to;
+    w->gone_at = imap_indexes_below(v->gone, v->gone_count, to);
+    w->seq = to - w->gone_at + 1;
+}
+
 bool imap_view_next(struct imap_view_walk *w, struct imap_message *message)
 {
     const struct imap_view *v = w->view;
@@ -189,6 +200,10 @@ bool imap_view_next(struct imap_view_walk *w, struct imap_message *message)
                 return false;
             enter_range(w);
         }
+        if (w->leap)
+            leap(w);
+        if (w->index >= w->end)
+            continue;
         uint32_t index = w->index++;
         if (w->gone_at < v->gone_count && v->gone[w->gone_at] == index) {
             w->gone_at++;

@@ -66,6 +66,9 @@ struct imap_view_walk {
     bool by_uid;
     size_t range;
     uint32_t index, end, seq, gone_at;
+    /* Passes over what is not looked for, as image_next_unseen(); may be set where the mailbox has not moved.
+     */
+    uint64_t (*leap)(const struct image *image, uint64_t from, uint64_t end);
 };
 struct imap_view_walk imap_view_walk(const struct imap_view *view, const struct imap_set *set, bool by_uid);
 bool imap_view_next(struct imap_view_walk *walk, struct imap_message *message) MUST_CHECK;

@@ -1,4 +1,7 @@
 """Small print of the RFCs that clients and test suites rely on."""
+import random
+import re
+
 from test_imap_basics import put
 
 
@@ -12,6 +15,38 @@ def test_condstore_is_announced_by_its_first_use(imap, user):
     told = int(first.find(rb"^\* OK \[HIGHESTMODSEQ (\d+)\]")[1])
     assert told >= int(first.find(rb"MODSEQ \((\d+)\)")[1])
     assert not client.ok("FETCH 1 (MODSEQ)").find(rb"HIGHESTMODSEQ"), "once"
+
+
+def test_search_of_flags_and_uids(imap, user):
+    """Keys that lead to few messages find what looking at each would find."""
+    client, sequence, flags = imap(user), random.Random(9), {}
+    client.ok("SELECT INBOX")
+    put(client)
+    for _ in range(9):
+        client.ok("COPY 1:* INBOX")
+        client.ok("NOOP")
+    count = int(client.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES (\d+)")[1])
+    client.ok("STORE 1:* FLAGS.SILENT (\\Seen)")
+    for store, share in (("-FLAGS.SILENT (\\Seen)", 130), ("+FLAGS.SILENT (\\Deleted)", 120)):
+        client.ok(f"STORE {','.join(map(str, sorted(sequence.sample(range(1, count + 1), share))))} {store}")
+    gone = sorted(sequence.sample(range(1, count + 1), 60))
+    client.ok("CREATE aside")
+    client.ok(f"MOVE {','.join(map(str, gone))} aside")
+    for line in client.ok("FETCH 1:* (UID FLAGS)").untagged:
+        number, uid, given = re.match(rb"\* (\d+) FETCH \(UID (\d+) FLAGS \((.*)\)\)", line).groups()
+        flags[int(number)] = (int(uid), b"Seen" in given, b"Deleted" in given)
+    for key, holds in (("UNSEEN", lambda n, uid, seen, deleted: not seen), ("DELETED", lambda n, uid, seen, deleted: deleted),
+                       ("UNSEEN DELETED", lambda n, uid, seen, deleted: not seen and deleted), ("NOT UNSEEN", lambda n, uid, seen, deleted: seen),
+                       ("NOT DELETED UNSEEN", lambda n, uid, seen, deleted: not seen and not deleted),
+                       ("OR UNSEEN DELETED", lambda n, uid, seen, deleted: not seen or deleted), ("UNDELETED", lambda n, uid, seen, deleted: not deleted),
+                       ("50:200 UNSEEN", lambda n, uid, seen, deleted: 50 <= n <= 200 and not seen),
+                       ("UID 50:200,300 DELETED", lambda n, uid, seen, deleted: (50 <= uid <= 200 or uid == 300) and deleted),
+                       ("NOT UID 50:200 UNSEEN", lambda n, uid, seen, deleted: not 50 <= uid <= 200 and not seen),
+                       ("20:300 UID 50:200", lambda n, uid, seen, deleted: 20 <= n <= 300 and 50 <= uid <= 200)):
+        wanted = [(number, uid) for number, (uid, seen, deleted) in flags.items() if holds(number, uid, seen, deleted)]
+        for verb, place in (("SEARCH", 0), ("UID SEARCH", 1)):
+            got = [int(word) for word in client.ok(f"{verb} {key}").untagged[0].split()[2:]]
+            assert wanted and got == [found[place] for found in wanted], (verb, key)
 
 
 def test_a_parent_is_listed_for_the_sake_of_hidden_children_only(imap, user):

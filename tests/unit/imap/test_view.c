@@ -110,6 +110,47 @@ static void test_against_model(void **state)
     }
 }
 
+/* A walk that leaps finds what a walk over all finds of that kind, in the same numbers. */
+static void check_leaps(const struct imap_view *v, const struct imap_set *set, bool by_uid)
+{
+    struct imap_view_walk plain = imap_view_walk(v, set, by_uid), leaps = imap_view_walk(v, set, by_uid);
+    struct imap_message a, b;
+    leaps.leap = image_next_unseen;
+    while (imap_view_next(&plain, &a)) {
+        if (imap_view_state(v, a.index).flags & (IMAGE_SEEN | IMAGE_EXPUNGED))
+            continue;
+        assert_true(imap_view_next(&leaps, &b));
+        assert_memory_equal(&a, &b, sizeof a);
+    }
+    assert_false(imap_view_next(&leaps, &b));
+}
+
+static void test_leaps(void **state)
+{
+    (void)state;
+    srand(7);
+    for (int round = 0; round < 60; round++) {
+        uint8_t expunged[MESSAGES];
+        for (uint32_t i = 0; i < MESSAGES; i++)
+            expunged[i] = rand() % 10 < round % 3;
+        struct image *image = make_image(expunged, MESSAGES);
+        for (uint32_t i = 0; i < MESSAGES; i++)
+            if (rand() % 20 >= round % 20)
+                image_write(image, i, 2, IMAGE_SEEN | image_own(&image->entries[i]).flags);
+        struct imap_map map = map_of(image);
+        struct imap_view v;
+        imap_view_open(&v, &map);
+        image_write(image, 7, 3, IMAGE_EXPUNGED); /* not told yet: it has its number still */
+        struct imap_range all[] = {{1, UINT32_MAX}},
+                          some[] = {{3, 9}, {11, 11}, {40, 200}, {250, 251}, {500, 900}};
+        check_leaps(&v, &(struct imap_set){.ranges = all, .count = 1}, true);
+        check_leaps(&v, &(struct imap_set){.ranges = some, .count = 5}, true);
+        check_leaps(&v, &(struct imap_set){.ranges = some, .count = 5}, false);
+        imap_view_close(&v);
+        free(image);
+    }
+}
+
 static void test_resolve(void **state)
 {
     (void)state;
@@ -176,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_leaps),
         cmocka_unit_test(test_resolve),
         cmocka_unit_test(test_moved_image),
     };
