@@ -165,7 +165,7 @@ static void read_ahead(struct io_map *map, size_t offset)
 
 void io_map_begin(struct io_map *map)
 {
-    if (!map || map->off || map->on)
+    if (!map || map->off || map->on || map->lent) /* what is lent must not move */
         return;
     fit(map);
     if (!map->base)
