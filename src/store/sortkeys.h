@@ -31,8 +31,7 @@ enum sortkey {
     SORTKEY_CC,
     SORTKEY_DISPLAYFROM,
     SORTKEY_DISPLAYTO,
-    SORTKEY_FIND_FROM, /* all that a search of the field may find a text in, case folded; each piece ends in
-                          NUL */
+    SORTKEY_FIND_FROM, /* all that a search of the field looks through, folded; each piece ends in NUL */
     SORTKEY_FIND_TO,
     SORTKEY_FIND_CC,
     SORTKEY_FIND_BCC,
@@ -40,9 +39,8 @@ enum sortkey {
     SORTKEY_THREAD, /* message id and references */
     SORTKEY_COUNT
 };
-#define SORTKEY_NUMBERS                                                                                      \
-    SORTKEY_SUBJECT /* columns below are numbers, from here on texts, the last one ids                       \
-                     */
+/* Columns below are numbers, from here on texts, the last one ids. */
+#define SORTKEY_NUMBERS SORTKEY_SUBJECT
 /* Columns are made together when they are asked together. */
 #define SORTKEY_FOR_SEARCH (1u << SORTKEY_DAY | 0x1fu << SORTKEY_FIND_FROM)
 #define SORTKEY_FOR_SORT   (((1u << SORTKEY_COUNT) - 1) & ~SORTKEY_FOR_SEARCH)
@@ -108,8 +106,7 @@ enum err sortkeys_purge(struct account *account, uint64_t message, struct why *w
 
 struct sortkey_values { /* in the order of the columns */
     bool present;
-    uint32_t
-        flags; /* bits of columns; SUBJECT: a reply; FIND_…: the text is not all, the message must be asked */
+    uint32_t flags; /* bits of columns; SUBJECT: a reply; FIND_…: not all, the message must be asked */
     int64_t number[SORTKEY_NUMBERS];
     struct slice text[SORTKEY_THREAD]; /* by column; collation keys, folded texts */
     uint64_t id;
