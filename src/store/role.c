@@ -177,9 +177,11 @@ static enum err start(void *ctx, struct why *why)
     err = shares_new(&store->root, &store->shares, why); /* before any account is opened */
     if (!err)
         err = start_sweep(store, why);
-    if (!err)
-        space_start(store);
-    return err;
+    if (err)
+        return err;
+    space_start(store);
+    account_rehearse();
+    return ERR_OK;
 }
 
 static enum err prepare(void *ctx, struct why *why)
