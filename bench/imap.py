@@ -97,9 +97,11 @@ class Box:
         if self.kind != "ours":
             return
         index = self.server.folder / "data" / "store" / "accounts" / self.server.user(self.name, self.kind) / "search.db"
-        end = time.monotonic() + INDEX_WAIT
-        while time.monotonic() < end and not (index.exists() and not index.with_name("search.db-wal").exists()):
+        end, size, calm = time.monotonic() + INDEX_WAIT, 0, 0
+        while time.monotonic() < end and calm < 4:
             time.sleep(0.5)
+            before, size = size, index.stat().st_size if index.exists() else 0
+            calm = calm + 1 if size and size == before and not index.with_name("search.db-wal").exists() else 0
 
 
 # ---- rows: what a round of one box gives ----
