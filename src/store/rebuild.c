@@ -564,6 +564,9 @@ static enum err change_places(struct rebuild *r, struct why *why)
         err = io_rename(r->root.dir, from, r->root.dir, to, why);
     if (!err)
         err = io_fsync_dir_at(r->root.dir, r->folder, why);
+    paths_state_folder(r->folder, from);
+    if (!err)
+        err = remove_scratch(&r->root, from, why); /* copies of what the old index said */
     return err ? err : remove_scratch(&r->root, r->scratch, why);
 }
 

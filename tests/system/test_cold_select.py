@@ -160,7 +160,7 @@ def test_an_older_index(made):
 def test_rebuild(made):
     before = closed(made)
     made.command("store", "rebuild", USER)
-    assert not marks(made)
+    assert not marks(made) and not state(made).exists()
     made.start()
     assert seen(made) == before
     closed(made)
