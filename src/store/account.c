@@ -115,7 +115,7 @@ enum err account_open(const struct store_root *root, struct slice address, bool 
     enum err err = make ? make_folders(root, folder, why) : ERR_OK;
     if (!err)
         err = account_open_as_is(root, folder, address, make, &a, why);
-    if (!err) {
+    if (a) {
         a->as_is = false;
         err = a->marked ? ERR_OK : load_sweep(a, why);
     }
