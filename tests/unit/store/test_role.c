@@ -691,6 +691,27 @@ static void test_grants(void **state)
     rig_free(rig);
 }
 
+/* Whoever logs in finds the account open; those who were there before the store began are not all opened. */
+static void test_login_opens(void **state)
+{
+    (void)state;
+    static const char index[] = "accounts/ann@example.test/index.db";
+    struct seen seen;
+    struct rig *rig = start(&seen);
+    give(rig, 1, ROLE_IMAP, ANN);
+    all_told(rig);
+    give(rig, 2, ROLE_HTTP, ANN);
+    rig_for(rig, 50);
+    assert_int_equal(access(index, F_OK), -1);
+    give(rig, 3, ROLE_IMAP, ANN);
+    for (unsigned i = 0; i < 500 && access(index, F_OK); i++)
+        rig_for(rig, 10);
+    assert_int_equal(access(index, F_OK), 0);
+    uint32_t code = 0;
+    assert_int_equal(ask_list(rig, 3, &code), ERR_OK);
+    rig_free(rig);
+}
+
 static void on_removed(void *ctx, enum err err, struct ipc_packet *packet)
 {
     struct wire_expunged m = {.count = UINT32_MAX};
@@ -850,8 +871,9 @@ int main(void)
         cmocka_unit_test(test_queue_leftovers), cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_session),         cmocka_unit_test(test_append_sets),
         cmocka_unit_test(test_image_moves),     cmocka_unit_test(test_grants),
-        cmocka_unit_test(test_remove),          cmocka_unit_test(test_foreign_watch),
-        cmocka_unit_test(test_restart),         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_login_opens),     cmocka_unit_test(test_remove),
+        cmocka_unit_test(test_foreign_watch),   cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
