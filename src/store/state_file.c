@@ -40,9 +40,10 @@ struct loader {
     struct state_reader reader;
     int fd;
     uint64_t size, read; /* of the file what counts, and how much of that was read */
-    uint8_t *bytes;      /* PIECE */
-    size_t held;         /* of them, in front */
-    bool in_order;       /* as far as the index knows; in the end the reader does */
+    uint8_t *bytes;      /* room for a piece, or for all of a smaller file */
+    size_t room;
+    size_t held;   /* of them, in front */
+    bool in_order; /* as far as the index knows; in the end the reader does */
     struct view *view;
 };
 
@@ -62,7 +63,7 @@ static enum err decode(struct view *view, struct slice row, struct why *why)
 
 static enum err read_piece(struct loader *l, struct why *why)
 {
-    size_t room = PIECE - l->held, got = 0;
+    size_t room = l->room - l->held, got = 0;
     size_t want = room < l->size - l->read ? room : (size_t)(l->size - l->read);
     enum err err = io_pread(l->fd, l->bytes + l->held, want, l->read, &got, why);
     if (!err && (!want || got < want))
@@ -135,7 +136,8 @@ enum err state_file_load(struct account *account, struct mailbox *m, struct view
     struct loader l = {
         .reader = state_reader_new(m->id), .fd = fd, .size = m->state_len, .in_order = !m->state_dead};
     if (!err) {
-        l.bytes = mem_alloc(PIECE);
+        l.room = l.size < PIECE ? (size_t)l.size : PIECE;
+        l.bytes = mem_alloc(l.room);
         err = load(&l, m, why);
     }
     if (err) {
