@@ -17,6 +17,7 @@
 #define DRAIN_POLL_MS 20
 #define INBOX_ID      1          /* of the first mailbox of a new account */
 #define KEPT_FREE     (1u << 20) /* freed memory that stays while the store works */
+#define AHEAD_JOBS    2          /* with so many jobs under way none is begun ahead */
 #define ARENAS_MAX    2          /* of malloc: more only cost memory, the threads wait for the disk anyway */
 
 /* ---- grants, told by auth ---- */
@@ -36,10 +37,11 @@ static void nothing(struct job *job)
 
 static const struct job_op session_op = {.before = before_session, .work = nothing, .answer = nothing};
 
-/* Who has logged in is about to ask: the account is opened meanwhile. Not when auth tells all grants anew. */
+/* Who has logged in is about to ask: the account is opened meanwhile. Not when auth tells all grants anew,
+ * and not when many log in at once: it would gain nothing, and what is open at the same time is memory. */
 static void open_ahead(struct store *store, const struct wire_grant_add *m)
 {
-    if (m->holder != ROLE_IMAP || !store->grants.replayed || store->draining || store->jobs >= STORE_JOBS_MAX)
+    if (m->holder != ROLE_IMAP || !store->grants.replayed || store->draining || store->jobs >= AHEAD_JOBS)
         return;
     struct slot *slot = slot_get(store, m->account);
     if (slot && !slot->awake)
