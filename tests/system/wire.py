@@ -18,8 +18,9 @@ def tls_context(**options):
 class Wire:
     """A connection; every read is bounded by `timeout` seconds."""
 
-    def __init__(self, port, tls=False, proxy=b"", timeout=10, server_name="localhost", host="127.0.0.1", context=None):
-        self.sock = socket.create_connection((host, port), timeout)
+    def __init__(self, port, tls=False, proxy=b"", timeout=10, server_name="localhost", host="127.0.0.1", context=None,
+                 source=None):
+        self.sock = socket.create_connection((host, port), timeout, (source, 0) if source else None)
         self.buffer = b""
         self.context = context or tls_context()
         self.server_name = server_name
