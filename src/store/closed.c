@@ -8,6 +8,21 @@
 
 #define MARK_MODE 0600
 
+/* The one file that may be there beside a mark: of a first lot (blank.c) that came to the disk before the
+ * sync which would have taken the mark with it. It is empty then. */
+static bool is_free(const struct account *account, uint64_t id)
+{
+    char path[PATHS_FILE_MAX];
+    struct stat st;
+    paths_message(account->folder, id, path);
+    enum err err = io_stat_at(account->root.dir, path, &st, NULL);
+    if (!err && !st.st_size)
+        err = io_unlink(account->root.dir, path, NULL);
+    else if (!err)
+        return false;
+    return !err || err == ERR_ABSENT;
+}
+
 bool closed_is_clean(struct account *account)
 {
     char path[PATHS_FILE_MAX];
@@ -16,7 +31,8 @@ bool closed_is_clean(struct account *account)
     if (!account->closed)
         return false;
     paths_closed(account->folder, account->marked_at, account->closed, path);
-    account->marked = io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK && S_ISREG(st.st_mode);
+    account->marked = io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK && S_ISREG(st.st_mode) &&
+                      is_free(account, account->marked_at);
     return account->marked;
 }
 
@@ -29,8 +45,9 @@ enum err closed_drop(struct account *account, uint64_t id, struct why *why)
     enum err err = io_unlink(account->root.dir, path, why);
     if (err && err != ERR_ABSENT)
         return err;
-    bool same = account->marked_at >> 8 == id >> 8; /* another one only after failures */
-    return same ? ERR_OK : blob_sync_folder(&account->root, account->folder, account->marked_at, why);
+    bool first =
+        account->marked_at == id; /* another one only after failures: is_free() does not look there */
+    return first ? ERR_OK : blob_sync_folder(&account->root, account->folder, account->marked_at, why);
 }
 
 void closed_gone(struct account *account)

@@ -11,7 +11,8 @@
 
 #include "store/account.h"
 
-/* Whether the index just read and the folder of the next message have the same stamp. */
+/* Whether the index just read and the folder of the next message have the same stamp. An empty file of that
+ * number goes: a crash may have kept it and the mark, whose removal waited for the same sync. */
 bool closed_is_clean(struct account *account);
 /* Before files are made for `id` on; the caller then syncs their folder, and tells so by closed_gone(). Under
  * the lock of the blanks. */

@@ -117,6 +117,31 @@ static void test_killed(void **state)
     rig_stop(&rig);
 }
 
+/* Cut off before the sync of its first lot: the file came to the disk, the removal of the mark did not. */
+static void test_cut_before_first_sync(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_start(&rig);
+    rig_deliver(&rig, "1", "");
+    uint64_t next = atomic_load(&rig.account->next_message);
+    account_free(&rig.account);
+    leave_file(&rig, next);
+    rig_open(&rig);
+    assert_true(rig.account->marked);
+    assert_false(is_there(&rig, next));
+    rig_deliver(&rig, "2", "");
+    next = atomic_load(&rig.account->next_message);
+    account_free(&rig.account);
+    char to[80];
+    (void)snprintf(to, sizeof to, "accounts/ann@example.test/msg/%02x/%u.eml", (unsigned)(next >> 8 & 0xff),
+                   (unsigned)next);
+    copy_file(&rig, INDEX, to); /* nothing of ours: it is looked at */
+    rig_open(&rig);
+    assert_false(rig.account->marked);
+    rig_stop(&rig);
+}
+
 /* An index of an earlier day does not know the stamp; the mark of the later one goes with its opening. */
 static void test_older_index(void **state)
 {
@@ -185,9 +210,13 @@ int main(void)
 {
     (void)!metric_attach(&metrics_table, -1, "test", NULL);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clean_end),        cmocka_unit_test(test_sleep_and_wake),
-        cmocka_unit_test(test_killed),           cmocka_unit_test(test_older_index),
-        cmocka_unit_test(test_file_without_row), cmocka_unit_test(test_new_folder),
+        cmocka_unit_test(test_clean_end),
+        cmocka_unit_test(test_sleep_and_wake),
+        cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_older_index),
+        cmocka_unit_test(test_file_without_row),
+        cmocka_unit_test(test_new_folder),
+        cmocka_unit_test(test_cut_before_first_sync),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
