@@ -150,6 +150,7 @@ void account_sleep(struct account *account)
     int64_t now = clock_unix_s();
     (void)!account_purge(account, now - ACCOUNT_DOOMED_S, UINT64_MAX, &why);
     (void)!account_settle(account, &why);
+    closed_look(account);
     uint64_t stamp = dropped && !account->as_is ? closed_stamp(account) : 0;
     if (!account_fold_last(account, now, stamp, &why) && stamp)
         closed_mark(account, stamp);

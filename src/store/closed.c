@@ -8,21 +8,6 @@
 
 #define MARK_MODE 0600
 
-/* The one file that may be there beside a mark: of a first lot (blank.c) that came to the disk before the
- * sync which would have taken the mark with it. It is empty then. */
-static bool is_free(const struct account *account, uint64_t id)
-{
-    char path[PATHS_FILE_MAX];
-    struct stat st;
-    paths_message(account->folder, id, path);
-    enum err err = io_stat_at(account->root.dir, path, &st, NULL);
-    if (!err && !st.st_size)
-        err = io_unlink(account->root.dir, path, NULL);
-    else if (!err)
-        return false;
-    return !err || err == ERR_ABSENT;
-}
-
 bool closed_is_clean(struct account *account)
 {
     char path[PATHS_FILE_MAX];
@@ -31,13 +16,32 @@ bool closed_is_clean(struct account *account)
     if (!account->closed)
         return false;
     paths_closed(account->folder, account->marked_at, account->closed, path);
-    account->marked = io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK && S_ISREG(st.st_mode) &&
-                      is_free(account, account->marked_at);
+    account->marked = io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK && S_ISREG(st.st_mode);
     return account->marked;
+}
+
+void closed_look(struct account *account)
+{
+    char path[PATHS_FILE_MAX];
+    struct stat st;
+    if (!account->marked)
+        return;
+    paths_message(account->folder, account->marked_at, path);
+    if (io_stat_at(account->root.dir, path, &st, NULL) != ERR_OK)
+        return;
+    if (!st.st_size) {
+        (void)!io_unlink(account->root.dir, path, NULL);
+        return;
+    }
+    account->strays++; /* nothing of ours: the next opening looks at everything */
+    paths_closed(account->folder, account->marked_at, account->closed, path);
+    if (io_unlink(account->root.dir, path, NULL) == ERR_OK)
+        account->marked = false;
 }
 
 enum err closed_drop(struct account *account, uint64_t id, struct why *why)
 {
+    closed_look(account);
     if (!account->marked)
         return ERR_OK;
     char path[PATHS_FILE_MAX];
@@ -46,7 +50,7 @@ enum err closed_drop(struct account *account, uint64_t id, struct why *why)
     if (err && err != ERR_ABSENT)
         return err;
     bool first =
-        account->marked_at == id; /* another one only after failures: is_free() does not look there */
+        account->marked_at == id; /* another one only after failures: closed_look() looks at the first */
     return first ? ERR_OK : blob_sync_folder(&account->root, account->folder, account->marked_at, why);
 }
 

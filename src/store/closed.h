@@ -11,9 +11,12 @@
 
 #include "store/account.h"
 
-/* Whether the index just read and the folder of the next message have the same stamp. An empty file of that
- * number goes: a crash may have kept it and the mark, whose removal waited for the same sync. */
+/* Whether the index just read and the folder of the next message have the same stamp. */
 bool closed_is_clean(struct account *account);
+/* A crash may have kept, beside the mark, the first file made after it: empty, and made under the sync that
+ * would have taken the mark. It goes. Not at the opening, where it would cost a read of the disk before the
+ * first answer, but before files are made and when the account falls asleep. */
+void closed_look(struct account *account);
 /* Before files are made for `id` on; the caller then syncs their folder, and tells so by closed_gone(). Under
  * the lock of the blanks. */
 enum err closed_drop(struct account *account, uint64_t id, struct why *why) MUST_CHECK;

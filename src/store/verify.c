@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "store/account.h"
 #include "store/blob.h"
+#include "store/closed.h"
 
 #define VERIFY_IDS_MAX      (1u << 28)
 #define VERIFY_ACCOUNTS_MAX 10000000u
@@ -236,6 +237,7 @@ static void verify_account(struct verify *v, struct slice address)
     v->messages = VEC_NEW(struct known, VERIFY_IDS_MAX);
     enum err err = account_open(&v->root, address, false, &v->account, &why);
     if (!err) {
+        closed_look(v->account);
         v->account->as_is = true;
         err = check_account(v, &why);
     }
