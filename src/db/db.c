@@ -297,8 +297,6 @@ void db_shrink(struct db *db)
     if (db_in_transaction(db))
         return;
     db_forget_statements(db);
-    want_map(db, false);
-    io_map_drop(db->map);
     (void)sqlite3_db_release_memory(db->handle);
 }
 

@@ -125,7 +125,7 @@ bool db_in_transaction(const struct db *db);
 enum err db_read_begin(struct db *db, struct why *why) MUST_CHECK;
 void db_read_end(struct db *db);
 /* The same for a larger read, of DB_READ_MANY rows or more: pages come out of a guarded memory map instead of
- * a system call each (base/io_map.h), which the connection then keeps until db_shrink(). When the disk does
+ * a system call each (base/io_map.h), which the connection then keeps until it is closed. When the disk does
  * not give a page, db_next() or db_end() answer ERR_INTERNAL: what a walk gave counts only when its db_end()
  * was good. A statement that writes is refused. Ends with db_read_end(), every walk ended before; begin and
  * end by the same thread. */
@@ -142,8 +142,7 @@ enum err db_backup(struct db *db, const char *path, struct why *why) MUST_CHECK;
 enum err db_check(struct db *db, struct why *why) MUST_CHECK;
 /* Bytes of page cache this connection may hold (default 1 MiB). */
 void db_cache_size(struct db *db, uint32_t kib);
-/* Gives up what can be had again: pages, the map of the file, prepared statements. Not while rows are walked.
- */
+/* Gives up memory that can be had again: pages and prepared statements. Not while rows are walked. */
 void db_shrink(struct db *db);
 uint32_t db_version(const struct db *db);
 
