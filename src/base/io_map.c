@@ -100,9 +100,10 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 
 /* ---- mapping ---- */
 
-void io_map_drop(struct io_map *map)
+/* Outside of windows; the next one makes the map anew. */
+static void drop(struct io_map *map)
 {
-    if (!map || !map->base || map->on || map->lent)
+    if (!map->base || map->on || map->lent)
         return;
     (void)munmap(map->base, map->len);
     map->base = NULL;
@@ -188,7 +189,7 @@ void io_map_end(struct io_map *map)
     map->off = map->failed != 0;
     map->failed = 0;
     if (map->off)
-        io_map_drop(map);
+        drop(map);
 }
 
 bool io_map_failed(const struct io_map *map)
@@ -234,7 +235,7 @@ static int map_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *at)
 static int map_truncate(sqlite3_file *file, sqlite3_int64 len)
 {
     struct io_map *map = map_of(file);
-    io_map_drop(map);
+    drop(map);
     return map->below->xTruncate(file, len);
 }
 
@@ -254,7 +255,7 @@ static int map_control(sqlite3_file *file, int op, void *arg)
 static int map_close(sqlite3_file *file)
 {
     struct io_map *map = map_of(file);
-    io_map_drop(map);
+    drop(map);
     int rc = map->below->xClose(file);
     io_close(&map->fd);
     return rc;

@@ -26,8 +26,6 @@ void io_map_end(struct io_map *map);
 /* Within a window: some page could not be had and was read as zeros. Once that happened the connection reads
  * its pages without a map, for good, and the next read of that page tells the disk's error. */
 bool io_map_failed(const struct io_map *map);
-/* Gives the memory back, outside of windows; the next window makes the map anew. */
-void io_map_drop(struct io_map *map);
 
 /* Makes `above`, a copy of `below`, read database files so; everything else goes to `below`, which must stay.
  * Installs the guard. Once per process. Called by io_vfs.c only. */

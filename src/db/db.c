@@ -197,19 +197,19 @@ enum err db_map_check(const struct db *db, struct why *why)
 }
 
 /* SQLite asks its VFS for each page it reads while it wants a map: no more often than there is use for it. */
-static void want_map(struct db *db, bool wanted)
+static void want_map(struct db *db)
 {
-    if (db->map_wanted == wanted)
+    if (db->map_wanted)
         return;
     if (!db->map)
         db->map = io_map_of(db->handle);
-    (void)!db_exec(db, wanted ? "PRAGMA mmap_size=65536" : "PRAGMA mmap_size=0", NULL); /* without: reads */
-    db->map_wanted = wanted;
+    (void)!db_exec(db, "PRAGMA mmap_size=65536", NULL); /* without: reads */
+    db->map_wanted = true;
 }
 
 enum err db_read_many_begin(struct db *db, struct why *why)
 {
-    want_map(db, true);
+    want_map(db);
     enum err err = db_read_begin(db, why);
     if (err)
         return err;

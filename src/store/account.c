@@ -22,7 +22,7 @@
 #define ACCOUNT_AHEAD     (80u << 10)
 
 /* Schema and the small tables stand at the beginning: one read instead of ten, each of which waits. */
-void account_read_ahead(const struct store_root *root, const char *folder)
+static void read_ahead(const struct store_root *root, const char *folder)
 {
     char path[PATHS_FILE_MAX];
     AUTO_FD int fd = -1;
@@ -34,7 +34,7 @@ void account_read_ahead(const struct store_root *root, const char *folder)
 static enum err open_index(struct account *account, bool make, struct why *why)
 {
     char path[PATHS_FILE_MAX], full[ACCOUNT_PATH_MAX];
-    account_read_ahead(&account->root, account->folder); /* closed again before SQLite has locks on it */
+    read_ahead(&account->root, account->folder); /* closed again before SQLite has locks on it */
     paths_index(account->folder, path);
     enum err err = paths_full(&account->root, path, full, sizeof full);
     if (!err)

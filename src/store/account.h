@@ -128,8 +128,6 @@ enum err account_open(const struct store_root *root, struct slice address, bool 
 /* Opens an account in memory that nobody has, once after the start: code and tables that an opening needs are
  * then where they must be, and the first user does not wait a millisecond for them. */
 void account_rehearse(void);
-/* What an opening will read first, before it does. */
-void account_read_ahead(const struct store_root *root, const char *folder);
 /* The index in `folder` as it is, for rebuild: no folders are made, no files removed. */
 enum err account_open_as_is(const struct store_root *root, const char *folder, struct slice address,
                             bool make, struct account **account, struct why *why) MUST_CHECK;

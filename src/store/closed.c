@@ -2,6 +2,8 @@
  * together from copies of different days. Called by opening, by falling asleep, and where files are made. */
 #include "store/closed.h"
 
+#include <stdio.h>
+
 #include "base/io.h"
 #include "base/random.h"
 #include "store/blob.h"
@@ -86,4 +88,11 @@ void closed_mark(struct account *account, uint64_t stamp)
     paths_closed(account->folder, account->marked_at, stamp, path);
     account->marked =
         io_open_at(account->root.dir, path, O_WRONLY | O_CREAT | O_EXCL, MARK_MODE, &fd, NULL) == ERR_OK;
+}
+
+void closed_remove(const struct store_root *root, const char *folder, const char *name)
+{
+    char path[2 * PATHS_FILE_MAX];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)!io_unlink(root->dir, path, NULL);
 }

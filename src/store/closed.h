@@ -26,5 +26,8 @@ void closed_gone(struct account *account);
 uint64_t closed_stamp(struct account *account);
 /* The stamp is in the index: the mark may stand. */
 void closed_mark(struct account *account, uint64_t stamp);
+/* A mark found by its name in a folder, of an index that is not this one: no index that is put back later
+ * shall find it. */
+void closed_remove(const struct store_root *root, const char *folder, const char *name);
 
 #endif

@@ -313,21 +313,13 @@ static int64_t modified(const struct account *account, const char *suffix)
     return io_stat_at(account->root.dir, path, &st, NULL) == ERR_OK ? (int64_t)st.st_mtime : 0;
 }
 
-/* It does not belong to this index: no index that is put back later shall find it. */
-static void remove_mark(const struct sweep *sweep, const char *name)
-{
-    char path[2 * PATHS_FILE_MAX];
-    (void)snprintf(path, sizeof path, "%s/%s", sweep->folder, name);
-    (void)!io_unlink(sweep->account->root.dir, path, NULL);
-}
-
 static bool sweep_name(void *arg, const char *name, int type)
 {
     (void)type;
     struct sweep *sweep = arg;
     uint64_t id;
     if (paths_is_closed(name))
-        remove_mark(sweep, name);
+        closed_remove(&sweep->account->root, sweep->folder, name);
     if (!paths_message_id(name, &id))
         return true;
     sweep->highest = id > sweep->highest ? id : sweep->highest;

@@ -15,6 +15,7 @@
 #include "store/account.h"
 #include "store/acl.h"
 #include "store/blob.h"
+#include "store/closed.h"
 #include "store/fetch.h"
 #include "store/load.h"
 #include "store/remove.h"
@@ -53,14 +54,6 @@ struct listing {
     char folder[PATHS_FILE_MAX];
 };
 
-/* Marks of a clean end speak of the index that goes. */
-static void remove_mark(const struct listing *list, const char *name)
-{
-    char path[2 * PATHS_FILE_MAX];
-    (void)snprintf(path, sizeof path, "%s/%s", list->folder, name);
-    (void)!io_unlink(list->r->root.dir, path, NULL);
-}
-
 static bool add_file(void *arg, const char *name, int type)
 {
     struct listing *list = arg;
@@ -69,7 +62,7 @@ static bool add_file(void *arg, const char *name, int type)
     struct stat st;
     (void)type;
     if (paths_is_closed(name))
-        remove_mark(list, name);
+        closed_remove(&list->r->root, list->folder, name);
     if (!paths_message_id(name, &id))
         return true;
     paths_message_folder(list->r->folder, id, path);

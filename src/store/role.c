@@ -26,7 +26,6 @@ static void before_session(struct job *job)
 {
     char folder[PATHS_FOLDER_MAX];
     paths_account(job->slot->address, folder);
-    account_read_ahead(&job->store->root, folder);
     state_file_ahead(&job->store->root, folder, INBOX_ID);
 }
 
