@@ -85,12 +85,23 @@ void exchange_later(struct exchange *x, const char *text)
     exchange_free(x);
 }
 
+/* A refused token was a guess, whether or not the client stays to say that it has heard (RFC 7628 section
+ * 3.2.3). */
+static void count_unheard(struct exchange *x)
+{
+    if (!x->token_refused || x->waits)
+        return;
+    failure_log(x);
+    (void)auth_bans_login_failed(x);
+}
+
 /* The delay of a failure is over, or the client never answered a challenge. */
 static void on_timer(void *arg)
 {
     struct exchange *x = arg;
     if (x->waits)
         exchange_answer(x, AUTH_FAILED, SLICE_EMPTY, SLICE("authentication failed"));
+    count_unheard(x);
     exchange_free(x);
 }
 
@@ -333,7 +344,9 @@ bool exchange_on_cancel(void *ctx, struct ipc_link *link, struct ipc_packet *pac
     (void)packet;
     if (x && x->peer != role_of_link(link))
         return false;
-    if (x && !x->request)
+    if (x && !x->request) {
+        count_unheard(x);
         drop(x);
+    }
     return true;
 }

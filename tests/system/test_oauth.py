@@ -8,6 +8,7 @@ import urllib.parse
 
 import pytest
 
+from pop3_client import Pop3
 from sasl_client import Issuer, b64, oauthbearer, xoauth2
 from wire import Imap, Smtp
 
@@ -59,7 +60,7 @@ def start(make_server, tmp_path, oauth, **files):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o644)
-    return make_server(accounts=ACCOUNTS, listeners=["smtps", "imaps"], auth={"oauth": oauth},
+    return make_server(accounts=ACCOUNTS, listeners=["smtps", "imaps", "pop3s", "pop3-starttls"], auth={"oauth": oauth},
                        limits={"auth_failure_delay": "100ms"}).start()
 
 
@@ -137,3 +138,129 @@ def test_the_issuer_is_asked(make_server, tmp_path, introspection):
     assert login(server, "XOAUTH2", xoauth2(USER, "new"))[0].startswith("a NO [UNAVAILABLE]")
     server.stop()
     assert "opaque.1" not in str(server.lines)
+
+
+# ---- POP3: AUTH (RFC 5034) ----
+
+def pop3(server, listener="pop3s", **options):
+    return Pop3(server.ports[listener], **{"tls": listener == "pop3s", **options})
+
+
+def mechanisms(client):
+    return [line.split()[1:] for line in client.many("CAPA") if line.startswith(b"SASL")]
+
+
+def reasons_of(line):
+    assert line.startswith(b"+ "), line
+    return json.loads(base64.b64decode(line[2:]))
+
+
+BEARERS = [("OAUTHBEARER", oauthbearer), ("XOAUTH2", xoauth2)]
+
+
+def test_pop3_with_a_signed_token(make_server, tmp_path, issuer):
+    server = with_keys(make_server, tmp_path, issuer)
+    token = issuer.token(**claims())
+    with pop3(server, "pop3-starttls") as client:
+        assert not mechanisms(client), "a token does not go in the clear"
+        client.err("AUTH XOAUTH2 " + b64(xoauth2(USER, token)), b"TLS")
+        client.starttls()
+        assert {b"OAUTHBEARER", b"XOAUTH2"} <= set(mechanisms(client)[0])
+        assert {b"OAUTHBEARER", b"XOAUTH2"} <= set(client.many("AUTH"))
+        client.ok("AUTH oauthbearer " + b64(oauthbearer("", token)))
+        client.ok("STAT")
+        assert not mechanisms(client) and client.err("AUTH XOAUTH2 " + b64(xoauth2(USER, token)))
+    for mechanism, message in BEARERS:
+        with pop3(server) as client:  # section 4 of RFC 5034: an empty challenge where there is no initial response
+            assert client.cmd(f"AUTH {mechanism}") == b"+ "
+            assert client.ok(b64(message(USER, token))).endswith(b"Logged in, 0 messages")
+            client.ok("QUIT")
+    server.wait_log(f"pop3\\.login .*user={USER} .*mechanism=XOAUTH2", 0)
+
+
+@pytest.mark.parametrize("mechanism,message", BEARERS)
+def test_pop3_tells_why_a_token_is_refused(make_server, tmp_path, issuer, mechanism, message):
+    """RFC 7628 section 3.2.3: reasons, then whatever the client says, then the failure; and the connection goes on."""
+    server = with_keys(make_server, tmp_path, issuer)
+    good, old = issuer.token(**claims()), issuer.token(**claims(exp=int(time.time()) - 100))
+    with pop3(server) as client:
+        for answer in ("AQ==", ""):
+            reasons = reasons_of(client.cmd(f"AUTH {mechanism} {b64(message(USER, old))}"))
+            assert reasons["status"] == "invalid_token" and reasons["scope"] == "mail", reasons
+            assert reasons["openid-configuration"] == ISSUER + "/.well-known/openid-configuration"
+            client.err(answer, b"[AUTH]")
+        client.send(f"AUTH {mechanism}\r\n{b64(message(OTHER, good))}\r\nAQ==\r\nCAPA\r\n".encode())  # all at once
+        assert client.line() == b"+ " and reasons_of(client.line())
+        assert client.line().startswith(b"-ERR [AUTH]") and client.line().startswith(b"+OK") and client.rest()
+        client.ok(f"AUTH {mechanism} {b64(message(USER, good))}")
+
+
+def test_pop3_who_does_not_wait_for_the_failure_has_guessed_too(make_server, tmp_path, issuer):
+    server = with_keys(make_server, tmp_path, issuer)
+    refused = "AUTH XOAUTH2 " + b64(xoauth2(USER, "guess"))
+    with pop3(server) as client:
+        assert reasons_of(client.cmd(refused))
+        client.err("*", b"cancelled")
+        assert client.cmd("AUTH OAUTHBEARER") == b"+ "
+        client.err("*", b"cancelled")  # nothing was shown
+        assert reasons_of(client.cmd(refused))
+        client.close()
+    with Imap(server.ports["imaps"], tls=True) as client:
+        client.send(f"a AUTHENTICATE XOAUTH2 {b64(xoauth2(USER, 'guess'))}\r\n".encode())
+        assert reasons_of(client.response())
+        client.send(b"*\r\n")
+        assert client.response().startswith(b"a BAD")
+    server.wait_log("auth\\.failed service=imap .*mechanism=XOAUTH2", 0)
+    server.stop()
+    assert len([line for line in server.lines if "auth.failed" in line]) == 3, server.lines
+
+
+def test_pop3_bad_messages(make_server, tmp_path, issuer):
+    server = with_keys(make_server, tmp_path, issuer)
+    good = issuer.token(**claims())
+    with pop3(server) as client:
+        for line in ("AUTH XOAUTH2 =", "AUTH XOAUTH2 AQ==", "AUTH OAUTHBEARER " + b64("n,,"), "AUTH XOAUTH2 !",
+                     "AUTH OAUTHBEARER " + b64(f"n,,\1auth=Bearer {good}\1"), "AUTH XOAUTH2 " + b64(xoauth2(USER, "a b")),
+                     "AUTH OAUTHBEARER " + b64(f"p=tls-unique,,\1auth=Bearer {good}\1\1"), "AUTH OAUTHBEARER-PLUS"):
+            assert b"[AUTH]" not in client.err(line), line
+        assert client.cmd("AUTH XOAUTH2") == b"+ "
+        client.err("no base64")
+        client.err("AUTH XOAUTH2 " + "A" * 17000, b"too long")
+        client.err("AUTH XOAUTH2 " + b64("x" * 12100), b"Malformed")  # above what a message may have, within the line
+        longest = xoauth2(USER, "y" * (11900 - len(USER)))
+        assert reasons_of(client.cmd("AUTH XOAUTH2 " + b64(longest)))
+        client.err("AQ==", b"[AUTH]")
+        client.ok("AUTH XOAUTH2 " + b64(xoauth2(USER, good)))
+    with pop3(server) as client:
+        assert client.cmd("AUTH XOAUTH2") == b"+ "
+        client.err("A" * 17000, b"Malformed authentication response")
+        assert client.at_end() == b"", "where the answer ends nobody knows"
+
+
+def test_pop3_asks_the_issuer(make_server, tmp_path, introspection):
+    port = introspection.server_address[1]
+    server = start(make_server, tmp_path, {"audiences": ["rockdove"], "introspection": {
+        "url": f"http://127.0.0.1:{port}/introspect", "client_id": "rockdove", "secret_file": str(tmp_path / "secret")}},
+        secret="secret\n")
+    introspection.known["opaque.1"] = {"active": True, "aud": "rockdove", "email": USER, "exp": int(time.time()) + 7200}
+    with pop3(server) as client:
+        reasons_of(client.cmd("AUTH XOAUTH2 " + b64(xoauth2(OTHER, "opaque.1"))))
+        client.err("", b"[AUTH]")
+        introspection.status = 503
+        client.err("AUTH XOAUTH2 " + b64(xoauth2(USER, "opaque.1")), b"[SYS/TEMP]")
+        introspection.status = 200
+        client.ok("AUTH OAUTHBEARER " + b64(oauthbearer(USER, "opaque.1")))
+    with pop3(server) as client:
+        introspection.status = 503
+        client.ok("AUTH XOAUTH2 " + b64(xoauth2(USER, "opaque.1")))  # remembered
+    assert len(introspection.asked) == 3
+
+
+def test_pop3_without_issuer(make_server, tmp_path):
+    """And with keys that cannot be read: what does not work is not offered."""
+    for oauth in ({}, {"issuer": ISSUER, "audiences": ["rockdove"], "keys_file": str(tmp_path / "keys")}):
+        server = start(make_server, tmp_path, oauth, keys="no keys")
+        with pop3(server) as client:
+            assert not {b"OAUTHBEARER", b"XOAUTH2"} & set(mechanisms(client)[0])
+            client.err("AUTH XOAUTH2 " + b64(xoauth2(USER, "x")), b"not supported")
+        server.stop()
