@@ -448,9 +448,11 @@ static bool scan_return_option(struct imap_scan *s, struct imap_search *search)
     for (size_t i = 0; i < sizeof return_options / sizeof *return_options; i++) {
         if (!slice_ieq(word, slice_of(return_options[i].name)))
             continue;
+        bool partial = return_options[i].bit == IMAP_RETURN_PARTIAL;
+        if (partial && search->returns & IMAP_RETURN_PARTIAL)
+            return imap_scan_fail(s, "PARTIAL may be asked for once"); /* RFC 9394 section 3.1 */
         search->returns |= return_options[i].bit;
-        return return_options[i].bit != IMAP_RETURN_PARTIAL ||
-               imap_scan_partial(s, &search->partial_from, &search->partial_to);
+        return !partial || imap_scan_partial(s, &search->partial_from, &search->partial_to);
     }
     return imap_scan_fail(s, "Unknown RETURN option");
 }

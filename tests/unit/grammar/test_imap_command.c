@@ -375,6 +375,7 @@ static const struct {
     {"UID FETCH 1 (FLAGS) (PARTIAL -1:2)", "BAD: Malformed PARTIAL"},
     {"UID FETCH 1 (FLAGS) (PARTIAL 0:2)", "BAD: Malformed PARTIAL"},
     {"UID FETCH 1 (FLAGS) (PARTIAL 1:2 PARTIAL 1:2)", "BAD: Unknown FETCH modifier"},
+    {"SEARCH RETURN (PARTIAL 1:2 COUNT PARTIAL 4:5) ALL", "BAD: PARTIAL may be asked for once"},
     {"FETCH 1 (FLAGS) (VANISHED)", "BAD: VANISHED needs CHANGEDSINCE"},
     {"FETCH 1 (FLAGS) (CHANGEDSINCE 1 VANISHED)", "BAD: VANISHED needs UID FETCH"},
     {"STORE 1 +FLAGS (\\Nope)", "BAD: Invalid flag"},
