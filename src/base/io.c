@@ -442,12 +442,23 @@ enum err io_chmod(int fd, mode_t mode, struct why *why)
 
 /* ---- asking ---- */
 
+static struct stat seen(struct stat st)
+{
+#ifdef IO_FAULTS
+    if (io_fault_moves()) {
+        st.st_ino = 0;
+        st.st_ctim = (struct timespec){0};
+    }
+#endif
+    return st;
+}
+
 enum err io_fstat(int fd, struct stat *st, struct why *why)
 {
     struct stat got;
     if (fstat(fd, &got) != 0)
         return failed_fd(why, errno, "stat");
-    *st = got;
+    *st = seen(got);
     return ERR_OK;
 }
 
@@ -456,7 +467,7 @@ enum err io_stat_at(int dir, const char *path, struct stat *st, struct why *why)
     struct stat got;
     if (fstatat(dir, path, &got, AT_SYMLINK_NOFOLLOW) != 0)
         return failed(why, errno, "stat", path);
-    *st = got;
+    *st = seen(got);
     return ERR_OK;
 }
 

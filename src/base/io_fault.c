@@ -44,6 +44,7 @@ struct rule {
 static struct {
     pthread_mutex_t lock;
     int record_fd, file_fd;
+    bool moved;
     struct timespec file_time;
     off_t file_size;
     struct rule rules[RULES_MAX];
@@ -356,14 +357,20 @@ unsigned io_kept_fds(int fds[2])
     return count;
 }
 
+bool io_fault_moves(void)
+{
+    return ctx.moved;
+}
+
 /* A process that forks and goes on writes into its parent's record: entries are whole appends, so that is
  * fine. Every exec comes through here and opens its own. */
 __attribute__((constructor)) static void open_all(void)
 {
     const char *record = getenv("ROCKDOVE_IO_RECORD"), *rules = getenv("ROCKDOVE_IO_FAULT"),
-               *file = getenv("ROCKDOVE_IO_FAULT_FILE");
+               *file = getenv("ROCKDOVE_IO_FAULT_FILE"), *moved = getenv("ROCKDOVE_IO_MOVED");
     char path[PATH_MAX];
     static const char head[] = "rockdove-io 1\n";
+    ctx.moved = moved && *moved;
     if (rules)
         read_rules(slice_of(rules));
     if (file && *file && (ctx.file_fd = open(file, O_RDONLY | O_CLOEXEC)) < 0)

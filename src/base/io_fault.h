@@ -15,6 +15,8 @@
  * ROCKDOVE_IO_FAULT_FILE=/path      the same rules in a file that exists at the start and is rewritten in
  * place: read again (through the descriptor opened at the start) whenever it changes, so that a running
  *                                   server's disk can fill up and recover.
+ * ROCKDOVE_IO_MOVED=1               inodes and ctimes read as 0: a folder put together from a record has
+ * others than the recorded one, so what believes a file by them would believe none there and go untested.
  */
 #ifndef BASE_IO_FAULT_H
 #define BASE_IO_FAULT_H
@@ -43,6 +45,8 @@ enum io_call {
 #define IO_FAULT_SKIP  (-2)
 /* `path` NULL: the one `fd` was opened with. */
 int io_fault_check(enum io_call call, int fd, const char *path);
+/* ROCKDOVE_IO_MOVED */
+bool io_fault_moves(void);
 /* Remembers the path of a descriptor, for path= rules. */
 void io_fault_opened(int fd, const char *path);
 

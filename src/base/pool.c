@@ -42,8 +42,8 @@ static void give(struct loop_pool *pool, struct job *job)
     (void)pthread_mutex_lock(&pool->lock);
     *pool->last = job;
     pool->last = &job->next;
-    (void)pthread_cond_signal(&pool->wake);
     (void)pthread_mutex_unlock(&pool->lock);
+    (void)pthread_cond_signal(&pool->wake); /* who wakes finds the lock free */
 }
 
 static struct job *take(struct loop_pool *pool)

@@ -23,11 +23,13 @@ static struct why library_why;
 static enum err library_err;
 
 /* SQLite's own statistics cost a lock shared by all threads. Its pages are allocated one by one: otherwise
- * every connection begins with memory for 20, and never gives it back. */
+ * every connection begins with memory for 20, and never gives it back. Its slots for small allocations are
+ * few: those of its default are 120 KB that every opening would write to. */
 static void library_start(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_LOOKASIDE, DB_LOOKASIDE_SLOT, DB_LOOKASIDE_MANY);
     if (sqlite3_initialize() != SQLITE_OK)
         library_err = err_set(&library_why, ERR_INTERNAL, "SQLite does not start");
     else
@@ -72,8 +74,6 @@ static enum err set_up(struct db *db, unsigned flags, struct why *why)
 {
     sqlite3_extended_result_codes(db->handle, 1);
     sqlite3_busy_timeout(db->handle, DB_BUSY_MS);
-    (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_LOOKASIDE, NULL, DB_LOOKASIDE_SLOT,
-                            DB_LOOKASIDE_MANY);
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     sqlite3_limit(db->handle, SQLITE_LIMIT_ATTACHED, 0);

@@ -16,9 +16,9 @@
 
 /* What a role inherits of the environment: the time zone, how sanitizers report, how tests record and fail
  * file calls. */
-static const char *const kept_names[] = {
-    "ASAN_OPTIONS",      "UBSAN_OPTIONS",          "LSAN_OPTIONS",     "ROCKDOVE_IO_RECORD",
-    "ROCKDOVE_IO_FAULT", "ROCKDOVE_IO_FAULT_FILE", "MALLOC_ARENA_MAX", "TZ"};
+static const char *const kept_names[] = {"ASAN_OPTIONS",       "UBSAN_OPTIONS",     "LSAN_OPTIONS",
+                                         "ROCKDOVE_IO_RECORD", "ROCKDOVE_IO_FAULT", "ROCKDOVE_IO_FAULT_FILE",
+                                         "ROCKDOVE_IO_MOVED",  "MALLOC_ARENA_MAX",  "TZ"};
 #define KEPT (sizeof kept_names / sizeof *kept_names)
 
 static void fill_environment(char *environment[KEPT + 1], char text[KEPT][512])

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "store/asleep.h"
 #include "store/blob.h"
 #include "store/closed.h"
 #include "store/fulltext.h"
@@ -36,7 +37,9 @@ static enum err open_index(struct account *account, bool make, struct why *why)
     char path[PATHS_FILE_MAX], full[ACCOUNT_PATH_MAX];
     read_ahead(&account->root, account->folder); /* closed again before SQLite has locks on it */
     paths_index(account->folder, path);
-    enum err err = paths_full(&account->root, path, full, sizeof full);
+    enum err err = asleep_drop(&account->root, account->folder, why);
+    if (!err)
+        err = paths_full(&account->root, path, full, sizeof full);
     if (!err)
         err = db_open(full, DB_EXCLUSIVE | (make ? 0 : DB_EXISTING), &schema_index, NULL, &account->db, why);
     if (!err)
@@ -44,7 +47,7 @@ static enum err open_index(struct account *account, bool make, struct why *why)
     return err;
 }
 
-static struct account *account_new(const struct store_root *root, const char *folder, struct slice address)
+struct account *account_new(const struct store_root *root, const char *folder, struct slice address)
 {
     struct account *a = mem_zero(1, sizeof *a);
     a->root = *root;
@@ -106,12 +109,18 @@ static enum err make_folders(const struct store_root *root, const char *folder, 
     return io_stat_at(root->dir, path, &st, NULL) == ERR_OK ? ERR_OK : blob_make_folders(root, folder, why);
 }
 
-enum err account_open(const struct store_root *root, struct slice address, bool make, struct account **out,
-                      struct why *why)
+enum err account_open_asleep(const struct store_root *root, struct slice address, bool make,
+                             struct account **out, struct why *why)
 {
     char folder[PATHS_FOLDER_MAX];
     paths_account(address, folder);
-    struct account *a = NULL;
+    struct account *a = account_new(root, folder, address);
+    if (!asleep_read(a, why)) {
+        a->viewed = true;
+        *out = a;
+        return ERR_OK;
+    }
+    account_free(&a);
     enum err err = make ? make_folders(root, folder, why) : ERR_OK;
     if (!err)
         err = account_open_as_is(root, folder, address, make, &a, why);
@@ -129,6 +138,20 @@ enum err account_open(const struct store_root *root, struct slice address, bool 
 enum err account_wake(struct account *account, struct why *why)
 {
     return account->db ? ERR_OK : open_index(account, false, why);
+}
+
+enum err account_open(const struct store_root *root, struct slice address, bool make,
+                      struct account **account, struct why *why)
+{
+    struct account *a = NULL;
+    enum err err = account_open_asleep(root, address, make, &a, why);
+    if (a)
+        err = account_wake(a, why);
+    if (err)
+        account_free(&a);
+    else
+        *account = a;
+    return err;
 }
 
 void account_shrink(struct account *account)
@@ -152,10 +175,13 @@ void account_sleep(struct account *account)
     (void)!account_settle(account, &why);
     closed_look(account);
     uint64_t stamp = dropped && !account->as_is ? closed_stamp(account) : 0;
-    if (!account_fold_last(account, now, stamp, &why) && stamp)
+    enum err err = account_fold_last(account, now, stamp, &why);
+    if (!err && stamp)
         closed_mark(account, stamp);
     sortkeys_free(&account->sortkeys);
     db_close(&account->db);
+    if (!err && account->viewed)
+        asleep_write(account);
 }
 
 static void free_subscriptions(struct map *map)
@@ -219,6 +245,7 @@ enum err account_view(struct account *account, uint64_t id, struct mailbox **out
     struct mailbox *m = account_mailbox_by_id(account, id);
     if (!m || m->flags & MAILBOX_NOSELECT)
         return err_set(why, ERR_ABSENT, "no such mailbox");
+    account->viewed = true;
     enum err err = m->view ? ERR_OK : load_view(account, m, why);
     if (!err)
         *out = m;

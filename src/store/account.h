@@ -85,6 +85,7 @@ struct account {
     uint64_t closed;    /* stamp of the last clean end, see closed.h; 0: none yet */
     uint64_t marked_at; /* in whose folder the mark stands */
     bool as_is;         /* opened by rebuild: nothing is kept that speaks of its files */
+    bool viewed;        /* a mailbox was opened: an opening after its sleep is one somebody waits for */
     bool marked;        /* it may stand there; under the lock of the blanks while files are made */
     uint64_t log_rows, log_bytes;
     uint64_t doomed;      /* messages without a mailbox whose files still lie there */
@@ -121,10 +122,18 @@ struct delivered {
     uint32_t uid;
 };
 
+/* An account without an index and with nothing in it, to be filled or freed. */
+struct account *account_new(const struct store_root *root, const char *folder, struct slice address)
+    __attribute__((returns_nonnull));
 /* Opens the account's index, making folder, database and the usual mailboxes where there is none (`make`;
  * otherwise ERR_ABSENT), reads mailboxes and log, and removes files a crash has left. */
 enum err account_open(const struct store_root *root, struct slice address, bool make,
                       struct account **account, struct why *why) MUST_CHECK;
+/* The same, but leaves the handle closed where the account fell asleep well: what does not need it waits for
+ * no index.
+ */
+enum err account_open_asleep(const struct store_root *root, struct slice address, bool make,
+                             struct account **account, struct why *why) MUST_CHECK;
 /* Opens an account in memory that nobody has, once after the start: code and tables that an opening needs are
  * then where they must be, and the first user does not wait a millisecond for them. */
 void account_rehearse(void);

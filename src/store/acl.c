@@ -74,7 +74,7 @@ const struct acl *acl_dup_in(struct arena *arena, const struct acl *acl)
 
 /* ---- in memory ---- */
 
-static void put(struct account *account, struct mailbox *m, struct slice identifier, uint32_t rights)
+void acl_adopt(struct account *account, struct mailbox *m, struct slice identifier, uint32_t rights)
 {
     struct acl_entry *e = find(m->acl, identifier);
     if (e) {
@@ -158,7 +158,7 @@ enum err acl_set(struct account *account, struct mailbox *m, struct slice identi
         return err;
     }
     if (next)
-        put(account, m, identifier, next);
+        acl_adopt(account, m, identifier, next);
     else
         take_out(account, m, identifier);
     return ERR_OK;
@@ -171,7 +171,7 @@ enum err acl_inherit(struct account *account, const struct mailbox *from, struct
         const struct acl_entry *e = &from->acl->entries[i];
         err = save(account, m->id, e->identifier, e->rights, why);
         if (!err)
-            put(account, m, e->identifier, e->rights);
+            acl_adopt(account, m, e->identifier, e->rights);
     }
     return err;
 }
@@ -195,7 +195,7 @@ enum err acl_load(struct account *account, struct why *why)
         struct mailbox *m = account_mailbox_by_id(account, db_u64(&rows, 0));
         struct slice identifier = db_slice(&rows, 1);
         if (m && imap_acl_identifier_is_valid(identifier))
-            put(account, m, identifier, (uint32_t)db_u64(&rows, 2) & RIGHT_ALL);
+            acl_adopt(account, m, identifier, (uint32_t)db_u64(&rows, 2) & RIGHT_ALL);
     }
     return db_end(&rows, why);
 }

@@ -40,6 +40,8 @@ enum err acl_inherit(struct account *account, const struct mailbox *from, struct
 enum err acl_forget(struct account *account, uint64_t mailbox, struct why *why) MUST_CHECK;
 /* Only in memory: after the rows went. */
 void acl_drop(struct account *account, struct mailbox *mailbox);
+/* Only in memory: what stands in the index. */
+void acl_adopt(struct account *account, struct mailbox *mailbox, struct slice identifier, uint32_t rights);
 /* Reads all lists of the account. */
 enum err acl_load(struct account *account, struct why *why) MUST_CHECK;
 /* Rows of WIRE_ACL: each identifier and its rights; what the owner has is always among them. */

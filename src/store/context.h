@@ -67,8 +67,10 @@ void slot_touch(struct slot *slot);
 /* One more, one less that needs it. */
 void slot_hold(struct slot *slot);
 void slot_release(struct slot *slot);
-/* On the strand: the account, opened where it is not. `make`: also where there is none yet. */
-enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why) MUST_CHECK;
+/* On the strand: the account, opened where it is not. */
+#define SLOT_MAKE   1u /* also where there is none yet */
+#define SLOT_ASLEEP 2u /* its index may stay closed */
+enum err slot_account(struct slot *slot, unsigned how, struct account **account, struct why *why) MUST_CHECK;
 void slots_start(struct store *store);
 /* Folds and closes whatever is idle, all at once; true when nothing is left to wait for. */
 bool slots_sleep_all(struct store *store);
@@ -83,6 +85,7 @@ struct job_op {
     void (*work)(struct job *job);    /* on the account's strand; the account is open */
     void (*answer)(struct job *job);  /* on the loop; also when the account could not be opened */
     void (*discard)(struct job *job); /* instead of answer() when who asked is gone; may be NULL */
+    bool asleep;                      /* work() may find the index closed (account->db is NULL) */
     bool may_stop;                    /* long: WIRE_CANCEL ends it between two steps */
     uint32_t rights;                  /* of requests on a watch: needed beside RIGHT_READ */
     enum store_code absent;           /* where there is no such mailbox; STORE_CODE_NONE: NONEXISTENT */
@@ -112,6 +115,7 @@ struct job {
     struct list asked; /* in store->stoppable, when the op may stop */
     bool gone;         /* WIRE_CANCEL: nobody waits for the answer */
     bool again;        /* work() has a piece for answer() and wants to go on */
+    bool slept;        /* and the index is still closed after it */
     struct account_news news;
 };
 
@@ -128,6 +132,8 @@ void job_run(struct job *job);
 /* On the loop where nobody else is at the account, otherwise as ever: for work that reads memory alone and
  * has its answer at once. */
 void job_run_here(struct job *job);
+/* Opens the index of the job's account when it is closed: for what is asked next. From answer(). */
+void job_wake(const struct job *job);
 bool job_asker_is_there(const struct job *job);
 /* From answer(): goes on in another account, as its reader (empty: its owner). */
 void job_move(struct job *job, struct slot *slot, struct slice reader);

@@ -177,7 +177,7 @@ static void batch_work(void *arg)
     bool make = false;
     for (size_t i = 0; i < batch->count; i++)
         make = make || !batch->deliveries[i]->foreign;
-    enum err err = slot_account(batch->slot, make, &account, &why);
+    enum err err = slot_account(batch->slot, make ? SLOT_MAKE : 0, &account, &why);
     for (size_t i = 0; i < batch->count; i++) {
         struct delivery *d = batch->deliveries[i];
         if (err == ERR_ABSENT && d->foreign)

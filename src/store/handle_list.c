@@ -213,7 +213,7 @@ static void list_answer(struct job *job)
     answer_rows(job);
 }
 
-static const struct job_op list_op = {.work = list_work, .answer = list_answer};
+static const struct job_op list_op = {.work = list_work, .answer = list_answer, .asleep = true};
 
 bool mailbox_on_list(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {
@@ -252,7 +252,7 @@ static void status_answer(struct job *job)
         answer_rows(job);
 }
 
-static const struct job_op status_op = {.work = status_work, .answer = status_answer};
+static const struct job_op status_op = {.work = status_work, .answer = status_answer, .asleep = true};
 
 bool mailbox_on_status(void *ctx, struct ipc_link *link, struct ipc_packet *packet, const void *message)
 {

@@ -201,6 +201,7 @@ static void select_answer(struct job *job)
     }
     wire_reply_fds(job->link, job->request, WIRE_MBOX_SELECTED, false, &selected, made ? &state->image : NULL,
                    made ? 1 : 0);
+    job_wake(job); /* what comes next reads more than the image */
 }
 
 /* Somebody has it open, or had until a moment ago. */
@@ -212,8 +213,11 @@ static bool select_in_memory(struct job *job)
     return mailbox && mailbox->view;
 }
 
-static const struct job_op select_op = {
-    .work = select_work, .answer = select_answer, .discard = undo_select, .in_memory = select_in_memory};
+static const struct job_op select_op = {.work = select_work,
+                                        .answer = select_answer,
+                                        .discard = undo_select,
+                                        .asleep = true,
+                                        .in_memory = select_in_memory};
 
 /* ---- quota ---- */
 
@@ -258,7 +262,7 @@ static void quota_set_work(struct job *job)
 }
 
 static const struct job_op quota_set_op = {.work = quota_set_work, .answer = quota_answer};
-static const struct job_op quota_op = {.work = quota_work, .answer = quota_answer};
+static const struct job_op quota_op = {.work = quota_work, .answer = quota_answer, .asleep = true};
 
 /* ---- handlers ---- */
 

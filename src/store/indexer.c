@@ -126,7 +126,7 @@ static bool may_begin(const struct slot *slot, uint64_t now)
     const struct indexer *indexer = &store->indexer;
     bool quiet = now - slot->used_ms >= INDEXER_QUIET_MS || now - indexer->ended_ms >= INDEXER_LONG_MS;
     return !indexer->slot && quiet && now >= indexer->not_before_ms && !store->draining &&
-           !store->space_low && slot->awake && slot->account &&
+           !store->space_low && slot->awake && slot->account && slot->account->db &&
            fulltext_due(slot->account, is_young_time(slot));
 }
 

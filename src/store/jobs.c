@@ -51,9 +51,10 @@ static void work(void *arg)
     struct job *job = arg;
     job->again = false;
     bool own = !job->reader.len; /* nobody makes another's account */
+    unsigned how = (own ? SLOT_MAKE : 0) | (job->op->asleep ? SLOT_ASLEEP : 0);
     if (job->op->before)
         job->op->before(job);
-    job->err = slot_account(job->slot, own, &job->account, &job->refusal.why);
+    job->err = slot_account(job->slot, how, &job->account, &job->refusal.why);
     if (job->err == ERR_ABSENT && !own)
         job_absent(job);
     if (job->err)
@@ -62,6 +63,7 @@ static void work(void *arg)
     if (!job->watch || access_watch(job))
         job->op->work(job);
     job->news = account_take_news(job->account);
+    job->slept = !job->account->db;
 }
 
 static void done(void *arg);
@@ -206,8 +208,21 @@ void job_run_here(struct job *job)
         return;
     }
     job->op->work(job);
+    job->slept = !job->account->db;
     job->op->answer(job);
     finish(job);
+}
+
+static void nothing(struct job *job)
+{
+    (void)job;
+}
+
+void job_wake(const struct job *job)
+{
+    static const struct job_op wake_op = {.work = nothing, .answer = nothing};
+    if (job->slept && !job->store->draining)
+        job_start(job->store, job->slot, &wake_op, NULL, NULL, 0, 0);
 }
 
 void job_start(struct store *store, struct slot *slot, const struct job_op *op, struct ipc_link *link,

@@ -432,7 +432,7 @@ static enum err load_packed(struct account *account, struct mailbox *m, struct v
         if (!bad && !view_add(view, entries, count))
             bad = err_set(why, ERR_INTERNAL, "damaged index: more messages than counted");
     }
-    m->state_wanted = bytes >= STATE_WORTH && bytes <= STATE_MAX / 2 && !account->as_is;
+    m->state_wanted = bytes && bytes <= STATE_MAX / 2 && !account->as_is;
     err = db_end(&rows, bad ? NULL : why);
     return bad ? bad : err;
 }
@@ -474,17 +474,31 @@ static enum err load_index(struct account *account, struct mailbox *m, struct vi
     return err;
 }
 
+/* Nothing of it is in the index: the index need not be open. */
+static enum err load_empty(const struct account *account, const struct mailbox *m, struct view **view,
+                           struct why *why)
+{
+    if (m->messages || account->log_rows)
+        return err_set(why, ERR_ABSENT, "the mailbox holds messages");
+    return view_new(m->id, m->uidvalidity, 0, view, why);
+}
+
 enum err load_view(struct account *account, struct mailbox *m, struct why *why)
 {
     struct view *view = NULL;
     enum err err = state_file_load(account, m, &view, why);
     if (err)
+        err = load_empty(account, m, &view, why);
+    if (err)
+        err = account_wake(account, why);
+    if (!err && !view)
         err = load_index(account, m, &view, why);
     if (err)
         return err;
     m->view = view;
     bool moved = m->moved;
-    err = load_log(account, m, why); /* may move it once more: nobody has seen the first one */
+    if (account->log_rows)
+        err = load_log(account, m, why); /* may move it once more: nobody has seen the first one */
     m->moved = moved;
     if (err) {
         view_free(&m->view);

@@ -65,6 +65,16 @@ void paths_index(const char *folder, char path[PATHS_FILE_MAX])
     (void)snprintf(path, PATHS_FILE_MAX, "%s/index.db", folder);
 }
 
+void paths_index_log(const char *folder, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/index.db-wal", folder);
+}
+
+void paths_asleep(const char *folder, char path[PATHS_FILE_MAX])
+{
+    (void)snprintf(path, PATHS_FILE_MAX, "%s/asleep", folder);
+}
+
 void paths_search(const char *folder, char path[PATHS_FILE_MAX])
 {
     (void)snprintf(path, PATHS_FILE_MAX, "%s/search.db", folder);

@@ -35,6 +35,8 @@ void paths_account(struct slice address, char folder[PATHS_FOLDER_MAX]);
 bool paths_address(struct slice name, uint8_t *address, size_t *len);
 
 void paths_index(const char *folder, char path[PATHS_FILE_MAX]);
+void paths_index_log(const char *folder, char path[PATHS_FILE_MAX]); /* its write-ahead log */
+void paths_asleep(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_search(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_state_folder(const char *folder, char path[PATHS_FILE_MAX]);
 void paths_state(const char *folder, uint64_t mailbox, char path[PATHS_FILE_MAX]);

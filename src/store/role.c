@@ -18,6 +18,7 @@
 #define INBOX_ID      1          /* of the first mailbox of a new account */
 #define KEPT_FREE     (1u << 20) /* freed memory that stays while the store works */
 #define AHEAD_JOBS    2          /* with so many jobs under way none is begun ahead */
+#define AHEAD_COUNT   20000      /* messages of an INBOX that is loaded ahead: it takes a millisecond */
 #define ARENAS_MAX    2          /* of malloc: more only cost memory, the threads wait for the disk anyway */
 
 /* ---- grants, told by auth ---- */
@@ -29,15 +30,26 @@ static void before_session(struct job *job)
     state_file_ahead(&job->store->root, folder, INBOX_ID);
 }
 
+/* The image of a mailbox nobody selects goes when the account falls asleep. */
+static void session_work(struct job *job)
+{
+    struct mailbox *inbox = account_mailbox_by_id(job->account, INBOX_ID);
+    struct why why; /* who selects it is told */
+    if (inbox && inbox->messages <= AHEAD_COUNT)
+        (void)!account_view(job->account, INBOX_ID, &inbox, &why);
+}
+
 static void nothing(struct job *job)
 {
     (void)job;
 }
 
-static const struct job_op session_op = {.before = before_session, .work = nothing, .answer = nothing};
+static const struct job_op session_op = {
+    .before = before_session, .work = session_work, .answer = nothing, .asleep = true};
 
-/* Who has logged in is about to ask: the account is opened meanwhile. Not when auth tells all grants anew,
- * and not when many log in at once: it would gain nothing, and what is open at the same time is memory. */
+/* Who has logged in is about to ask: the account and its INBOX are opened meanwhile. Not when auth tells all
+ * grants anew, and not when many log in at once: it would gain nothing, and what is open at the same time is
+ * memory. */
 static void open_ahead(struct store *store, const struct wire_grant_add *m)
 {
     if (m->holder != ROLE_IMAP || !store->grants.replayed || store->draining || store->jobs >= AHEAD_JOBS)

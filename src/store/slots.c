@@ -130,11 +130,14 @@ static void update_shares(struct slot *slot)
         log_warn("store.shares", LOG_STR("account", slot->address), LOG_WHY(&why));
 }
 
-enum err slot_account(struct slot *slot, bool make, struct account **account, struct why *why)
+enum err slot_account(struct slot *slot, unsigned how, struct account **account, struct why *why)
 {
     bool fresh = !slot->account;
-    enum err err = fresh ? account_open(&slot->store->root, slot->address, make, &slot->account, why)
-                         : account_wake(slot->account, why);
+    enum err err = ERR_OK;
+    if (fresh)
+        err = account_open_asleep(&slot->store->root, slot->address, how & SLOT_MAKE, &slot->account, why);
+    if (!err && !(how & SLOT_ASLEEP))
+        err = account_wake(slot->account, why);
     if (err)
         return err;
     if (fresh && slot->account->strays)

@@ -1,6 +1,6 @@
 /* state_file.h: writing and reading the file that holds a copy of a mailbox's packed state (state.h).
  *
- * It is made when an account falls asleep of which a mailbox was opened that is worth it. From then on each
+ * It is made for a mailbox with messages that was opened, when its account falls asleep. From then on each
  * fold appends the rows it writes, and it is made anew when much of it holds no longer, sooner while nobody
  * waits. Nothing is synced, and whatever fails only means that the next SELECT reads the index.
  */
@@ -8,9 +8,6 @@
 #define STORE_STATE_FILE_H
 
 #include "store/account.h"
-
-#define STATE_WORTH                                                                                          \
-    2048 /* bytes of rows from which on a mailbox gets a file: less is one page of the index */
 
 /* The file as it will be when the transaction is committed. */
 struct state_file {

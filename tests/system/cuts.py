@@ -44,9 +44,10 @@ class Recording:
         disk.mkdir(parents=True)
         folder.chmod(0o755)
         self.identities = powercut.snapshot(str(disk), str(folder / "base"))
-        env = {"ROCKDOVE_IO_RECORD": str(folder / "record"), "ROCKDOVE_IO_FAULT": fault}
+        moved = {"ROCKDOVE_IO_MOVED": "1"}  # so that what the server believes by inode and ctime is believed in an image too
+        env = {"ROCKDOVE_IO_RECORD": str(folder / "record"), "ROCKDOVE_IO_FAULT": fault, **moved}
         server = Server(folder / "server", certs, self.accounts, listeners=LISTENERS, binary=binary, data=disk / "data", env=env)
-        self.checker = Server(folder / "checker", certs, self.accounts, listeners=LISTENERS, binary=binary)
+        self.checker = Server(folder / "checker", certs, self.accounts, listeners=LISTENERS, binary=binary, env=moved)
         try:
             self._work(server, seed)
         finally:

@@ -52,6 +52,10 @@ def state(server):
     return folder(server) / "state" / "1"
 
 
+def asleep(server):
+    return folder(server) / "asleep"
+
+
 def marks(server):
     return list(folder(server).glob("msg/*/closed.*"))
 
@@ -68,8 +72,11 @@ def closed(server):
         server.start()
     shown = seen(server)
     server.stop()
-    assert state(server).exists() and len(marks(server)) == 1
     assert server.command("store", "verify").returncode == 0
+    server.start()  # verify opens every index, so the account has to fall asleep once more
+    assert seen(server) == shown
+    server.stop()
+    assert state(server).exists() and asleep(server).exists() and len(marks(server)) == 1
     return shown
 
 
@@ -83,7 +90,8 @@ def test_opens_from_the_copy(made):
     assert len(before) == MESSAGES
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "emptied", "changed", "folder gone", "mark gone"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "emptied", "changed", "folder gone", "mark gone", "asleep gone", "asleep cut",
+                                    "asleep changed"])
 def test_damaged(made, damage):
     before = closed(made)
     file = state(made)
@@ -99,13 +107,58 @@ def test_damaged(made, damage):
         file.write_bytes(content)
     elif damage == "folder gone":
         shutil.rmtree(file.parent)
-    else:
+    elif damage == "mark gone":
         marks(made)[0].unlink()
+    elif damage == "asleep gone":
+        asleep(made).unlink()
+    else:
+        content = bytearray(asleep(made).read_bytes())
+        content[len(content) // 2] ^= 4
+        asleep(made).write_bytes(content[:-9] if damage == "asleep cut" else content)
     made.start()
     assert seen(made) == before
     flag(made, "5:9", damage.replace(" ", "-"))
     after = seen(made)
     assert after != before and closed(made) == after
+
+
+def test_the_index_is_opened_when_it_is_needed(made):
+    """LIST and STATUS do without; SELECT is answered and then it is opened."""
+    before = closed(made)
+    made.start()
+    log = folder(made) / "index.db-wal"
+    with session(made) as client:
+        listed = client.ok('LIST "" "*" RETURN (STATUS (MESSAGES UNSEEN))').untagged
+        assert f"MESSAGES {MESSAGES}".encode() in b"".join(listed)
+        client.ok("STATUS INBOX (UIDNEXT SIZE)")
+        client.ok("GETQUOTAROOT INBOX")
+        assert asleep(made).exists() and not log.exists()
+        client.ok("EXAMINE INBOX")
+        client.ok("FETCH 1 ENVELOPE")
+        assert log.exists() and not asleep(made).exists()
+    assert seen(made) == before
+    made.stop()
+    assert asleep(made).exists()
+
+
+def test_recent_is_taken_once(made):
+    """By a SELECT without the index too."""
+    closed(made)
+    made.start()
+    with session(made) as client:
+        client.append("INBOX", mail.plain(subject="recent"))
+    made.stop()
+    for expected in (b"* 1 RECENT", b"* 0 RECENT"):
+        made.start()
+        with session(made) as client:
+            assert expected in client.ok("SELECT INBOX").untagged
+        made.stop()
+    made.start()
+    with session(made) as client:
+        client.ok("SELECT INBOX")
+        client.ok("STORE * +FLAGS (\\Deleted)")
+        client.ok("EXPUNGE")
+    made.stop()
 
 
 def test_killed_again_and_again(made):
