@@ -1,5 +1,6 @@
 /* cmd_notify.c: NOTIFY (RFC 5465 section 3.1): which events the client is told of, with or without a command
  * under way. */
+#include "grammar/imap_acl.h"
 #include "grammar/imap_notify.h"
 #include "imap/capability.h"
 #include "imap/command.h"
@@ -29,8 +30,8 @@ static const struct imap_notify_args *args_of(const struct session *s)
 static void tell_status(struct session *s, const struct mailbox_row *row)
 {
     uint32_t what = imap_notify_wants(args_of(s), row, SLICE_EMPTY) & IMAP_NOTIFY_MESSAGES;
-    bool selected = s->selected && s->selected->mailbox_id == row->id;
-    if (what && !selected && !(row->flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT)))
+    if (what && row->rights & RIGHT_READ && !imap_notify_is_selected(s, row) &&
+        !(row->flags & (MAILBOX_NOSELECT | MAILBOX_NONEXISTENT)))
         imap_notify_write_status(s, row, what);
 }
 
@@ -103,7 +104,7 @@ void imap_cmd_notify(struct session *s)
     } else if (!items_are_known(s, args)) {
         imap_session_done(s, "BAD Unknown FETCH item");
     } else if (wants_others(args)) {
-        const struct wire_mbox_listen listen = {.grant = s->grant};
+        const struct wire_mbox_listen listen = {.grant = s->grant, .others = imap_notify_wants_others(args)};
         imap_session_ask(s, ROLE_STORE, WIRE_MBOX_LISTEN, &listen, on_listening);
     } else {
         install(s, false);

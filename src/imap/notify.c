@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "grammar/imap_acl.h"
 #include "grammar/imap_notify.h"
 #include "grammar/imap_write.h"
 #include "imap/capability.h"
@@ -25,6 +26,7 @@ struct notify_event {
     struct list node;
     uint32_t what;
     uint64_t mailbox;
+    uint32_t tag;       /* of its account */
     struct slice bytes; /* its row, owned */
 };
 
@@ -43,7 +45,12 @@ static bool is_named(const struct imap_notify_group *g, struct slice name)
     return false;
 }
 
-/* Mail may be delivered to any mailbox, so INBOXES are all (RFC 5465 section 6.3). */
+static bool is_others(struct slice name)
+{
+    return is_below(name, SLICE(MAILBOX_OTHERS));
+}
+
+/* Mail may be delivered to any mailbox, so INBOXES are all of one's own (RFC 5465 section 6.3). */
 static bool covers(const struct imap_notify_group *g, const struct mailbox_row *row, struct slice old)
 {
     switch (g->filter) {
@@ -54,7 +61,7 @@ static bool covers(const struct imap_notify_group *g, const struct mailbox_row *
         return row->flags & MAILBOX_SUBSCRIBED;
     case IMAP_NOTIFY_INBOXES:
     case IMAP_NOTIFY_PERSONAL:
-        return true;
+        return !is_others(row->name);
     default:
         return is_named(g, row->name) || (old.len && is_named(g, old));
     }
@@ -72,6 +79,21 @@ uint32_t imap_notify_wants(const struct imap_notify_args *args, const struct mai
             events |= g->events & ~(uint32_t)IMAP_NOTIFY_SERVER_METADATA;
     }
     return events;
+}
+
+bool imap_notify_wants_others(const struct imap_notify_args *args)
+{
+    for (size_t i = 0; i < args->group_count; i++) {
+        const struct imap_notify_group *g = &args->groups[i];
+        if (!g->events)
+            continue;
+        if (g->filter == IMAP_NOTIFY_SUBSCRIBED)
+            return true;
+        for (size_t k = 0; g->filter > IMAP_NOTIFY_SUBSCRIBED && k < g->name_count; k++)
+            if (is_others(g->names[k]))
+                return true;
+    }
+    return false;
 }
 
 /* ---- life ---- */
@@ -186,14 +208,19 @@ static bool is_of_messages(uint32_t what)
     return (what & IMAP_NOTIFY_MESSAGES) != 0;
 }
 
+static bool is_of(const struct notify_event *event, const struct mailbox_row *row)
+{
+    return event->mailbox == row->id && event->tag == row->tag;
+}
+
 /* Only the newest state of a mailbox is worth telling. */
-static uint32_t take_older(struct notify *n, uint64_t mailbox)
+static uint32_t take_older(struct notify *n, const struct mailbox_row *row)
 {
     uint32_t what = 0;
     LIST_EACH(&n->pending, node)
     {
         struct notify_event *event = CONTAINER_OF(node, struct notify_event, node);
-        if (event->mailbox != mailbox || !is_of_messages(event->what))
+        if (!is_of(event, row) || !is_of_messages(event->what))
             continue;
         what |= event->what;
         event_free(n, event);
@@ -201,15 +228,28 @@ static uint32_t take_older(struct notify *n, uint64_t mailbox)
     return what;
 }
 
+/* The owner has taken rights away: what was not told yet never will be. */
+static void forget_lost(struct notify *n, const struct mailbox_row *row)
+{
+    LIST_EACH(&n->pending, node)
+    {
+        struct notify_event *event = CONTAINER_OF(node, struct notify_event, node);
+        bool name_alone = event->what == MAILBOX_EVENT_NAME;
+        if (is_of(event, row) && !(name_alone && row->rights & RIGHT_LOOKUP))
+            event_free(n, event);
+    }
+}
+
 static void keep_event(struct notify *n, const struct event_row *row, uint32_t what)
 {
     if (is_of_messages(what))
-        what |= take_older(n, row->row.id);
+        what |= take_older(n, &row->row);
     AUTO_BUF struct buf bytes = buf_new(EVENT_ROW_MAX);
     event_row_add(&bytes, row);
     struct notify_event *event = mem_zero(1, sizeof *event);
     event->what = what;
     event->mailbox = row->row.id;
+    event->tag = row->row.tag;
     event->bytes = slice_make(mem_dup(bytes.data, bytes.len), bytes.len);
     list_push_back(&n->pending, &event->node);
     n->pending_count++;
@@ -227,7 +267,9 @@ static void hear(struct session *s, const struct wire_mbox_events *events)
         return; /* the session's own doing (section 5) */
     while (s->notify->pending_count < NOTIFY_PENDING_MAX && event_row_take(&rows, &row)) {
         uint32_t what = row.what & imap_notify_wants(s->notify->args, &row.row, row.old);
-        if (s->selected && s->selected->mailbox_id == row.row.id)
+        if (row.what & MAILBOX_EVENT_LOST)
+            forget_lost(s->notify, &row.row);
+        if (imap_notify_is_selected(s, &row.row))
             what &= ~(uint32_t)IMAP_NOTIFY_MESSAGES;
         if (what)
             keep_event(s->notify, &row, what);
@@ -236,6 +278,11 @@ static void hear(struct session *s, const struct wire_mbox_events *events)
         overflow(s);
     else
         imap_notify_flush(s);
+}
+
+bool imap_notify_is_selected(const struct session *s, const struct mailbox_row *row)
+{
+    return s->selected && s->selected->mailbox_id == row->id && s->selected->tag == row->tag;
 }
 
 void imap_notify_hear(struct ear *ear, const struct wire_mbox_events *events)
@@ -266,19 +313,25 @@ void imap_notify_write_status(struct session *s, const struct mailbox_row *row, 
     imap_status_write(s, row, row->name, items);
 }
 
+static void add_attribute(struct buf *attributes, const char *name)
+{
+    buf_addf(attributes, "%s%s", attributes->len ? " " : "", name);
+}
+
 static void write_name(struct session *s, const struct event_row *row)
 {
     AUTO_BUF struct buf attributes = buf_new(200);
     const char *use = imap_status_special_use(row->row.special_use);
-    buf_add_str(&attributes, row->children ? "\\HasChildren" : "\\HasNoChildren");
+    if (!is_others(row->row.name)) /* there nobody has looked which names below it are to be seen */
+        add_attribute(&attributes, row->children ? "\\HasChildren" : "\\HasNoChildren");
     if (row->row.flags & MAILBOX_NONEXISTENT)
-        buf_add_str(&attributes, " \\NonExistent");
+        add_attribute(&attributes, "\\NonExistent");
     else if (row->row.flags & MAILBOX_NOSELECT)
-        buf_add_str(&attributes, " \\Noselect");
+        add_attribute(&attributes, "\\Noselect");
     if (row->row.flags & MAILBOX_SUBSCRIBED)
-        buf_add_str(&attributes, " \\Subscribed");
+        add_attribute(&attributes, "\\Subscribed");
     if (use && imap_capability_has(s, CAP_SPECIAL_USE))
-        buf_addf(&attributes, " %s", use);
+        add_attribute(&attributes, use);
     buf_add_byte(&attributes, 0);
     imap_list_write(s, (const char *)attributes.data, row->row.name, row->old);
 }

@@ -12,7 +12,7 @@
 
 #define NOTIFY_PENDING_MAX 1000 /* events a client has not taken yet; then NOTIFICATIONOVERFLOW */
 
-/* Events of one account, as store sends them to this role. */
+/* Events of one account, and of what others share with it, as store sends them to this role. */
 struct ear {
     uint64_t watch;
     struct list sessions; /* struct notify */
@@ -41,6 +41,10 @@ void imap_notify_free(struct session *s);
 /* Which events `args` wants of a mailbox that is not selected: bits of enum mailbox_event. */
 uint32_t imap_notify_wants(const struct imap_notify_args *args, const struct mailbox_row *row,
                            struct slice old);
+/* Some of it may be a mailbox another account shares with this one. */
+bool imap_notify_wants_others(const struct imap_notify_args *args);
+/* The mailbox the session has selected: sync.c tells of its messages. */
+bool imap_notify_is_selected(const struct session *s, const struct mailbox_row *row);
 /* "* STATUS …" as RFC 5465 sections 3.1, 5.1 and 5.2 want it for these events. */
 void imap_notify_write_status(struct session *s, const struct mailbox_row *row, uint32_t what);
 

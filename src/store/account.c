@@ -14,6 +14,7 @@
 #include "store/closed.h"
 #include "store/fulltext.h"
 #include "store/load.h"
+#include "store/overhear.h"
 #include "store/sortkeys.h"
 #include "store/schema.h"
 #include "wire/objectid.h"
@@ -315,7 +316,7 @@ static struct account_event *event_of(struct account *account, const struct mail
 
 void account_note_change(struct account *account, struct mailbox *mailbox, uint32_t what)
 {
-    if (!mailbox->watches && !account->listeners)
+    if (!mailbox->watches && !account->listeners && !(mailbox->acl && account_is_overheard(account)))
         return;
     struct account_event *event = event_of(account, mailbox);
     if (!event) /* cannot be: there are fewer mailboxes */
@@ -356,6 +357,8 @@ static void fill_event(struct account *account, struct account_event *event)
         row.row.flags |= map_get(account->subscriptions, m->name) ? MAILBOX_SUBSCRIBED : 0;
         account_hear(account, &row);
     }
+    if (event->what)
+        overhear_messages(account, m, event->what);
     struct why why;
     if (m->moved && (m->view || !load_view(account, m, &why))) {
         event->image = fcntl(m->view->fd, F_DUPFD_CLOEXEC, 0);
@@ -369,11 +372,13 @@ struct account_news account_take_news(struct account *account)
         fill_event(account, VEC_AT(&account->events, struct account_event, i));
     struct account_news news = {.events = account->events.items,
                                 .count = account->events.len,
-                                .lost = account->heard.max && !buf_ok(&account->heard)};
+                                .lost = account->heard.max && !buf_ok(&account->heard),
+                                .overheard = account->overheard};
     if (account->heard.len && !news.lost)
         news.heard = buf_take(&account->heard, &news.heard_len);
     buf_free(&account->heard);
     account->heard = (struct buf){0};
+    account->overheard = NULL;
     account->events = VEC_NEW(struct account_event, ACCOUNT_EVENTS_MAX);
     return news;
 }

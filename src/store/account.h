@@ -55,6 +55,8 @@ struct account_news {
     uint8_t *heard; /* event rows, when somebody listens to the whole account */
     size_t heard_len;
     bool lost; /* more than fitted */
+
+    struct overheard_news *overheard; /* for other accounts (overhear.h); NULL: nothing */
 };
 #define ACCOUNT_HEARD_MAX (WIRE_BLOB_MAX - 64) /* bytes of event rows of one job */
 
@@ -110,6 +112,9 @@ struct account {
     struct sortkeys *sortkeys;    /* see sortkeys.h; NULL until somebody sorts or searches */
     bool sortkeys_off;            /* searches are to do without: for tests and benches */
     uint64_t sortkeys_made;       /* how often they were begun anew */
+
+    const atomic_uint *overhearers;   /* how many listen to what other accounts share; NULL: nobody */
+    struct overheard_news *overheard; /* for them, see overhear.h; NULL: nothing yet */
 };
 
 struct subscription {

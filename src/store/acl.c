@@ -72,6 +72,16 @@ const struct acl *acl_dup_in(struct arena *arena, const struct acl *acl)
     return copy;
 }
 
+struct acl *acl_dup(const struct acl *acl)
+{
+    size_t count = acl ? acl->count : 0;
+    struct acl *copy = mem_zero(1, sizeof *copy + count * sizeof *copy->entries);
+    copy->count = count;
+    for (size_t i = 0; i < count; i++)
+        copy->entries[i] = (struct acl_entry){own(acl->entries[i].identifier), acl->entries[i].rights};
+    return copy;
+}
+
 /* ---- in memory ---- */
 
 void acl_adopt(struct account *account, struct mailbox *m, struct slice identifier, uint32_t rights)

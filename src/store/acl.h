@@ -30,6 +30,8 @@ uint32_t acl_rights(const struct acl *acl, struct slice owner, struct slice who)
 uint64_t acl_flags(uint32_t rights);
 /* The list as it is, in the arena; for the loop. */
 const struct acl *acl_dup_in(struct arena *arena, const struct acl *acl);
+/* The same on the heap, for acl_free(). */
+struct acl *acl_dup(const struct acl *acl) __attribute__((returns_nonnull));
 /* Changes one identifier's rights, durably. No rights left: the identifier goes. */
 enum err acl_set(struct account *account, struct mailbox *mailbox, struct slice identifier,
                  enum acl_mode mode, uint32_t rights, struct refusal *refusal) MUST_CHECK;

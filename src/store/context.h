@@ -13,6 +13,7 @@
 #include "role/role.h"
 #include "store/account.h"
 #include "store/add.h"
+#include "store/hearsay.h"
 #include "store/shares.h"
 
 #define STORE_THREADS       24
@@ -50,7 +51,8 @@ struct slot {
     struct account *account; /* touched only by jobs, and by the loop while there are none */
     size_t jobs;             /* that wait or run for this account */
     struct list watching;    /* struct watch */
-    size_t watches;          /* struct watch that name it */
+    size_t watches;          /* struct watch that name it, and `hearsay` */
+    struct hearsay *hearsay; /* it was told of to others a moment ago; NULL: it was not */
     bool awake;              /* its handle is (going to be) open */
     bool opened;             /* the account is in memory */
     bool small;              /* its handle has given back what memory it can */
@@ -322,6 +324,7 @@ struct watch {
     uint64_t mailbox; /* 0: all of the account, for who listens */
     unsigned uses, takers;
     bool gone, pending, lost;
+    struct ear *ear; /* who listens hears of others' mailboxes too (hearsay.h); NULL: it does not */
     uint64_t modseq, told_ms;
 };
 struct watches {
@@ -336,6 +339,10 @@ void watches_stop(struct store *store);
 /* The watch on (role, mailbox), made where there is none; `*made` tells. NULL: too many. */
 struct watch *watch_get(struct store *store, enum role role, struct slot *slot, uint64_t mailbox, bool *made);
 struct watch *watch_find(struct store *store, uint64_t id);
+/* Event rows for who listens; what cannot be sent is told as lost later (watch->lost). */
+void watch_tell_rows(struct store *store, struct watch *watch, struct slice rows, const struct grant *by);
+/* Who could not be told what it must know: its link ends when all have been told. */
+void watch_break_link(struct store *store, const struct watch *watch);
 /* One use less; the strand is told. */
 void watch_drop_use(struct store *store, struct watch *watch, bool taker);
 void watches_link_down(struct store *store, enum role role);
@@ -431,6 +438,7 @@ struct store {
     struct shares *shares;
     struct bodies bodies;
     struct watches watches;
+    struct hearsays hearsay;
     struct queue_names queue_names;
     struct indexer indexer;
     struct quotas *quotas, *next_quotas;

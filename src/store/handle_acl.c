@@ -66,7 +66,7 @@ static const struct job_op get_op = {.work = get_work, .answer = get_answer};
 
 struct set_state {
     uint64_t mailbox;
-    const struct acl *acl; /* as it is now */
+    const struct acl *before, *acl; /* as it was, as it is now */
 };
 
 /* First everybody who may be given something is written down, then it is given; whom nothing is given any
@@ -78,6 +78,7 @@ static void set_work(struct job *job)
     if (!mailbox)
         return;
     struct slice owner = job->account->address;
+    const struct acl *before = acl_dup_in(job->arena, mailbox->acl);
     bool gives = !slice_starts(m->identifier, SLICE("-")) && !slice_eq(m->identifier, owner) &&
                  (m->mode == ACL_REPLACE || m->mode == ACL_ADD) && m->rights;
     if (gives && imap_acl_identifier_is_valid(m->identifier))
@@ -90,25 +91,25 @@ static void set_work(struct job *job)
     struct why ignored; /* one too many is put right when the account is opened next */
     (void)!shares_set(job->store->shares, owner, buf_slice(&identifiers), &ignored);
     struct set_state *state = ARENA_NEW(job->arena, struct set_state);
-    *state = (struct set_state){mailbox->id, acl_dup_in(job->arena, mailbox->acl)};
+    *state = (struct set_state){mailbox->id, before, acl_dup_in(job->arena, mailbox->acl)};
     job->state = state;
-}
-
-/* Sessions that lose the mailbox are told before whoever took it from them is answered. */
-static void set_answer(struct job *job)
-{
-    const struct set_state *state = job->state;
-    if (state)
-        watches_tell_rights(job->store, job->slot, state->mailbox, state->acl);
-    if (job->request)
-        job_answer_result(job);
 }
 
 static void set_discard(struct job *job)
 {
     const struct set_state *state = job->state;
-    if (state)
-        watches_tell_rights(job->store, job->slot, state->mailbox, state->acl);
+    if (!state)
+        return;
+    hearsay_rights(job->store, job->slot, state->mailbox, state->before, state->acl);
+    watches_tell_rights(job->store, job->slot, state->mailbox, state->acl);
+}
+
+/* Sessions that lose the mailbox are told before whoever took it from them is answered. */
+static void set_answer(struct job *job)
+{
+    set_discard(job);
+    if (job->request)
+        job_answer_result(job);
 }
 
 static const struct job_op set_op = {.work = set_work, .answer = set_answer, .discard = set_discard};

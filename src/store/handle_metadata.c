@@ -177,10 +177,24 @@ static uint32_t rights_to_set(struct slice changes)
     return rights;
 }
 
+/* Whom the mailbox is shared with hears of what is everybody's. */
+static void overhear_changes(struct job *job, const struct mailbox *m, struct slice changes)
+{
+    AUTO_BUF struct buf entries = buf_new(WIRE_BLOB_MAX);
+    struct slice entry, value;
+    while (wire_strings_take(&changes, &entry) && wire_strings_take(&changes, &value))
+        if (slice_starts(entry, SLICE("/shared")))
+            wire_strings_add(&entries, entry);
+    if (entries.len)
+        overhear_metadata(job->account, m, buf_slice(&entries));
+}
+
 /* Those who listen to the account are told the names (RFC 5465 sections 5.6 and 5.7). */
 static void hear_changes(struct job *job, uint64_t mailbox, struct slice changes)
 {
     const struct mailbox *m = mailbox ? account_mailbox_by_id(job->account, mailbox) : NULL;
+    if (m && account_is_overheard(job->account))
+        overhear_changes(job, m, changes);
     if (!job->account->listeners)
         return;
     AUTO_BUF struct buf entries = buf_new(WIRE_BLOB_MAX);

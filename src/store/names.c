@@ -12,6 +12,7 @@
 #include "store/alter.h"
 #include "store/load.h"
 #include "store/metadata.h"
+#include "store/overhear.h"
 #include "store/saved.h"
 #include "store/state_file.h"
 #include "store/urlkey.h"
@@ -151,10 +152,12 @@ static void hear(struct account *account, enum mailbox_event what, struct slice 
     if (!account->listeners)
         return;
     bool subscribed = map_get(account->subscriptions, name) != NULL;
+    bool other = slice_starts(name, SLICE(MAILBOX_OTHERS "/")); /* it is there, but not here */
     struct event_row row = {.what = what, .children = has_children(account, name, NULL), .old = old};
     row.row = m ? names_row(account, m)
                 : (struct mailbox_row){.name = name,
-                                       .flags = MAILBOX_NONEXISTENT | (subscribed ? MAILBOX_SUBSCRIBED : 0u)};
+                                       .flags = (other ? 0u : MAILBOX_NONEXISTENT) |
+                                                (subscribed ? MAILBOX_SUBSCRIBED : 0u)};
     account_hear(account, &row);
 }
 
@@ -164,6 +167,12 @@ static void hear_name(struct account *account, struct slice name)
     hear(account, MAILBOX_EVENT_NAME, name, SLICE_EMPTY);
     if (parent_of(name).len)
         hear(account, MAILBOX_EVENT_NAME, parent_of(name), SLICE_EMPTY);
+}
+
+static void hear_made(struct account *account, const struct mailbox *m)
+{
+    hear_name(account, m->name);
+    overhear_name(account, m, SLICE_EMPTY);
 }
 
 static enum err finish_made(struct account *account, struct commit *commit, struct vec *made, enum err err,
@@ -180,7 +189,7 @@ static enum err finish_made(struct account *account, struct commit *commit, stru
         if (err || !load_adopt(account, m)) /* the number was checked before */
             mailbox_free(&m);
         else
-            hear_name(account, m->name);
+            hear_made(account, m);
     }
     made->len = 0;
     if (err)
@@ -211,7 +220,7 @@ static enum err create_path(struct account *account, struct slice name, enum spe
         old->flags |= MAILBOX_NOSELECT;
         acl_drop(account, old);
     } else if (old) {
-        hear_name(account, old->name);
+        hear_made(account, old);
     }
     vec_free(&made);
     return err;
@@ -318,6 +327,7 @@ static enum err delete_mailbox(struct account *account, struct mailbox *m, bool 
     }
     account->doomed += m->messages;
     state_file_remove(account, m->id);
+    overhear_gone(account, m);
     acl_drop(account, m);
     if (m->watches)
         account_note_gone(account, m->id);
@@ -420,6 +430,18 @@ static void apply_moving(struct account *account, struct mailbox *const *moving,
     }
 }
 
+/* The names above may be no business of those a moved mailbox is shared with: each is told of by itself. */
+static void overhear_moved(struct account *account, struct mailbox *const *moved, size_t count,
+                           struct slice from, struct slice to)
+{
+    for (size_t i = 0; i < count && account_is_overheard(account); i++) {
+        AUTO_BUF struct buf old = buf_new(WIRE_MAILBOX_MAX);
+        buf_add(&old, from);
+        buf_add(&old, slice_from(moved[i]->name, to.len));
+        overhear_name(account, moved[i], buf_slice(&old));
+    }
+}
+
 static enum err rename_rows(struct account *account, struct mailbox *const *moving, const struct slice *names,
                             size_t count, struct slice from, struct slice to, struct refusal *refusal)
 {
@@ -437,6 +459,7 @@ static enum err rename_rows(struct account *account, struct mailbox *const *movi
     if (!err) {
         apply_moving(account, moving, names, count);
         hear(account, MAILBOX_EVENT_NAME, to, from);
+        overhear_moved(account, moving, count, from, to);
     }
     vec_free(&made);
     return err;

@@ -24,9 +24,8 @@ static void send_events(struct store *store, struct watch *watch, struct slice r
     watch->pending = watch->lost; /* a full queue: with the timer */
 }
 
-/* Who could not be told what it must know. A link that ends takes its watches along, so it ends when nobody
- * walks them. */
-static void break_link(struct store *store, const struct watch *watch)
+/* A link that ends takes its watches along, so it ends when nobody walks them. */
+void watch_break_link(struct store *store, const struct watch *watch)
 {
     store->watches.broken |= 1u << watch->role;
 }
@@ -54,7 +53,7 @@ static void send_notice(struct store *store, struct watch *watch, int image)
     watch->pending = err != ERR_OK && image < 0; /* a full queue: again with the timer */
     watch->told_ms = loop_now_ms(store->loop);
     if (err != ERR_OK && image >= 0)
-        break_link(store, watch); /* who missed a new image would read the old one for ever */
+        watch_break_link(store, watch); /* who missed a new image would read the old one for ever */
 }
 
 static void arm(struct store *store)
@@ -130,7 +129,7 @@ static void tell_lost(struct store *store, const struct watch *watch, const stru
     const struct wire_mbox_changed changed = {
         .watch = watch->id, .modseq = watch->modseq, .lost = slice_make(r->account, r->len)};
     if (wire_send(role_link(store->run, watch->role), WIRE_MBOX_CHANGED, &changed))
-        break_link(store, watch);
+        watch_break_link(store, watch);
 }
 
 void watches_tell_rights(struct store *store, struct slot *slot, uint64_t mailbox, const struct acl *acl)
@@ -156,6 +155,7 @@ void watches_start(struct store *store)
     role_random(&store->watches.next, sizeof store->watches.next);
     store->watches.next >>= 16; /* names of an earlier life of ours are not met again */
     store->watches.timer = loop_timer_new(store->loop, on_timer, store);
+    hearsay_start(store);
 }
 
 void watches_stop(struct store *store)
@@ -170,8 +170,10 @@ void watches_stop(struct store *store)
         {
             free_reader(CONTAINER_OF(node, struct watch_reader, node));
         }
+        hearsay_leave(store, w);
         free(w);
     }
+    hearsay_stop(store);
     idmap_free(&store->watches.by_id);
 }
 
@@ -216,6 +218,7 @@ static void remove_watch(struct store *store, struct watch *watch)
     {
         free_reader(CONTAINER_OF(node, struct watch_reader, node));
     }
+    hearsay_leave(store, watch);
     (void)idmap_remove(store->watches.by_id, watch->id);
     list_remove(&watch->node);
     watch->slot->watches--;
@@ -317,6 +320,13 @@ static void tell_one(struct store *store, struct watch *watch, const struct acco
         arm(store);
 }
 
+void watch_tell_rows(struct store *store, struct watch *watch, struct slice rows, const struct grant *by)
+{
+    send_events(store, watch, rows, by);
+    if (watch->pending)
+        arm(store);
+}
+
 static void tell_listeners(struct store *store, struct slot *slot, const struct account_news *news,
                            const struct grant *by)
 {
@@ -327,10 +337,11 @@ static void tell_listeners(struct store *store, struct slot *slot, const struct 
         struct watch *w = CONTAINER_OF(node, struct watch, node);
         if (w->mailbox)
             continue;
+        struct slice rows = slice_make(news->heard, news->heard_len);
+        if (w->ear)
+            hearsay_subscriptions(w->ear, rows);
         w->lost = w->lost || news->lost;
-        send_events(store, w, slice_make(news->heard, news->heard_len), by);
-        if (w->pending)
-            arm(store);
+        watch_tell_rows(store, w, rows, by);
     }
 }
 
@@ -347,6 +358,7 @@ void watches_tell(struct store *store, struct slot *slot, struct account_news *n
         io_close(&events[i].image);
     }
     tell_listeners(store, slot, news, by);
+    hearsay_take(store, slot, &news->overheard, by);
     close_broken(store);
     free(events);
     free(news->heard);

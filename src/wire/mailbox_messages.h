@@ -383,6 +383,7 @@ struct wire_url_open {
 /* Whoever holds the grant wants to hear what happens to any mailbox of the account (RFC 5465). */
 struct wire_mbox_listen {
     struct grant grant;
+    uint32_t others; /* 1: and to those other accounts share with it, as LIST names them */
 };
 
 /* `watch` names it in the events to come; each answer counts one use, ended by WIRE_MBOX_UNSELECT. */

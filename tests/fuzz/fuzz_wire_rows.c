@@ -1,10 +1,14 @@
 /* Rows between store and imap or http: mailboxes, facts, messages of APPEND, by the first byte, whose
- * rest says what facts were asked for. What is taken off the front is written again as the same row. */
+ * rest says what facts were asked for; above EVENTS events. What is taken off the front is written again as
+ * the same row. */
 #include <stdlib.h>
 
 #include "wire/append_row.h"
+#include "wire/event_row.h"
 #include "wire/facts_row.h"
 #include "wire/mailbox.h"
+
+#define EVENTS 0xf0
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,11 +54,28 @@ static void fuzz_append(uint32_t want, struct slice rest)
     }
 }
 
+static void fuzz_events(struct slice rest)
+{
+    struct event_row row, again;
+    while (event_row_take(&rest, &row)) {
+        AUTO_BUF struct buf out = buf_new(1u << 20);
+        event_row_add(&out, &row);
+        struct slice written = buf_slice(&out);
+        if (!event_row_take(&written, &again) || written.len || !slice_eq(row.row.name, again.row.name) ||
+            !slice_eq(row.old, again.old) || !slice_eq(row.entries, again.entries) || row.what != again.what)
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!size)
         return 0;
     struct slice input = slice_make(data + 1, size - 1);
+    if (data[0] >= EVENTS) {
+        fuzz_events(input);
+        return 0;
+    }
     static void (*const rows[])(uint32_t, struct slice) = {fuzz_mailboxes, fuzz_facts, fuzz_append};
     rows[data[0] % 3](data[0] / 3, input);
     return 0;

@@ -4,7 +4,9 @@
 
 #include "store/store.h"
 #include "grammar/imap_acl.h"
+#include "store/hearsay.h"
 #include "wire/append_row.h"
+#include "wire/event_row.h"
 #include "wire/facts.h"
 #include "wire/facts_row.h"
 #include "wire/mailbox.h"
@@ -29,7 +31,38 @@ static const char *const accounts[] = {
 struct seen {
     unsigned lost, gone, at_lost, clock;
     char who[64];
+    struct heard {
+        uint64_t watch;
+        bool hears; /* somebody listens */
+        unsigned rows, forgets, overflows;
+        uint32_t what;
+        struct mailbox_row row; /* the last one, without its name */
+        char name[200], old[200];
+    } heard[4]; /* by grant */
 };
+
+/* Rows for an ear: what it hears is kept for whoever's it is. */
+static void on_events(struct seen *seen, struct slice packet)
+{
+    struct wire_mbox_events m;
+    struct event_row row;
+    struct heard *h = seen->heard;
+    assert_int_equal(wire_decode(WIRE_MBOX_EVENTS, packet, &m), ERR_OK);
+    for (unsigned i = ANN; i <= EVE; i++)
+        if (seen->heard[i].hears && seen->heard[i].watch == m.watch)
+            h = &seen->heard[i];
+    h->overflows += m.lost != 0;
+    while (event_row_take(&m.rows, &row)) {
+        h->forgets += row.what == MAILBOX_EVENT_LOST;
+        h->rows += row.what != MAILBOX_EVENT_LOST;
+        h->what = row.what;
+        h->row = row.row;
+        (void)snprintf(h->name, sizeof h->name, "%.*s", SLICE_ARG(row.row.name));
+        (void)snprintf(h->old, sizeof h->old, "%.*s", SLICE_ARG(row.old));
+        h->row.name = SLICE_EMPTY;
+    }
+    assert_int_equal(m.rows.len, 0);
+}
 
 static void answer_scan(struct ipc_link *link, struct ipc_packet *packet)
 {
@@ -76,6 +109,8 @@ static bool handle(struct rig *rig, enum role self, struct ipc_link *link, struc
             (void)snprintf(seen->who, sizeof seen->who, "%.*s", SLICE_ARG(m.lost));
         }
     }
+    if (self == ROLE_IMAP && packet->type == WIRE_MBOX_EVENTS)
+        on_events(seen, packet->body);
     return true;
 }
 
@@ -348,13 +383,132 @@ static void test_an_imap_that_cannot_be_told(void **state)
     rig_free(rig);
 }
 
+static void listen_to(struct rig *rig, uint8_t who, bool others)
+{
+    struct seen *seen = rig->test;
+    const struct wire_mbox_listen m = {.grant = grant_of(who), .others = others};
+    struct rig_answer a;
+    struct wire_mbox_listening listening;
+    rig_ask(rig, ROLE_IMAP, WIRE_MBOX_LISTEN, &m, &a);
+    rig_get(rig, &a, WIRE_MBOX_LISTENING, &listening);
+    assert_int_equal(listening.err, ERR_OK);
+    seen->heard[who] = (struct heard){.hears = true, .watch = listening.watch};
+}
+
+static void rename_to(struct rig *rig, const char *from, const char *to)
+{
+    const struct wire_mbox_rename m = {.grant = grant_of(ANN), .from = slice_of(from), .to = slice_of(to)};
+    assert_int_equal(result(rig, ROLE_IMAP, WIRE_MBOX_RENAME, &m, NULL), ERR_OK);
+}
+
+#define QUIET_MS (2 * HEARSAY_MS + 50) /* whatever was held back is told */
+
+/* Imap is told what its sessions' accounts may know, in their words; nothing more, and that when it is taken
+ * away. */
+static void test_what_an_ear_hears(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    const struct heard *bob = &seen.heard[BOB], *eve = &seen.heard[EVE];
+    assert_int_equal(acl(rig, ANN, "Team", EVE, ACL_REPLACE, RIGHT_LOOKUP), ERR_OK);
+    listen_to(rig, BOB, true);
+    listen_to(rig, EVE, true);
+    append(rig, ANN, "INBOX", 3);
+    append(rig, ANN, "Team", 4);
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(bob->rows, 1);
+    assert_int_equal(bob->what, MAILBOX_EVENT_NEW);
+    assert_string_equal(bob->name, TEAM);
+    assert_int_equal(bob->row.messages, 2);
+    assert_int_equal(bob->row.rights, RIGHT_LOOKUP | RIGHT_READ);
+    assert_int_equal(eve->rows, 0);
+    rename_to(rig, "Team", "Crew");
+    rig_for(rig, QUIET_MS);
+    assert_string_equal(bob->name, "Other Users/ann@example.test/Crew");
+    assert_string_equal(bob->old, TEAM);
+    assert_int_equal(eve->rows, 1);
+    assert_string_equal(eve->old, TEAM);
+    assert_int_equal(eve->row.messages + eve->row.uidvalidity + eve->row.modseq,
+                     0); /* names are all it may see */
+    append(rig, ANN, "Crew", 5);
+    append(rig, ANN, "Crew", 6); /* is held back, with the list of then */
+    unsigned rows = bob->rows;
+    assert_int_equal(acl(rig, ANN, "Crew", BOB, ACL_REMOVE, RIGHT_READ), ERR_OK);
+    assert_int_equal(bob->forgets, 1); /* before Ann is answered */
+    assert_int_equal(bob->row.rights, RIGHT_LOOKUP);
+    append(rig, ANN, "Crew", 7);
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(bob->rows, rows);
+    assert_int_equal(acl(rig, ANN, "Crew", BOB, ACL_DELETE, 0), ERR_OK);
+    assert_int_equal(bob->forgets, 2);
+    assert_int_equal(eve->forgets, 0);
+    rename_to(rig, "Crew", "Team");
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(bob->rows, rows);
+    assert_int_equal(eve->rows, 2);
+    assert_int_equal(rig->condemned, 0);
+    rig_free(rig);
+}
+
+/* Who did not ask for others' hears nothing of them; a link that ends takes its ears along. */
+static void test_who_does_not_listen(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    listen_to(rig, EVE, true);
+    listen_to(rig, BOB, false);
+    append(rig, ANN, "Team", 3);
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(seen.heard[BOB].rows, 0);
+    listen_to(rig, BOB, true);
+    append(rig, ANN, "Team", 4);
+    append(rig, ANN, "Team", 5);
+    ipc_link_close(rig->peers[ROLE_IMAP]);
+    rig_connect(rig, ROLE_IMAP);
+    rig_for(rig, QUIET_MS);
+    unsigned rows = seen.heard[BOB].rows;
+    append(rig, ANN, "Team", 6);
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(seen.heard[BOB].rows, rows);
+    assert_int_equal(rig->condemned, 0);
+    rig_free(rig);
+}
+
+/* What is too much to be told is told as that, to those who could have heard it. */
+static void test_too_much_to_tell(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    for (unsigned i = 0; i <= OVERHEARD_MAX; i++) {
+        char name[40];
+        (void)snprintf(name, sizeof name, "Team/%u", i); /* with the list of Team */
+        assert_int_equal(create(rig, ANN, name), ERR_OK);
+    }
+    listen_to(rig, BOB, true);
+    listen_to(rig, EVE, true);
+    rename_to(rig, "Team", "Crew");
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(seen.heard[BOB].overflows, 1);
+    assert_int_equal(seen.heard[BOB].rows, 0);
+    assert_int_equal(seen.heard[EVE].overflows, 0);
+    rename_to(rig, "Crew/1", "Crew/one");
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(seen.heard[BOB].rows, 1);
+    assert_int_equal(seen.heard[BOB].overflows, 1);
+    rig_free(rig);
+}
+
 int main(void)
 {
     assert_int_equal(metric_attach(&metrics_table, -1, "store", NULL), ERR_OK);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_of_other_mailboxes), cmocka_unit_test(test_a_watch_of_others),
         cmocka_unit_test(test_rights_of_each_request),      cmocka_unit_test(test_a_right_that_is_taken_away),
-        cmocka_unit_test(test_an_imap_that_cannot_be_told),
+        cmocka_unit_test(test_an_imap_that_cannot_be_told), cmocka_unit_test(test_what_an_ear_hears),
+        cmocka_unit_test(test_who_does_not_listen),         cmocka_unit_test(test_too_much_to_tell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
