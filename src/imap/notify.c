@@ -228,14 +228,13 @@ static uint32_t take_older(struct notify *n, const struct mailbox_row *row)
     return what;
 }
 
-/* The owner has taken rights away: what was not told yet never will be. */
-static void forget_lost(struct notify *n, const struct mailbox_row *row)
+/* What was not told yet never will be: the owner has taken rights away, or the mailbox is gone. */
+static void forget_lost(struct notify *n, const struct mailbox_row *row, bool names)
 {
     LIST_EACH(&n->pending, node)
     {
         struct notify_event *event = CONTAINER_OF(node, struct notify_event, node);
-        bool name_alone = event->what == MAILBOX_EVENT_NAME;
-        if (is_of(event, row) && !(name_alone && row->rights & RIGHT_LOOKUP))
+        if (is_of(event, row) && (names || event->what != MAILBOX_EVENT_NAME))
             event_free(n, event);
     }
 }
@@ -268,7 +267,9 @@ static void hear(struct session *s, const struct wire_mbox_events *events)
     while (s->notify->pending_count < NOTIFY_PENDING_MAX && event_row_take(&rows, &row)) {
         uint32_t what = row.what & imap_notify_wants(s->notify->args, &row.row, row.old);
         if (row.what & MAILBOX_EVENT_LOST)
-            forget_lost(s->notify, &row.row);
+            forget_lost(s->notify, &row.row, !(row.row.rights & RIGHT_LOOKUP));
+        else if (row.row.id && row.row.flags & MAILBOX_NONEXISTENT)
+            forget_lost(s->notify, &row.row, false);
         if (imap_notify_is_selected(s, &row.row))
             what &= ~(uint32_t)IMAP_NOTIFY_MESSAGES;
         if (what)

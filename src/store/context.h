@@ -324,7 +324,7 @@ struct watch {
     uint64_t mailbox; /* 0: all of the account, for who listens */
     unsigned uses, takers;
     bool gone, pending, lost;
-    struct ear *ear; /* who listens hears of others' mailboxes too (hearsay.h); NULL: it does not */
+    struct ear *ear; /* who listens hears of others' mailboxes too (ears.h); NULL: it does not */
     uint64_t modseq, told_ms;
 };
 struct watches {
@@ -438,6 +438,7 @@ struct store {
     struct shares *shares;
     struct bodies bodies;
     struct watches watches;
+    struct ears ears;
     struct hearsays hearsay;
     struct queue_names queue_names;
     struct indexer indexer;

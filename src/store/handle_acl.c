@@ -86,6 +86,8 @@ static void set_work(struct job *job)
     if (!job->err)
         job->err =
             acl_set(job->account, mailbox, m->identifier, (enum acl_mode)m->mode, m->rights, &job->refusal);
+    if (!job->err && gives)
+        overhear_shared(job->account, mailbox, before);
     AUTO_BUF struct buf identifiers = buf_new(SHARES_BYTES_MAX);
     acl_sharers(job->account, &identifiers);
     struct why ignored; /* one too many is put right when the account is opened next */

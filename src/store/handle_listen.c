@@ -11,7 +11,7 @@ static bool take_subscribed(struct job *job, struct listen_state *state)
 {
     size_t at = 0;
     const struct subscription *s;
-    AUTO_BUF struct buf names = buf_new(HEARSAY_NAMES_MAX);
+    AUTO_BUF struct buf names = buf_new(EAR_NAMES_MAX);
     while ((s = map_next(job->account->subscriptions, &at, NULL)))
         if (slice_starts(s->name, SLICE(MAILBOX_OTHERS "/")))
             wire_strings_add(&names, s->name);
@@ -45,7 +45,7 @@ static void answer_listening(struct job *job)
     if (w) {
         w->uses++;
         if (m->others)
-            hearsay_join(job->store, w, state->subscribed);
+            ear_join(job->store, w, state->subscribed);
         listening.watch = w->id;
     } else if (state) {
         listening.err = ERR_LATER;

@@ -16,6 +16,7 @@ void overheard_free(struct overheard *event)
 {
     list_remove(&event->node);
     acl_free(&event->acl);
+    acl_free(&event->knew);
     free((void *)(uintptr_t)event->row.ptr);
     free(event);
 }
@@ -42,7 +43,8 @@ static struct overheard_news *news_of(struct account *account)
     return account->overheard;
 }
 
-static void note(struct account *account, const struct mailbox *m, const struct event_row *row)
+static void note(struct account *account, const struct mailbox *m, const struct event_row *row,
+                 const struct acl *knew)
 {
     if (!m->acl || !account_is_overheard(account))
         return;
@@ -54,7 +56,11 @@ static void note(struct account *account, const struct mailbox *m, const struct 
         return;
     }
     struct overheard *event = mem_zero(1, sizeof *event);
-    *event = (struct overheard){.acl = acl_dup(m->acl), .mailbox = m->id, .what = row->what};
+    *event = (struct overheard){.acl = acl_dup(m->acl),
+                                .knew = knew ? acl_dup(knew) : NULL,
+                                .mailbox = m->id,
+                                .what = row->what,
+                                .gone = row->row.flags & MAILBOX_NONEXISTENT};
     event->row = slice_make(mem_dup(bytes.data, bytes.len), bytes.len);
     list_push_back(&news->events, &event->node);
     news->count++;
@@ -63,13 +69,19 @@ static void note(struct account *account, const struct mailbox *m, const struct 
 void overhear_messages(struct account *account, const struct mailbox *m, uint32_t what)
 {
     const struct event_row row = {.what = what, .row = mailbox_row_of(m)};
-    note(account, m, &row);
+    note(account, m, &row, NULL);
 }
 
 void overhear_name(struct account *account, const struct mailbox *m, struct slice old)
 {
     const struct event_row row = {.what = MAILBOX_EVENT_NAME, .row = mailbox_row_of(m), .old = old};
-    note(account, m, &row);
+    note(account, m, &row, NULL);
+}
+
+void overhear_shared(struct account *account, const struct mailbox *m, const struct acl *before)
+{
+    const struct event_row row = {.what = MAILBOX_EVENT_NAME, .row = mailbox_row_of(m)};
+    note(account, m, &row, before);
 }
 
 /* For whoever saw it there is nothing of this name any more, also where it stays for names below it. */
@@ -78,12 +90,12 @@ void overhear_gone(struct account *account, const struct mailbox *m)
     const struct event_row row = {
         .what = MAILBOX_EVENT_NAME,
         .row = {.id = m->id, .tag = m->tag, .flags = MAILBOX_NONEXISTENT, .name = m->name}};
-    note(account, m, &row);
+    note(account, m, &row, NULL);
 }
 
 void overhear_metadata(struct account *account, const struct mailbox *m, struct slice entries)
 {
     const struct event_row row = {
         .what = MAILBOX_EVENT_METADATA, .row = mailbox_row_of(m), .entries = entries};
-    note(account, m, &row);
+    note(account, m, &row, NULL);
 }

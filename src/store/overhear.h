@@ -15,10 +15,12 @@
 
 struct overheard {
     struct list node;
-    struct acl *acl; /* owned: as it was, or has become since */
+    struct acl *acl;  /* owned: as it was, or has become since */
+    struct acl *knew; /* owned: whoever this one lets look it up is told nothing new; NULL: nobody */
     uint64_t mailbox;
     struct grant by; /* whose session did it; none: nobody's alone. Of the loop */
     uint32_t what;
+    bool gone;        /* the mailbox was deleted */
     struct slice row; /* owned: wire/event_row.h, with names and flags as the owner has them */
 };
 /* What one job has done. */
@@ -34,6 +36,8 @@ bool account_is_overheard(const struct account *account);
 void overhear_messages(struct account *account, const struct mailbox *mailbox, uint32_t what);
 /* It was made or renamed; `old`: from. */
 void overhear_name(struct account *account, const struct mailbox *mailbox, struct slice old);
+/* It has another list than `before`: some may see it now. */
+void overhear_shared(struct account *account, const struct mailbox *mailbox, const struct acl *before);
 /* It is about to go: its list is still there. */
 void overhear_gone(struct account *account, const struct mailbox *mailbox);
 /* Shared annotations were changed. */

@@ -145,7 +145,7 @@ enum err slot_account(struct slot *slot, unsigned how, struct account **account,
                   LOG_CSTR("why", "the index does not know these messages: run store rebuild"));
     if (fresh)
         update_shares(slot);
-    slot->account->overhearers = &slot->store->hearsay.ears_count;
+    slot->account->overhearers = &slot->store->ears.count;
     slot->account->fulltext_off = !atomic_load(&slot->store->indexer.wanted);
     *account = slot->account;
     return ERR_OK;

@@ -155,6 +155,7 @@ void watches_start(struct store *store)
     role_random(&store->watches.next, sizeof store->watches.next);
     store->watches.next >>= 16; /* names of an earlier life of ours are not met again */
     store->watches.timer = loop_timer_new(store->loop, on_timer, store);
+    ears_start(&store->ears);
     hearsay_start(store);
 }
 
@@ -170,7 +171,7 @@ void watches_stop(struct store *store)
         {
             free_reader(CONTAINER_OF(node, struct watch_reader, node));
         }
-        hearsay_leave(store, w);
+        ear_leave(store, w);
         free(w);
     }
     hearsay_stop(store);
@@ -218,7 +219,7 @@ static void remove_watch(struct store *store, struct watch *watch)
     {
         free_reader(CONTAINER_OF(node, struct watch_reader, node));
     }
-    hearsay_leave(store, watch);
+    ear_leave(store, watch);
     (void)idmap_remove(store->watches.by_id, watch->id);
     list_remove(&watch->node);
     watch->slot->watches--;
@@ -339,7 +340,7 @@ static void tell_listeners(struct store *store, struct slot *slot, const struct 
             continue;
         struct slice rows = slice_make(news->heard, news->heard_len);
         if (w->ear)
-            hearsay_subscriptions(w->ear, rows);
+            ear_subscriptions(w->ear, rows);
         w->lost = w->lost || news->lost;
         watch_tell_rows(store, w, rows, by);
     }

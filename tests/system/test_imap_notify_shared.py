@@ -92,6 +92,19 @@ def test_a_share_begun_later_is_heard_of(pair):
     assert not told(pair.reader)
 
 
+def test_what_is_shared_now_is_told_by_its_name(pair):
+    listen(pair, "r", what='(subtree "Other Users" (MailboxName))')
+    pair.grant("+s")
+    assert not told(pair.reader)
+    pair.grant("+l")
+    line = f'* LIST () "/" {pair.team}'.encode()
+    assert lines_until(pair.reader, b"LIST")[-1] == line
+    pair.grant("+w"), pair.grant("lr", who="anyone")
+    assert not told(pair.reader), "it is no news"
+    pair.owner.ok(f"DELETEACL Team {pair.bob.address}"), pair.owner.ok("DELETEACL Team anyone")
+    assert not told(pair.reader), "silently"
+
+
 def test_a_right_that_is_taken_away_silences_at_once(pair):
     """Also what was kept back, by the store or by imap while a command runs."""
     listen(pair)
@@ -122,6 +135,20 @@ def test_what_the_client_has_not_taken_is_called_back(pair):
     answer = pair.reader.until(tag)
     assert answer.status == "OK" and not answer.find(rb"Other Users"), answer
     assert not told(pair.reader)
+
+
+def test_of_a_deleted_mailbox_only_its_end_is_told(pair):
+    listen(pair, what='(subtree "Other Users" (MessageNew MessageExpunge MailboxName))')
+    tag = pair.reader.tag()
+    pair.reader.send(tag + b" APPEND INBOX {100}\r\n")
+    lines_until(pair.reader, b"+ ")
+    put(pair.owner, "Team")
+    pair.owner.ok("DELETE Team")
+    time.sleep(LONGER)
+    pair.reader.send(b"x" * 96 + b"\r\n\r\n\r\n")
+    answer = pair.reader.until(tag)
+    seen = answer.untagged + told(pair.reader)
+    assert [line for line in seen if b"Other Users" in line] == [rf'* LIST (\NonExistent) "/" {pair.team}'.encode()]
 
 
 def test_names(pair):

@@ -451,6 +451,29 @@ static void test_what_an_ear_hears(void **state)
     rig_free(rig);
 }
 
+/* Rights given and taken in turns: told and called back now and then, however often. */
+static void test_a_list_that_flutters(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    const struct heard *eve = &seen.heard[EVE];
+    listen_to(rig, BOB, true);
+    listen_to(rig, EVE, true);
+    uint64_t began = loop_now_ms(rig->loop);
+    for (unsigned i = 0; i < 40; i++) {
+        assert_int_equal(acl(rig, ANN, "Team", EVE, ACL_REPLACE, RIGHT_LOOKUP | RIGHT_READ), ERR_OK);
+        assert_int_equal(acl(rig, ANN, "Team", EVE, ACL_DELETE, 0), ERR_OK);
+    }
+    rig_for(rig, QUIET_MS);
+    uint64_t most = (loop_now_ms(rig->loop) - began) / HEARSAY_MS + 1;
+    assert_in_range(eve->rows, 1, most); /* LIST of what is new to it */
+    assert_int_equal(eve->what, MAILBOX_EVENT_LOST);
+    assert_in_range(eve->forgets, 1, eve->rows);
+    assert_int_equal(seen.heard[BOB].rows + seen.heard[BOB].forgets, 0); /* nothing is new to it */
+    rig_free(rig);
+}
+
 /* Who did not ask for others' hears nothing of them; a link that ends takes its ears along. */
 static void test_who_does_not_listen(void **state)
 {
@@ -509,6 +532,7 @@ int main(void)
         cmocka_unit_test(test_rights_of_each_request),      cmocka_unit_test(test_a_right_that_is_taken_away),
         cmocka_unit_test(test_an_imap_that_cannot_be_told), cmocka_unit_test(test_what_an_ear_hears),
         cmocka_unit_test(test_who_does_not_listen),         cmocka_unit_test(test_too_much_to_tell),
+        cmocka_unit_test(test_a_list_that_flutters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
