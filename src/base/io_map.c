@@ -20,7 +20,8 @@
 #define PAGE_BEHIND 256      /* octets SQLite may look at behind a page that is damaged */
 
 /* A walk goes on within AHEAD_NEAR octets; the disk then works in front of it, in chunks that double from
- * AHEAD_FIRST to AHEAD_MOST, one to two of them. Without a walk it reads single pages: the kernel's own
+ * AHEAD_FIRST to AHEAD_MOST, the next one when half of the last is left: the walk waits while the kernel
+ * makes room for a chunk, so it is told no sooner. Without a walk it reads single pages: the kernel's own
  * reading around a page, as much as the device is set to, would fetch megabytes for one message. */
 #define AHEAD_NEAR  (64u << 10)
 #define AHEAD_FIRST (512u << 10)
@@ -157,7 +158,7 @@ static void read_ahead(struct io_map *map, size_t offset)
         map->ahead = offset;
         map->chunk = AHEAD_FIRST;
     }
-    if (!near || offset + map->chunk < map->ahead || map->ahead >= map->len)
+    if (!near || offset + map->chunk / 2 < map->ahead || map->ahead >= map->len)
         return;
     size_t from = (map->ahead > offset ? map->ahead : offset) / page_size * page_size;
     size_t len = map->len - from < map->chunk ? map->len - from : map->chunk;
