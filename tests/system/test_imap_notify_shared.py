@@ -9,7 +9,7 @@ from test_imap_acl import Pair, put
 from test_imap_notify import lines_until
 from wire import Smtp
 
-LONGER = 0.8  # than an owner's events are held back
+LONGER = 0.6  # than an owner's events are held back
 MESSAGES = "(MessageNew MessageExpunge FlagChange)"
 
 
