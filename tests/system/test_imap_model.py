@@ -32,4 +32,4 @@ def test_sessions_see_what_they_may(server, new_user, seed, sessions):
 
 
 def test_sessions_go_on_when_store_dies(server, new_user):
-    play(server, new_user(), 4, 4, steps=200, restart=lambda: restart_store(server), often="restart")
+    play(server, new_user(), 4, 4, steps=130, restart=lambda: restart_store(server), often="restart")
