@@ -131,18 +131,6 @@ static struct mailbox *find_target(const struct account *account, const struct a
     return m && !(m->flags & MAILBOX_NOSELECT) ? m : NULL;
 }
 
-static bool take_keywords(struct addition *a)
-{
-    struct slice rest = a->keywords, name;
-    while (wire_strings_take(&rest, &name)) {
-        int bit = mailbox_keyword_add(a->target, name);
-        if (bit < 0)
-            return false;
-        a->flags |= 1ull << (bit + IMAGE_KEYWORD_SHIFT);
-    }
-    return true;
-}
-
 /* What others of the same group will take, so that together they stay within the limit too. */
 struct taken {
     uint64_t messages, bytes;
@@ -203,7 +191,7 @@ static void check(struct account *account, struct addition *a, struct taken *tak
         refuse(a, ERR_REFUSED, STORE_CODE_OVERQUOTA, "the mailbox is full");
     else if (a->target->uidnext >= UINT32_MAX - ADD_GROUP_MAX)
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "the mailbox has no more numbers for messages");
-    else if (!take_keywords(a))
+    else if (!mailbox_keywords_add(a->target, a->keywords, &a->flags))
         refuse(a, ERR_REFUSED, STORE_CODE_LIMIT, "too many keywords in the mailbox");
     if (!a->err) {
         taken->messages += messages;

@@ -41,11 +41,11 @@ static void runs_add(struct runs *runs, uint64_t index, uint32_t uid)
 /* Bits for names. Unknown ones are only made where a flag is to be set. */
 static bool keyword_bits(struct mailbox *mailbox, struct slice names, bool make, uint64_t *bits)
 {
+    if (make)
+        return mailbox_keywords_add(mailbox, names, bits);
     struct slice name;
     while (wire_strings_take(&names, &name)) {
-        int bit = make ? mailbox_keyword_add(mailbox, name) : mailbox_keyword(mailbox, name);
-        if (bit < 0 && make)
-            return false;
+        int bit = mailbox_keyword(mailbox, name);
         if (bit >= 0)
             *bits |= 1ull << (bit + IMAGE_KEYWORD_SHIFT);
     }

@@ -75,6 +75,38 @@ int mailbox_keyword_add(struct mailbox *m, struct slice name)
     return (int)m->keyword_count++;
 }
 
+static bool among(const struct slice *names, unsigned count, struct slice name)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (slice_ieq(names[i], name))
+            return true;
+    return false;
+}
+
+static bool keywords_fit(const struct mailbox *m, struct slice names)
+{
+    struct slice name, fresh[IMAGE_KEYWORDS];
+    unsigned count = 0, room = IMAGE_KEYWORDS - m->keyword_count;
+    while (wire_strings_take(&names, &name)) {
+        if (mailbox_keyword(m, name) >= 0 || among(fresh, count, name))
+            continue;
+        if (count == room || name.len == 0 || name.len > IMAGE_KEYWORD_MAX)
+            return false;
+        fresh[count++] = name;
+    }
+    return true;
+}
+
+bool mailbox_keywords_add(struct mailbox *m, struct slice names, uint64_t *bits)
+{
+    if (!keywords_fit(m, names))
+        return false;
+    struct slice name;
+    while (wire_strings_take(&names, &name))
+        *bits |= 1ull << (mailbox_keyword_add(m, name) + (int)IMAGE_KEYWORD_SHIFT);
+    return true;
+}
+
 bool mailbox_translate_flags(const struct mailbox *from, struct mailbox *to, uint64_t flags, uint64_t *result)
 {
     uint64_t translated = flags & IMAGE_SYSTEM_FLAGS;

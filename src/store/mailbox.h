@@ -46,6 +46,9 @@ int mailbox_keyword(const struct mailbox *mailbox, struct slice name);
 /* The same, adding it where it is missing; -1 when there are IMAGE_KEYWORDS already or the name is too long.
  */
 int mailbox_keyword_add(struct mailbox *mailbox, struct slice name);
+/* Adds what is missing of `names` (as wire_strings_add() writes them), the bits of all into `*bits`. False:
+ * there is no room for all of them, and none was added. */
+bool mailbox_keywords_add(struct mailbox *mailbox, struct slice names, uint64_t *bits) MUST_CHECK;
 /* Flags of one mailbox as the flags of another: bits of keywords are not the same. False: no room for a
  * keyword. */
 bool mailbox_translate_flags(const struct mailbox *from, struct mailbox *to, uint64_t flags,

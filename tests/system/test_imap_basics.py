@@ -182,6 +182,17 @@ def test_store_flags_and_keywords(box):
     assert box.cmd("STORE 1 +FLAGS (\\Nonsense)").status in ("BAD", "NO")
 
 
+def test_refused_keywords_leave_none_behind(box):
+    put(box)
+    box.ok("STORE 1 +FLAGS (one two)")
+    many = " ".join(f"k{number}" for number in range(55))  # one more than there is room for
+    assert box.cmd(f"STORE 1 +FLAGS ({many})").text.startswith("[LIMIT]")
+    assert box.append("INBOX", "Subject: x\r\n\r\nx\r\n", many).text.startswith("[LIMIT]")
+    assert box.ok("SELECT INBOX").find(rb"FLAGS \([^)]*\)")[0].endswith(b"\\Draft one two)")
+    names = many.replace("k54", "ONE Two K7")
+    assert box.ok(f"STORE 1 +FLAGS ({names})").find(rb"PERMANENTFLAGS \(.*k53\)"), "the last place is taken: no \\* any more"
+
+
 def test_expunge_and_uid_expunge(box):
     put(box, 5)
     box.ok("STORE 2,4 +FLAGS.SILENT (\\Deleted)")
