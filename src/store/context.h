@@ -18,7 +18,7 @@
 
 #define STORE_THREADS       24
 #define STORE_SLOTS_MAX     100000 /* accounts in memory: those with sessions, and those used lately */
-#define STORE_AWAKE_MAX     112    /* index handles open at once */
+#define STORE_AWAKE_MAX     104    /* index handles open at once */
 #define STORE_IDLE_MS       60000  /* after that an account's handle is closed */
 #define STORE_SHRINK_MS     500    /* after that its memory is given back */
 #define STORE_QUIET_MS      5000   /* after that upkeep is done that could wait */
