@@ -80,9 +80,10 @@ static void add_row(const struct append_message *m, struct buf *rows)
 {
     AUTO_BUF struct buf keywords = buf_new(WIRE_BLOB_MAX);
     imap_session_keywords(&keywords, &m->args->flags);
-    int64_t date = m->args->has_date ? m->args->date : 0;
+    /* 0 asks store for the time of the APPEND: what is older than 1970 becomes its first second. */
+    int64_t date = m->args->has_date ? (m->args->date > 0 ? m->args->date : 1) : 0;
     const struct append_row row = {.body = m->body,
-                                   .date = date > 0 ? (uint64_t)date : 0,
+                                   .date = (uint64_t)date,
                                    .flags = m->args->flags.system,
                                    .keywords = buf_slice(&keywords)};
     append_row_add(rows, &row);

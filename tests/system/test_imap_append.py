@@ -444,3 +444,15 @@ def test_what_is_longer_than_any_message_between_roles(parts, user):
                  f"{'y' * 245}%40example.test@example.test/x"):
         assert parts.ok(f'URLFETCH "imap://{name}/;UID=1;URLAUTH=authuser:internal:{token}"').find(rb" NIL$")
     assert count(parts) == 2
+
+
+@pytest.mark.parametrize("told,kept", [("01-Jan-1969 00:00:00 +0000", " 1-Jan-1970 00:00:01 +0000"),
+                                       ("01-Jan-1970 00:00:00 +0000", " 1-Jan-1970 00:00:01 +0000"),
+                                       ("02-Jan-1970 00:00:00 +0000", " 2-Jan-1970 00:00:00 +0000"),
+                                       ("31-Dec-9999 00:00:00 +0000", " 7-Feb-2106 06:28:15 +0000")])
+def test_dates_beyond_what_is_kept(imap, user, told, kept):
+    """The nearest moment that can be kept, never the time of the APPEND."""
+    client = imap(user)
+    assert client.append("INBOX", "Subject: x\r\n\r\nx\r\n", date=told).status == "OK"
+    client.ok("SELECT INBOX")
+    assert client.ok("FETCH * INTERNALDATE").find(rb'INTERNALDATE "([^"]*)"')[1].decode() == kept
