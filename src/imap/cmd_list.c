@@ -246,6 +246,14 @@ static bool parse_rows(struct session *s)
     return w->rows != NULL;
 }
 
+static void annotate_rows(struct session *s)
+{
+    if (args_of(s)->returns & IMAP_LIST_RETURN_METADATA)
+        imap_annotations_ask(s, &work_of(s)->annotations, write_rows);
+    else
+        write_rows(s);
+}
+
 static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     (void)arg;
@@ -258,12 +266,14 @@ static void on_rows(struct session *s, void *arg, enum err err, struct ipc_packe
     buf_add(&work_of(s)->bytes, rows.rows);
     if (packet->more)
         return;
+    struct list_work *w = work_of(s);
+    bool status = args_of(s)->returns & IMAP_LIST_RETURN_STATUS;
     if (!parse_rows(s))
         imap_session_done(s, "NO [LIMIT] Too many mailboxes");
-    else if (args_of(s)->returns & IMAP_LIST_RETURN_METADATA)
-        imap_annotations_ask(s, &work_of(s)->annotations, write_rows);
+    else if (status && args_of(s)->status & IMAP_STATUS_DELETED_STORAGE)
+        imap_deleted_storage_ask(s, w->rows, w->count, annotate_rows);
     else
-        write_rows(s);
+        annotate_rows(s);
 }
 
 static void work_free(void *arg)

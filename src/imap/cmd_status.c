@@ -1,4 +1,4 @@
-/* cmd_status.c: STATUS (RFC 9051 section 6.3.11, RFC 8438, RFC 7162). Input: a row of store. */
+/* cmd_status.c: STATUS (RFC 9051 section 6.3.11, RFC 8438, RFC 7162, RFC 9208). Input: a row of store. */
 #include "grammar/imap_write.h"
 #include "imap/capability.h"
 #include "imap/command.h"
@@ -29,6 +29,7 @@ void imap_status_write(struct session *s, const struct mailbox_row *row, struct 
         {IMAP_STATUS_UIDVALIDITY, "UIDVALIDITY", row->uidvalidity},
         {IMAP_STATUS_UNSEEN, "UNSEEN", row->unseen},
         {IMAP_STATUS_DELETED, "DELETED", row->deleted},
+        {IMAP_STATUS_DELETED_STORAGE, "DELETED-STORAGE", row->deleted_bytes},
         {IMAP_STATUS_SIZE, "SIZE", row->bytes},
         {IMAP_STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ", row->modseq},
         {IMAP_STATUS_APPENDLIMIT, "APPENDLIMIT", append_limit},
@@ -49,6 +50,12 @@ void imap_status_write(struct session *s, const struct mailbox_row *row, struct 
     buf_add_str(out, ")\r\n");
 }
 
+static void write_row(struct session *s)
+{
+    imap_status_write(s, s->run->state, s->run->command.status.mailbox, s->run->command.status.items);
+    imap_session_done(s, "OK Status completed");
+}
+
 static void on_row(struct session *s, void *arg, enum err err, struct ipc_packet *packet)
 {
     (void)arg;
@@ -64,13 +71,19 @@ static void on_row(struct session *s, void *arg, enum err err, struct ipc_packet
         imap_session_done(s, "NO [NONEXISTENT] No such mailbox");
         return;
     }
-    imap_status_write(s, &row, c->status.mailbox, c->status.items);
-    imap_session_done(s, "OK Status completed");
+    struct mailbox_row *kept = ARENA_NEW(s->run->arena, struct mailbox_row);
+    *kept = row;
+    kept->name = c->status.mailbox;
+    s->run->state = kept;
+    if (c->status.items & IMAP_STATUS_DELETED_STORAGE)
+        imap_deleted_storage_ask(s, kept, 1, write_row);
+    else
+        write_row(s);
 }
 
 bool imap_status_known(const struct session *s, uint32_t items)
 {
-    uint32_t unknown = IMAP_STATUS_DELETED_STORAGE;
+    uint32_t unknown = imap_capability_has(s, CAP_QUOTA) ? 0 : IMAP_STATUS_DELETED_STORAGE;
     if (!imap_capability_has(s, CAP_OBJECTID))
         unknown |= IMAP_STATUS_MAILBOXID;
     return !(items & unknown);

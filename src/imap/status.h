@@ -9,6 +9,9 @@
 bool imap_status_known(const struct session *s, uint32_t items);
 /* "* STATUS name (…)" with the items asked for (bits of enum imap_status_item). */
 void imap_status_write(struct session *s, const struct mailbox_row *row, struct slice name, uint32_t items);
+/* Fills `deleted_bytes` of the rows, which live in the command's arena, then goes on with done(). */
+void imap_deleted_storage_ask(struct session *s, struct mailbox_row *rows, size_t count,
+                              void (*done)(struct session *s));
 /* "* LIST (attributes) "/" name", with OLDNAME unless `old` is empty (RFC 9051 section 6.3.9.7): a name that
  * is told without LIST. */
 void imap_list_write(struct session *s, const char *attributes, struct slice name, struct slice old);

@@ -34,8 +34,9 @@ struct mailbox_row {
     uint32_t uidvalidity, uidnext;
     uint64_t modseq; /* HIGHESTMODSEQ */
     uint64_t messages, unseen, recent, deleted, bytes;
-    uint32_t rights; /* of who asks: bits of grammar/imap_acl.h */
-    uint32_t tag;    /* of its account (objectid.h) */
+    uint32_t rights;        /* of who asks: bits of grammar/imap_acl.h */
+    uint32_t tag;           /* of its account (objectid.h) */
+    uint64_t deleted_bytes; /* of those `deleted`; not sent: who wants it counts (imap/deleted_storage.c) */
     struct slice name;
 };
 
