@@ -182,6 +182,21 @@ static void merge_older(struct hearsay *h, struct overheard *event)
     }
 }
 
+/* Given again before anybody was told: told once, to those to whom it is new since the first time. */
+static void merge_shared(struct hearsay *h, struct overheard *event)
+{
+    LIST_EACH(&h->events, node)
+    {
+        struct overheard *older = CONTAINER_OF(node, struct overheard, node);
+        if (older->mailbox != event->mailbox || !older->knew)
+            continue;
+        acl_free(&event->knew);
+        event->knew = older->knew;
+        older->knew = NULL;
+        drop_event(h, older);
+    }
+}
+
 /* What was in it is nobody's business any more. */
 static void drop_contents(struct hearsay *h, uint64_t mailbox)
 {
@@ -200,6 +215,8 @@ static void keep(struct hearsay *h, struct overheard *event)
         drop_contents(h, event->mailbox);
     if (event->what & MESSAGE_EVENTS)
         merge_older(h, event);
+    if (event->knew)
+        merge_shared(h, event);
     list_push_back(&h->events, &event->node);
     if (++h->count <= HEARSAY_EVENTS_MAX)
         return;

@@ -474,6 +474,29 @@ static void test_a_list_that_flutters(void **state)
     rig_free(rig);
 }
 
+/* What is given again before it was told is told once. */
+static void test_given_again(void **state)
+{
+    (void)state;
+    struct seen seen;
+    struct rig *rig = share(&seen);
+    const struct heard *eve = &seen.heard[EVE];
+    listen_to(rig, BOB, true);
+    listen_to(rig, EVE, true);
+    append(rig, ANN, "Team", 3); /* told at once: what follows is gathered */
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(acl(rig, ANN, "Team", EVE, i % 2 ? ACL_DELETE : ACL_REPLACE,
+                             i % 2 ? 0 : RIGHT_LOOKUP | RIGHT_READ),
+                         ERR_OK);
+    assert_int_equal(acl(rig, ANN, "Team", EVE, ACL_REPLACE, RIGHT_LOOKUP | RIGHT_READ), ERR_OK);
+    assert_int_equal(eve->rows, 0);
+    rig_for(rig, QUIET_MS);
+    assert_int_equal(eve->rows, 1);
+    assert_string_equal(eve->name, TEAM);
+    assert_int_equal(eve->row.rights, RIGHT_LOOKUP | RIGHT_READ);
+    rig_free(rig);
+}
+
 /* Who did not ask for others' hears nothing of them; a link that ends takes its ears along. */
 static void test_who_does_not_listen(void **state)
 {
@@ -532,7 +555,7 @@ int main(void)
         cmocka_unit_test(test_rights_of_each_request),      cmocka_unit_test(test_a_right_that_is_taken_away),
         cmocka_unit_test(test_an_imap_that_cannot_be_told), cmocka_unit_test(test_what_an_ear_hears),
         cmocka_unit_test(test_who_does_not_listen),         cmocka_unit_test(test_too_much_to_tell),
-        cmocka_unit_test(test_a_list_that_flutters),
+        cmocka_unit_test(test_a_list_that_flutters),        cmocka_unit_test(test_given_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
