@@ -185,6 +185,15 @@ enum err asleep_drop(const struct store_root *root, const char *folder, struct w
 
 /* ---- reading ---- */
 
+void asleep_ahead(const struct store_root *root, const char *folder)
+{
+    char path[PATHS_FILE_MAX];
+    AUTO_FD int fd = -1;
+    paths_asleep(folder, path);
+    if (!io_open_at(root->dir, path, O_RDONLY | O_NOFOLLOW, 0, &fd, NULL))
+        io_read_ahead(fd, 0, ASLEEP_MAX);
+}
+
 static enum err damaged(struct why *why)
 {
     return err_set(why, ERR_BAD, "a file of an account that fell asleep is not the one of its index");

@@ -34,6 +34,8 @@ void asleep_encode(const struct account *account, const struct stat *index, stru
 enum err asleep_decode(struct account *account, struct slice bytes, const struct stat *index,
                        struct why *why) MUST_CHECK;
 
+/* The kernel may begin to read it. */
+void asleep_ahead(const struct store_root *root, const char *folder);
 /* Fills an account just made. On failure it may hold a part of it: it is to be freed. */
 enum err asleep_read(struct account *account, struct why *why) MUST_CHECK;
 /* After the handle was closed, when nothing waits in memory. What fails only means that there is none. */

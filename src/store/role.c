@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/zone.h"
 #include "grammar/charset.h"
+#include "store/asleep.h"
 #include "store/context.h"
 #include "store/state_file.h"
 #include "store/urlkey.h"
@@ -18,7 +19,7 @@
 #define INBOX_ID      1          /* of the first mailbox of a new account */
 #define KEPT_FREE     (1u << 20) /* freed memory that stays while the store works */
 #define AHEAD_JOBS    2          /* with so many jobs under way none is begun ahead */
-#define AHEAD_COUNT   20000      /* messages of an INBOX that is loaded ahead: it takes a millisecond */
+#define AHEAD_COUNT   200000     /* messages of an INBOX that is loaded ahead: 7 ms, 7 MB */
 #define ARENAS_MAX    2          /* of malloc: more only cost memory, the threads wait for the disk anyway */
 
 /* ---- grants, told by auth ---- */
@@ -27,6 +28,7 @@ static void before_session(struct job *job)
 {
     char folder[PATHS_FOLDER_MAX];
     paths_account(job->slot->address, folder);
+    asleep_ahead(&job->store->root, folder); /* it is needed first, so the disk is asked for it first */
     state_file_ahead(&job->store->root, folder, INBOX_ID);
 }
 
