@@ -136,6 +136,8 @@ void job_run(struct job *job);
 void job_run_here(struct job *job);
 /* Opens the index of the job's account when it is closed: for what is asked next. From answer(). */
 void job_wake(const struct job *job);
+/* For an op that is only to open the account, or that nobody waits for. */
+void job_nothing(struct job *job);
 bool job_asker_is_there(const struct job *job);
 /* From answer(): goes on in another account, as its reader (empty: its owner). */
 void job_move(struct job *job, struct slot *slot, struct slice reader);

@@ -213,14 +213,14 @@ void job_run_here(struct job *job)
     finish(job);
 }
 
-static void nothing(struct job *job)
+void job_nothing(struct job *job)
 {
     (void)job;
 }
 
 void job_wake(const struct job *job)
 {
-    static const struct job_op wake_op = {.work = nothing, .answer = nothing};
+    static const struct job_op wake_op = {.work = job_nothing, .answer = job_nothing};
     if (job->slept && !job->store->draining)
         job_start(job->store, job->slot, &wake_op, NULL, NULL, 0, 0);
 }

@@ -41,13 +41,8 @@ static void session_work(struct job *job)
         (void)!account_view(job->account, INBOX_ID, &inbox, &why);
 }
 
-static void nothing(struct job *job)
-{
-    (void)job;
-}
-
 static const struct job_op session_op = {
-    .before = before_session, .work = session_work, .answer = nothing, .asleep = true};
+    .before = before_session, .work = session_work, .answer = job_nothing, .asleep = true};
 
 /* Who has logged in is about to ask: the account and its INBOX are opened meanwhile. Not when auth tells all
  * grants anew, and not when many log in at once: it would gain nothing, and what is open at the same time is

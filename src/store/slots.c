@@ -136,8 +136,6 @@ enum err slot_account(struct slot *slot, unsigned how, struct account **account,
     enum err err = ERR_OK;
     if (fresh)
         err = account_open_asleep(&slot->store->root, slot->address, how & SLOT_MAKE, &slot->account, why);
-    if (!err && !(how & SLOT_ASLEEP))
-        err = account_wake(slot->account, why);
     if (err)
         return err;
     if (fresh && slot->account->strays)
@@ -145,6 +143,10 @@ enum err slot_account(struct slot *slot, unsigned how, struct account **account,
                   LOG_CSTR("why", "the index does not know these messages: run store rebuild"));
     if (fresh)
         update_shares(slot);
+    if (!(how & SLOT_ASLEEP))
+        err = account_wake(slot->account, why);
+    if (err) /* it stays in memory, and the next one tries again */
+        return err;
     slot->account->overhearers = &slot->store->ears.count;
     slot->account->fulltext_off = !atomic_load(&slot->store->indexer.wanted);
     *account = slot->account;

@@ -79,11 +79,6 @@ static bool account_rest(void *arg, const char *name, int type)
 
 static void next_unclean(struct store *store);
 
-static void nothing(struct job *job)
-{
-    (void)job;
-}
-
 static void after_unclean(struct job *job)
 {
     if (job->err)
@@ -92,7 +87,7 @@ static void after_unclean(struct job *job)
 }
 
 /* Opening sweeps; the next one when this is done, so that mail comes first. */
-static const struct job_op unclean_op = {.work = nothing, .answer = after_unclean};
+static const struct job_op unclean_op = {.work = job_nothing, .answer = after_unclean};
 
 static void next_unclean(struct store *store)
 {
